@@ -1,0 +1,255 @@
+"""The vocabulary: environments that only move, goals that judge, levels, shifts, policies, results.
+
+*Dynamics do not know reward.* An `Environment` steps; `Goal`s score the same transitions side by
+side. A `Shift` is a pair of level distributions over one environment. Everything else in goalgap is
+a function of (environment, goals, levels, policy). Nothing here imports from the rest of the package.
+"""
+
+import abc
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
+
+Level = PyTree  # what is fixed within an episode: walls, objects, where the agent starts
+State = PyTree  # what changes within an episode
+Observation = PyTree
+Memory = PyTree  # what a recurrent policy carries from step to step; () for the others
+Context = PyTree  # what a privileged policy works out about a level before the episode
+
+
+class UsageError(ValueError):
+    """A mistake of the user's; its message is one line: what was given, expected, and the repair."""
+
+
+class Goal(eqx.Module):
+    """Something an agent may pursue, scored on transitions that the environment knows nothing of.
+
+    A goal may keep an automaton of its own ("has been there already"), at most 2 bits, which starts
+    at 0. `is_achieved` names the goal's *event*: the measurement asks which goal's event came first.
+    """
+
+    name: eqx.AbstractVar[str]  # as users type it
+    sentence: eqx.AbstractVar[str]  # "get to the cheese", to be read after "the agent wants to"
+    bits: eqx.AbstractVar[float]  # description length, for priors over goals
+    num_memories: ClassVar[int] = 1  # states of the goal's automaton, at most 4
+
+    @abc.abstractmethod
+    def reward(
+        self, level: Level, state: State, action: Int[Array, ""], next_state: State
+    ) -> Float[Array, ""]:
+        """What the transition pays, before the automaton has its say."""
+
+    @abc.abstractmethod
+    def is_achieved(self, level: Level, state: State) -> Bool[Array, ""]:
+        """Whether the goal's event has happened, judged from this state alone."""
+
+    def step(
+        self,
+        level: Level,
+        memory: Int[Array, ""],
+        state: State,
+        action: Int[Array, ""],
+        next_state: State,
+    ) -> tuple[Float[Array, ""], Int[Array, ""]]:
+        """What the transition pays, and the automaton's next state."""
+        return self.reward(level, state, action, next_state), memory
+
+
+class Levels(eqx.Module):
+    """A distribution over levels."""
+
+    @abc.abstractmethod
+    def sample(self, key: Key[Array, ""]) -> Level: ...
+
+
+class Mixture(Levels):
+    """`rare` levels with probability `alpha`, `common` ones otherwise."""
+
+    common: Levels
+    rare: Levels
+    alpha: float = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if not (isinstance(self.alpha, int | float) and 0 <= self.alpha <= 1):
+            raise UsageError(f"alpha is {self.alpha}; it is a share, between 0 and 1")
+
+    def sample(self, key: Key[Array, ""]) -> Level:
+        # The ends are decided before compilation, so alpha = 0 never pays for the other half.
+        if self.alpha in (0, 1):
+            return (self.rare if self.alpha else self.common).sample(key)
+        choice, common, rare = jax.random.split(key, 3)
+        is_rare = jax.random.uniform(choice) < self.alpha
+        return jax.tree.map(
+            lambda r, c: jnp.where(is_rare, r, c),
+            self.rare.sample(rare),
+            self.common.sample(common),
+        )
+
+
+class Shift(NamedTuple):
+    """What an agent is trained on and where it is deployed: two distributions, one environment."""
+
+    train: Levels
+    deploy: Levels
+
+
+class Environment(eqx.Module):
+    """Dynamics and pictures of levels. Never rewards, never resets by itself.
+
+    All methods take one level and one state; callers `vmap`. An episode ends when `is_terminal` (the
+    future is worth nothing) or after `max_steps` (it is merely not watched: truncation).
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    papers: ClassVar[tuple[str, ...]]  # arXiv ids, for `goalgap cite`
+    num_actions: ClassVar[int]
+    action_names: ClassVar[tuple[str, ...]]
+    max_steps: eqx.AbstractVar[int]
+    intended: eqx.AbstractVar[Goal]
+    proxies: eqx.AbstractVar[tuple[Goal, ...]]
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """The intended goal, then the proxies."""
+        return (self.intended, *self.proxies)
+
+    @abc.abstractmethod
+    def reset(self, level: Level) -> State: ...
+
+    @abc.abstractmethod
+    def step(
+        self, level: Level, state: State, action: Int[Array, ""], key: Key[Array, ""] | None = None
+    ) -> State:
+        """The next state. Deterministic environments ignore `key`."""
+
+    @abc.abstractmethod
+    def is_terminal(self, level: Level, state: State) -> Bool[Array, ""]: ...
+
+    @abc.abstractmethod
+    def observe(self, level: Level, state: State) -> Bool[Array, "h w c"]:
+        """The symbolic observation: bits on a grid, one channel an object kind."""
+
+    @abc.abstractmethod
+    def rgb(self, level: Level, state: State, pixels: int = 8) -> UInt8[Array, "y x 3"]:
+        """A picture, `pixels` to a tile."""
+
+    @abc.abstractmethod
+    def to_text(self, level: Level, state: State | None = None) -> str: ...
+
+    @abc.abstractmethod
+    def from_text(self, text: str) -> Level: ...
+
+    @abc.abstractmethod
+    def shift(self, alpha: float = 0.0) -> Shift:
+        """Training levels of which a share `alpha` distinguish the goals; deployment: all of them."""
+
+    @abc.abstractmethod
+    def is_distinguishing(self, level: Level) -> Bool[Array, ""]:
+        """Whether proxy and intended goal come apart on the level (the published label)."""
+
+    @abc.abstractmethod
+    def twin(self, level: Level) -> Level:
+        """The same layout with the correlation of training restored."""
+
+    @abc.abstractmethod
+    def splay(self, level: Level) -> tuple[Level, Bool[Array, " n"]]:
+        """The level with its goal object on each cell in turn (leading axis), and which are legal."""
+
+    @abc.abstractmethod
+    def level_hash(self, level: Level) -> Int[Array, "2"]:
+        """64 bits, in two words, of everything on the level."""
+
+    @abc.abstractmethod
+    def layout_hash(self, level: Level) -> Int[Array, "2"]:
+        """64 bits, in two words, of what training and test levels may not share."""
+
+    def extras(self, level: Level, state: State) -> dict[str, Array]:
+        """Numbers worth a column in the outcomes, read off an episode's last state."""
+        return {}
+
+
+class Moment(NamedTuple):
+    """Everything there is to know at one step; what a policy may see of it is `Policy.view`."""
+
+    level: Level
+    state: State
+    goal_memories: tuple[Int[Array, "*batch"], ...]
+    step: Int[Array, "*batch"]
+
+
+class Decision(NamedTuple):
+    """What a policy returns for one step."""
+
+    logits: Float[Array, "*batch num_actions"]
+    value: Float[Array, "*batch"]
+    memory: Memory
+    activations: dict[str, Array]
+
+
+Patch = Mapping[str, Callable[[Array], Array]]  # replaces named activations in flight
+
+
+class Policy(eqx.Module):
+    """A memory-carrying, batched mapping from what it sees to a distribution over actions."""
+
+    def prepare(self, env: Environment, levels: Level) -> Context:
+        """What a privileged policy works out about a batch of levels beforehand (oracles solve)."""
+        return None
+
+    def initial(self, batch_size: int) -> Memory:
+        return ()
+
+    def view(self, env: Environment, moment: Moment, context: Context) -> Observation:
+        """What the policy sees of a batch of moments; by default the symbolic observation."""
+        return jax.vmap(env.observe)(moment.level, moment.state)
+
+    @abc.abstractmethod
+    def __call__(
+        self, observation: Observation, memory: Memory, patch: Patch | None = None
+    ) -> Decision: ...
+
+
+class Outcome(NamedTuple):
+    """Finished episodes under every goal at once. Leading axis: episodes; g: goals."""
+
+    returns: Float[Array, "n g"]  # discounted
+    event_step: Int[Array, "n g"]  # steps until the goal's event; -1: never
+    length: Int[Array, " n"]
+    terminated: Bool[Array, " n"]  # False: cut off by max_steps
+    extras: dict[str, Array]
+
+
+class Measurement(NamedTuple):
+    """A number that can be quoted: estimate, 95 % interval, and of how many what."""
+
+    name: str
+    estimate: float
+    low: float
+    high: float
+    n: int
+    unit: str  # the unit of replication: "seeds", "levels"
+
+    def __str__(self) -> str:
+        return f"{self.estimate:.2f} [{self.low:.2f}, {self.high:.2f}] (n = {self.n} {self.unit})"
+
+
+def measurement(
+    name: str, estimate: float, low: float, high: float, n: int, unit: str
+) -> Measurement:
+    """Build a Measurement, refusing one without an interval around it or without a count."""
+    if n < 1 or not unit:
+        raise ValueError(f"{name}: a measurement says of how many what, not n={n} unit={unit!r}")
+    if not (math.isnan(estimate) or low <= estimate <= high):
+        raise ValueError(f"{name}: {estimate} is outside its own interval [{low}, {high}]")
+    return Measurement(name, float(estimate), float(low), float(high), int(n), unit)
+
+
+def tree_index(tree: Any, index: Any) -> Any:
+    """The same rows of every array in a tree."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)

@@ -1,0 +1,271 @@
+"""What the gridworlds share: moving, text, pictures, hashes, and the goal of reaching a cell.
+
+A cell is its index in reading order, `row * size + column`. The board has no border of its own; the
+pictures and the convolutional networks add the wall around it (so 13x13 is the paper's 15x15).
+"""
+
+import abc
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
+
+from ..core import Environment, Goal, Levels, Mixture, Shift, UsageError
+from . import sprites
+from .mazes import Blocks, Layout, pick
+
+MIN_SIZE, MAX_SIZE = 3, 31
+
+
+class GridLevel(eqx.Module):
+    """Walls and where the mouse starts; environments add their objects, as cells (-1: absent)."""
+
+    walls: Bool[Array, "*b h w"]
+    mouse: Int[Array, "*b"]
+
+
+class GridState(eqx.Module):
+    """Where the mouse is."""
+
+    position: Int[Array, "*b"]
+
+
+class Reach(Goal):
+    """Pay 1 for the first arrival at a cell: the field `target` of the level, or a fixed cell."""
+
+    name: str = eqx.field(static=True)
+    sentence: str = eqx.field(static=True)
+    bits: float = eqx.field(static=True)
+    target: str | int = eqx.field(static=True)
+    num_memories: ClassVar[int] = 2  # 1: has been there
+
+    def cell(self, level: GridLevel) -> Int[Array, ""] | int:
+        return getattr(level, self.target) if isinstance(self.target, str) else self.target
+
+    def is_achieved(self, level: GridLevel, state: GridState) -> Bool[Array, ""]:
+        return state.position == self.cell(level)
+
+    def reward(
+        self, level: GridLevel, state: GridState, action: Int[Array, ""], next_state: GridState
+    ) -> Float[Array, ""]:
+        return self.is_achieved(level, next_state).astype(jnp.float32)
+
+    def step(
+        self,
+        level: GridLevel,
+        memory: Int[Array, ""],
+        state: GridState,
+        action: Int[Array, ""],
+        next_state: GridState,
+    ) -> tuple[Float[Array, ""], Int[Array, ""]]:
+        reward = self.reward(level, state, action, next_state)
+        return jnp.where(memory == 0, reward, 0.0), memory | reward.astype(memory.dtype)
+
+
+class GridLevels(Levels):
+    """The levels of one class of a grid environment."""
+
+    env: "GridEnvironment"
+    distinguishing: bool = eqx.field(static=True)
+
+    def sample(self, key: Key[Array, ""]) -> GridLevel:
+        return self.env.draw(key, self.distinguishing)
+
+
+class GridEnvironment(Environment):
+    """A mouse on a square board: four moves, blocked moves do nothing."""
+
+    num_actions: ClassVar[int] = 4
+    action_names: ClassVar[tuple[str, ...]] = ("up", "left", "down", "right")
+    symbols: ClassVar[dict[str, str]]  # object field of the level -> its letter
+    shared_symbols: ClassVar[dict[str, tuple[str, ...]]] = {}  # letter -> objects on one cell
+    splayed: ClassVar[str]  # the object that `splay` moves
+
+    size: int = eqx.field(static=True, default=13)
+    layout: Layout = eqx.field(default_factory=Blocks)
+    max_steps: int = eqx.field(static=True, default=128)
+
+    def __check_init__(self) -> None:
+        if not MIN_SIZE <= self.size <= MAX_SIZE:
+            raise UsageError(f"size is {self.size}; boards are {MIN_SIZE} to {MAX_SIZE} cells wide")
+        if not 1 <= self.max_steps <= 10_000:
+            raise UsageError(f"max_steps is {self.max_steps}; expected 1 to 10000")
+        self.layout.check(self.size)
+
+    # -- what each environment says of itself ---------------------------------------------------
+
+    @abc.abstractmethod
+    def draw(self, key: Key[Array, ""], distinguishing: bool) -> Any:
+        """A level of one class."""
+
+    @abc.abstractmethod
+    def redraw(self, key: Key[Array, ""], level: Any, distinguishing: Bool[Array, ""]) -> Any:
+        """The level with its goal objects placed anew (the paper's transforming edit)."""
+
+    @abc.abstractmethod
+    def tiles(self, level: Any, state: Any) -> Int[Array, "h w"]:
+        """The sprite on each cell, as an index into `sprites.NAMES`."""
+
+    def border(self, level: Any, state: Any) -> Int[Array, " w"]:
+        """The sprites on the wall above the board (an inventory, where there is one)."""
+        return jnp.full(self.size + 2, sprites.WALL)
+
+    # -- dynamics -------------------------------------------------------------------------------
+
+    def reset(self, level: Any) -> Any:
+        return GridState(level.mouse)
+
+    def move(
+        self, walls: Bool[Array, "h w"], position: Int[Array, ""], action: Int[Array, ""]
+    ) -> Int[Array, ""]:
+        row, column = position // self.size, position % self.size
+        row = row + (action == 2) - (action == 0)
+        column = column + (action == 3) - (action == 1)
+        inside = (row >= 0) & (row < self.size) & (column >= 0) & (column < self.size)
+        target = jnp.where(inside, row * self.size + column, position)
+        return jnp.where(walls.reshape(-1)[target], position, target)
+
+    def step(
+        self, level: Any, state: Any, action: Int[Array, ""], key: Key[Array, ""] | None = None
+    ) -> Any:
+        return GridState(self.move(level.walls, state.position, action))
+
+    # -- distributions --------------------------------------------------------------------------
+
+    def shift(self, alpha: float = 0.0) -> Shift:
+        common, rare = GridLevels(self, False), GridLevels(self, True)
+        return Shift(train=Mixture(common, rare, alpha), deploy=rare)
+
+    def place(
+        self, key: Key[Array, ""], walls: Bool[Array, "h w"], taken: tuple[Any, ...], count: int
+    ) -> Int[Array, " count"]:
+        """Distinct cells for `count` objects, off the taken ones; walls only where layouts carve."""
+        allowed = jnp.ones(self.size**2, bool) if self.layout.carves else ~walls.reshape(-1)
+        for cell in taken:
+            allowed = allowed & (jnp.arange(self.size**2) != cell)
+        uniform = jax.random.uniform(key, (count,))
+        cells = []
+        for index in range(count):
+            cells.append(pick(uniform[index], allowed))
+            allowed = allowed & (jnp.arange(self.size**2) != cells[-1])
+        return jnp.stack(cells)
+
+    def at(self, cells: Any) -> Bool[Array, "h w"]:
+        """The board with a mark on the given cell or cells; -1 marks nothing."""
+        cells = jnp.atleast_1d(jnp.asarray(cells))
+        marks = (jnp.arange(self.size**2) == cells[:, None]).any(0)
+        return marks.reshape(self.size, self.size)
+
+    def clear(self, walls: Bool[Array, "h w"], *cells: Any) -> Bool[Array, "h w"]:
+        """The walls without those on the given cells."""
+        for cell in cells:
+            walls = walls & ~self.at(cell)
+        return walls
+
+    def splay(self, level: Any) -> tuple[Any, Bool[Array, " n"]]:
+        cells = jnp.arange(self.size**2)
+        levels = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(cells), *leaf.shape)), level)
+        levels = eqx.tree_at(
+            lambda tree: getattr(tree, self.splayed),
+            levels,
+            cells.astype(getattr(level, self.splayed).dtype),
+        )
+        others = [getattr(level, name) for name in ("mouse", *self.symbols) if name != self.splayed]
+        taken = jnp.stack([self.at(other) for other in others]).any(0)
+        return levels, ~(level.walls | taken).reshape(-1)
+
+    def level_hash(self, level: Any) -> UInt32[Array, "2"]:
+        return _hash(self.observe(level, self.reset(level)))
+
+    def layout_hash(self, level: Any) -> UInt32[Array, "2"]:
+        # Where every layout is equal, levels as a whole are held out instead.
+        return _hash(level.walls) if self.layout.varies else self.level_hash(level)
+
+    # -- text and pictures ----------------------------------------------------------------------
+
+    def to_text(self, level: Any, state: Any = None) -> str:
+        """The board as lines of letters: `#` wall, `.` floor, `@` mouse, and the objects'."""
+        state = self.reset(level) if state is None else state
+        board = np.where(np.asarray(level.walls), "#", ".").reshape(-1)
+        there: dict[int, list[str]] = {}
+        for name in self.symbols:
+            for cell in np.atleast_1d(np.asarray(self.remaining(level, state, name))):
+                if cell >= 0:
+                    there.setdefault(int(cell), []).append(name)
+        for cell, names in there.items():
+            board[cell] = self.symbols[names[0]] if len(names) == 1 else self._shared(names)
+        board[int(state.position)] = "@"
+        rows = board.reshape(self.size, self.size)
+        return "\n".join("".join(row) for row in rows) + "\n"
+
+    def remaining(self, level: Any, state: Any, name: str) -> Any:
+        """The cells on which objects of a kind are still to be seen."""
+        return getattr(level, name)
+
+    def _shared(self, names: list[str]) -> str:
+        return next(s for s, group in self.shared_symbols.items() if set(group) == set(names))
+
+    def from_text(self, text: str) -> Any:
+        """Read what `to_text` writes. Raises UsageError with line and column."""
+        lines = text.strip("\n").splitlines()
+        where = "line {}, column {}: ".format
+        if len(lines) != self.size:
+            raise UsageError(
+                f"line {len(lines)}: the level has {len(lines)} lines, the board {self.size}; "
+                f"add or remove lines, or set size {len(lines)}"
+            )
+        letters = {letter: (name,) for name, letter in self.symbols.items()} | self.shared_symbols
+        cells: dict[str, list[int]] = {name: [] for name in ("mouse", *self.symbols)}
+        walls = np.zeros((self.size, self.size), bool)
+        for row, line in enumerate(lines):
+            if len(line) != self.size:
+                raise UsageError(
+                    where(row + 1, min(len(line), self.size) + 1)
+                    + f"the line has {len(line)} letters, the board {self.size}"
+                )
+            for column, letter in enumerate(line):
+                if letter == "#":
+                    walls[row, column] = True
+                elif letter == "@":
+                    cells["mouse"].append(row * self.size + column)
+                elif letter in letters:
+                    for name in letters[letter]:
+                        cells[name].append(row * self.size + column)
+                elif letter != ".":
+                    known = " ".join(["#", ".", "@", *letters])
+                    raise UsageError(
+                        where(row + 1, column + 1) + f"unknown letter {letter!r}; known: {known}"
+                    )
+        for name, found in cells.items():
+            most = self.capacity(name)
+            if len(found) > most or (most == 1 and not found):
+                last = found[-1] if found else 0
+                letter = "@" if name == "mouse" else self.symbols[name]
+                raise UsageError(
+                    where(last // self.size + 1, last % self.size + 1)
+                    + f"{len(found)} of {name} ({letter!r}); expected "
+                    + ("exactly 1" if most == 1 else f"at most {most}")
+                )
+        return self.build(walls, cells)
+
+    def capacity(self, name: str) -> int:
+        """How many objects of a kind a level holds at most (1: exactly one)."""
+        return 1
+
+    @abc.abstractmethod
+    def build(self, walls: Bool[np.ndarray, "h w"], cells: dict[str, list[int]]) -> Any:
+        """A level out of walls and the cells of each kind of object."""
+
+    def rgb(self, level: Any, state: Any, pixels: int = 8) -> UInt8[Array, "y x 3"]:
+        """The board with its border, from the sprite atlas: (size + 2) * pixels square."""
+        board = jnp.pad(self.tiles(level, state), 1, constant_values=sprites.WALL)
+        return sprites.draw(board.at[0].set(self.border(level, state)), pixels)
+
+
+def _hash(bits: Bool[Array, "..."]) -> UInt32[Array, "2"]:
+    """A universal hash of bits: the sum of a fixed random word for each bit set, twice."""
+    words = np.random.default_rng(0).integers(0, 2**32, (2, bits.size), dtype=np.uint32)
+    return jnp.where(bits.reshape(-1), jnp.asarray(words), 0).sum(-1, dtype=jnp.uint32)
