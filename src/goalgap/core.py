@@ -36,7 +36,11 @@ class Goal(eqx.Module):
     name: eqx.AbstractVar[str]  # as users type it
     sentence: eqx.AbstractVar[str]  # "get to the cheese", to be read after "the agent wants to"
     bits: eqx.AbstractVar[float]  # description length, for priors over goals
-    num_memories: ClassVar[int] = 1  # states of the goal's automaton, at most 4
+
+    @property
+    def num_memories(self) -> int:
+        """States of the goal's automaton, 1 to 4."""
+        return 1
 
     @abc.abstractmethod
     def reward(
@@ -110,6 +114,7 @@ class Environment(eqx.Module):
     papers: ClassVar[tuple[str, ...]]  # arXiv ids, for `goalgap cite`
     num_actions: ClassVar[int]
     action_names: ClassVar[tuple[str, ...]]
+    exact_play: ClassVar[str] = "none"  # or "tables", "collection": how `oracle` can solve it
     max_steps: eqx.AbstractVar[int]
     intended: eqx.AbstractVar[Goal]
     proxies: eqx.AbstractVar[tuple[Goal, ...]]
@@ -130,6 +135,13 @@ class Environment(eqx.Module):
 
     @abc.abstractmethod
     def is_terminal(self, level: Level, state: State) -> Bool[Array, ""]: ...
+
+    def states(self, level: Level) -> State:
+        """All states (leading axis), in the order of `index`: buys exact play where there are few."""
+        raise NotImplementedError(f"the states of {self.name} are not enumerated")
+
+    def index(self, level: Level, state: State) -> Int[Array, ""]:
+        raise NotImplementedError(f"the states of {self.name} are not enumerated")
 
     @abc.abstractmethod
     def observe(self, level: Level, state: State) -> Bool[Array, "h w c"]:
@@ -239,9 +251,7 @@ class Measurement(NamedTuple):
         return f"{self.estimate:.2f} [{self.low:.2f}, {self.high:.2f}] (n = {self.n} {self.unit})"
 
 
-def measurement(
-    name: str, estimate: float, low: float, high: float, n: int, unit: str
-) -> Measurement:
+def measurement(name: str, estimate: float, low: float, high: float, n: int, unit: str) -> Measurement:
     """Build a Measurement, refusing one without an interval around it or without a count."""
     if n < 1 or not unit:
         raise ValueError(f"{name}: a measurement says of how many what, not n={n} unit={unit!r}")

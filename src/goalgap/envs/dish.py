@@ -32,6 +32,7 @@ class Dish(GridEnvironment):
     papers: ClassVar[tuple[str, ...]] = ("2507.03068",)
     symbols: ClassVar[dict[str, str]] = {"cheese": "c", "dish": "d"}
     shared_symbols: ClassVar[dict[str, tuple[str, ...]]] = {"b": ("cheese", "dish")}
+    exact_play: ClassVar[str] = "tables"
     splayed: ClassVar[str] = "cheese"
     intended: Goal = Reach("cheese", "get to the cheese", 3.0, "cheese")
     proxies: tuple[Goal, ...] = (Reach("dish", "get to the dish", 3.0, "dish"),)
@@ -66,6 +67,12 @@ class Dish(GridEnvironment):
 
     def is_terminal(self, level: DishLevel, state: GridState) -> Bool[Array, ""]:
         return (state.position == level.cheese) | (state.position == level.dish)
+
+    def states(self, level: GridLevel) -> GridState:
+        return GridState(jnp.arange(self.size**2))
+
+    def index(self, level: GridLevel, state: GridState) -> Int[Array, ""]:
+        return state.position
 
     def is_distinguishing(self, level: DishLevel) -> Bool[Array, ""]:
         return level.cheese != level.dish

@@ -34,13 +34,20 @@ class GridState(eqx.Module):
 
 
 class Reach(Goal):
-    """Pay 1 for the first arrival at a cell: the field `target` of the level, or a fixed cell."""
+    """Pay 1 for arriving at a cell: the field `target` of the level, or a fixed cell.
+
+    With `once`, only the first arrival pays; goals whose arrival ends the episode need no memory of it.
+    """
 
     name: str = eqx.field(static=True)
     sentence: str = eqx.field(static=True)
     bits: float = eqx.field(static=True)
     target: str | int = eqx.field(static=True)
-    num_memories: ClassVar[int] = 2  # 1: has been there
+    once: bool = eqx.field(static=True, default=False)
+
+    @property
+    def num_memories(self) -> int:
+        return 2 if self.once else 1  # 1: has been there
 
     def cell(self, level: GridLevel) -> Int[Array, ""] | int:
         return getattr(level, self.target) if isinstance(self.target, str) else self.target
@@ -62,6 +69,8 @@ class Reach(Goal):
         next_state: GridState,
     ) -> tuple[Float[Array, ""], Int[Array, ""]]:
         reward = self.reward(level, state, action, next_state)
+        if not self.once:
+            return reward, memory
         return jnp.where(memory == 0, reward, 0.0), memory | reward.astype(memory.dtype)
 
 

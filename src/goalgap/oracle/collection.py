@@ -1,0 +1,9 @@
+"""placeholder until written"""
+
+
+def solve(*a):
+    raise NotImplementedError
+
+
+def worst(*a):
+    raise NotImplementedError
