@@ -153,7 +153,6 @@ def stream(
     policy: Policy,
     at: Stream,
     bank: Level,
-    num_fresh: Int[Array, ""],
     key: Key[Array, ""],
     num_steps: int,
 ) -> tuple[Stream, Steps, Float[Array, " b"]]:
@@ -162,10 +161,11 @@ def stream(
     An episode cut off by `max_steps` yields one more step, `is_valid` False, which shows the policy its
     last state: the value there is what the future was worth, so truncation is never mistaken for
     termination and no second forward pass is needed. Returns also the value of where the lanes stand
-    at the end. The first `num_fresh` levels of `bank` are handed out in turn: sampling levels once a
-    call instead of at every step is most of the speed.
+    at the end. The levels of `bank` are handed out in turn: sampling them once a call instead of at
+    every step is most of the speed.
     """
     batch = at.step.shape[0]
+    num_fresh = jax.tree.leaves(bank)[0].shape[0]
     gumbel_key, key = jax.random.split(key)
     noise = jax.random.gumbel(gumbel_key, (num_steps, batch, env.num_actions))
     # Lanes refer to their level by its place: first those under way, then the fresh ones.

@@ -1,0 +1,259 @@
+"""Networks: a trunk (dense or IMPALA), an LSTM or none, a policy head and a value head.
+
+A configuration (`MLP`, `Impala`) is a frozen value that builds a `Network`; `NETWORKS` names the ones
+that the command line offers. Parameters are drawn with NumPy: on CPU each new shape of a JAX sampler
+costs half a second of compilation. Named activations can be read and, through `patch`, replaced.
+"""
+
+import abc
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ..core import Decision, Memory, Observation, Patch, Policy
+from .convolution import conv3x3, max_pool
+
+
+class Linear(eqx.Module):
+    weight: Float[Array, "*s i o"]
+    bias: Float[Array, "*s o"]
+
+    def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
+        return x @ self.weight + self.bias
+
+
+class Convolution(eqx.Module):
+    """3x3, stride 1, zero padding."""
+
+    weight: Float[Array, "*s 3 3 i o"]
+    bias: Float[Array, "*s o"]
+
+    def __call__(self, x: Float[Array, "*b h w i"]) -> Float[Array, "*b h w o"]:
+        return conv3x3(x, self.weight, self.bias)
+
+
+class Tap:
+    """Collects named activations, and replaces those that a patch names."""
+
+    def __init__(self, patch: Patch | None) -> None:
+        self.patch = patch or {}
+        self.seen: dict[str, Array] = {}
+
+    def __call__(self, name: str, value: Array) -> Array:
+        value = self.patch[name](value) if name in self.patch else value
+        self.seen[name] = value
+        return value
+
+    def finish(self) -> dict[str, Array]:
+        unknown = set(self.patch) - set(self.seen)
+        if unknown:
+            raise KeyError(f"no activation named {sorted(unknown)}; there are {sorted(self.seen)}")
+        return self.seen
+
+
+class Trunk(eqx.Module):
+    """Observation to features."""
+
+    @abc.abstractmethod
+    def __call__(self, observation: Observation, tap: Tap) -> Float[Array, "*b f"]: ...
+
+
+class DenseTrunk(Trunk):
+    layers: tuple[Linear, ...]
+
+    def __call__(self, observation: Bool[Array, "*b h w c"], tap: Tap) -> Float[Array, "*b f"]:
+        x = observation.reshape(*observation.shape[:-3], -1).astype(jnp.float32)
+        for index, layer in enumerate(self.layers):
+            x = tap(f"dense{index}", jax.nn.relu(layer(x)))
+        return x
+
+
+class Residual(eqx.Module):
+    first: Convolution
+    second: Convolution
+
+    def __call__(self, x: Float[Array, "*b h w c"]) -> Float[Array, "*b h w c"]:
+        return x + self.second(jax.nn.relu(self.first(jax.nn.relu(x))))
+
+
+class ImpalaTrunk(Trunk):
+    """Espeholt et al. 2018 as in 2105.14111: (conv, pool, residual blocks) a stage, then dense."""
+
+    stages: tuple[tuple[Convolution, tuple[Residual, ...]], ...]
+    dense: Linear
+    border: bool = eqx.field(static=True)
+
+    def __call__(self, observation: Observation, tap: Tap) -> Float[Array, "*b f"]:
+        x = observation.astype(jnp.float32) / (255.0 if observation.dtype == jnp.uint8 else 1.0)
+        if self.border:
+            x = _walled(x)
+        for index, (convolution, blocks) in enumerate(self.stages):
+            x = max_pool(convolution(x))
+            for block in blocks:
+                x = block(x)
+            x = tap(f"stage{index}", x)
+        x = jax.nn.relu(x).reshape(*x.shape[:-3], -1)
+        return tap("dense", jax.nn.relu(self.dense(x)))
+
+
+def _walled(x: Float[Array, "*b h w c"]) -> Float[Array, "*b y x c"]:
+    """A cell of wall (channel 0) around the board."""
+    pad = [(0, 0)] * (x.ndim - 3) + [(1, 1), (1, 1)]
+    walls = jnp.pad(x[..., :1], [*pad, (0, 0)], constant_values=1.0)
+    return jnp.concatenate([walls, jnp.pad(x[..., 1:], [*pad, (0, 0)])], -1)
+
+
+class LSTM(eqx.Module):
+    gates: Linear  # [inputs + hidden, 4 * hidden], in the order input, forget, cell, output
+
+    @property
+    def size(self) -> int:
+        return self.gates.bias.shape[-1] // 4
+
+    def __call__(
+        self, x: Float[Array, "b f"], memory: tuple[Array, Array]
+    ) -> tuple[Float[Array, "b n"], tuple[Array, Array]]:
+        hidden, cell = memory
+        i, f, g, o = jnp.split(self.gates(jnp.concatenate([x, hidden], -1)), 4, -1)
+        cell = jax.nn.sigmoid(f + 1) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+        hidden = jax.nn.sigmoid(o) * jnp.tanh(cell)
+        return hidden, (hidden, cell)
+
+
+class Network(Policy):
+    """Trunk, memory, heads. Activations: the trunk's, `features`, `logits`, `value`."""
+
+    trunk: Trunk
+    lstm: LSTM | None
+    policy_head: Linear
+    value_head: Linear
+
+    def initial(self, batch_size: int) -> Memory:
+        if self.lstm is None:
+            return ()
+        zeros = jnp.zeros((batch_size, self.lstm.size))
+        return zeros, zeros
+
+    def __call__(
+        self, observation: Observation, memory: Memory, patch: Patch | None = None
+    ) -> Decision:
+        tap = Tap(patch)
+        x = self.trunk(observation, tap)
+        if self.lstm is not None:
+            x, memory = self.lstm(x, memory)
+        return self._decide(x, memory, tap)
+
+    def _decide(self, x: Float[Array, "*b f"], memory: Memory, tap: Tap) -> Decision:
+        x = tap("features", x)
+        logits = tap("logits", self.policy_head(x))
+        value = tap("value", self.value_head(x)[..., 0])
+        return Decision(logits, value, memory, tap.finish())
+
+    def unroll(
+        self, observations: Observation, is_first: Bool[Array, "t b"], memory: Memory
+    ) -> Decision:
+        """The decisions over whole sequences [t, b]; memory starts afresh where `is_first`.
+
+        The trunk sees all steps at once; only the LSTM goes through time, and so do its gradients.
+        """
+        if self.lstm is None:
+            return self(observations, ())
+        tap = Tap(None)
+        lstm = self.lstm
+
+        def step(memory: Memory, inputs: tuple[Array, Array]) -> tuple[Memory, Array]:
+            x, first = inputs
+            memory = jax.tree.map(lambda m: jnp.where(first[:, None], 0.0, m), memory)
+            hidden, memory = lstm(x, memory)
+            return memory, hidden
+
+        memory, x = jax.lax.scan(step, memory, (self.trunk(observations, tap), is_first))
+        return self._decide(x, memory, tap)
+
+
+@dataclasses.dataclass(frozen=True)
+class Heads:
+    """What all configurations share: the size of the LSTM, 0 for none."""
+
+    lstm: int = 0
+
+    def build(self, rng: np.random.Generator, shape: tuple[int, ...], num_actions: int) -> Network:
+        """Draw the parameters of a network for observations of a shape [h, w, c]."""
+        trunk, size = self.trunk(rng, shape)
+        lstm = None
+        if self.lstm:
+            lstm = LSTM(_linear(rng, size + self.lstm, 4 * self.lstm, 1.0))
+            size = self.lstm
+        # A small policy head starts near the uniform policy.
+        return Network(
+            trunk, lstm, _linear(rng, size, num_actions, 0.01), _linear(rng, size, 1, 1.0)
+        )
+
+    @abc.abstractmethod
+    def trunk(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Trunk, int]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class MLP(Heads):
+    """Dense layers on the flattened observation."""
+
+    width: int = 128
+    depth: int = 2
+
+    def trunk(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Trunk, int]:
+        sizes = [int(np.prod(shape)), *[self.width] * self.depth]
+        layers = (_linear(rng, i, o, 2**0.5) for i, o in zip(sizes, sizes[1:], strict=False))
+        return DenseTrunk(tuple(layers)), sizes[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Impala(Heads):
+    """The convolutional network of 2105.14111 and 2507.03068; `blocks` residual blocks a stage."""
+
+    channels: tuple[int, ...] = (16, 32, 32)
+    blocks: int = 2
+    dense: int = 256
+
+    def trunk(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Trunk, int]:
+        height, width, inputs = shape
+        height, width = height + 2, width + 2  # the border
+        stages = []
+        for outputs in self.channels:
+            first = _convolution(rng, inputs, outputs)
+            blocks = tuple(
+                Residual(_convolution(rng, outputs, outputs), _convolution(rng, outputs, outputs))
+                for _ in range(self.blocks)
+            )
+            stages.append((first, blocks))
+            height, width, inputs = -(-height // 2), -(-width // 2), outputs
+        dense = _linear(rng, height * width * inputs, self.dense, 2**0.5)
+        return ImpalaTrunk(tuple(stages), dense, border=True), self.dense
+
+
+def _linear(rng: np.random.Generator, inputs: int, outputs: int, gain: float) -> Linear:
+    """Orthogonal weights, zero biases."""
+    wide = rng.standard_normal((max(inputs, outputs), min(inputs, outputs)))
+    q, r = np.linalg.qr(wide)
+    q = q * np.sign(np.diag(r))
+    weight = gain * (q if inputs >= outputs else q.T)
+    return Linear(jnp.asarray(weight, jnp.float32), jnp.zeros(outputs))
+
+
+def _convolution(rng: np.random.Generator, inputs: int, outputs: int) -> Convolution:
+    """Glorot-uniform weights, zero biases, as in 2105.14111."""
+    limit = (6 / (9 * (inputs + outputs))) ** 0.5
+    weight = rng.uniform(-limit, limit, (3, 3, inputs, outputs))
+    return Convolution(jnp.asarray(weight, jnp.float32), jnp.zeros(outputs))
+
+
+NETWORKS: dict[str, Heads] = {
+    "mlp": MLP(),
+    "mlp-lstm": MLP(lstm=128),
+    "impala": Impala(),
+    "impala-lstm": Impala(lstm=256),
+    "impala-small": Impala(channels=(16, 32, 32), blocks=1),
+}

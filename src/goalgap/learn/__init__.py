@@ -1,0 +1,1 @@
+"""Learners: from levels and a goal to policies."""
