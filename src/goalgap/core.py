@@ -181,6 +181,14 @@ class Environment(eqx.Module):
     def layout_hash(self, level: Level) -> Int[Array, "2"]:
         """64 bits, in two words, of what training and test levels may not share."""
 
+    def is_test(self, level: Level) -> Bool[Array, ""]:
+        """Whether the level's layout is kept for evaluation; training never shows one of these.
+
+        An eighth of all layouts, by their hash, so that the two sets are disjoint for every run and
+        however many levels either draws.
+        """
+        return self.layout_hash(level)[0] % 8 == 0
+
     def extras(self, level: Level, state: State) -> dict[str, Array]:
         """Numbers worth a column in the outcomes, read off an episode's last state."""
         return {}
@@ -209,6 +217,8 @@ Patch = Mapping[str, Callable[[Array], Array]]  # replaces named activations in 
 
 class Policy(eqx.Module):
     """A memory-carrying, batched mapping from what it sees to a distribution over actions."""
+
+    on_host: ClassVar[bool] = False  # True: not JAX; called with NumPy arrays, outside of any jit
 
     def prepare(self, env: Environment, levels: Level) -> Context:
         """What a privileged policy works out about a batch of levels beforehand (oracles solve)."""

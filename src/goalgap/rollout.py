@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from .core import (
     Context,
+    Decision,
     Environment,
     Goal,
     Level,
@@ -60,49 +61,61 @@ def episodes(
     batch = jax.tree.leaves(levels)[0].shape[0]
     noise = jax.random.gumbel(key, (env.max_steps, batch, env.num_actions))
     state = jax.vmap(env.reset)(levels)
-    achieved = _achieved(env, levels, state)
-    start = _Play(
+    play = _Play(
         state,
         policy.initial(batch),
         tuple(jnp.zeros(batch, int) for _ in env.goals),
         jnp.zeros((batch, len(env.goals))),
-        jnp.where(achieved, 0, -1),
+        jnp.where(_achieved(env, levels, state), 0, -1),
         jnp.zeros(batch, int),
         jax.vmap(env.is_terminal)(levels, state),
     )
 
-    def step(play: _Play, inputs: tuple[Array, Array]) -> tuple[_Play, State]:
-        time, gumbel = inputs
+    def look(play: _Play, time: Int[Array, ""]) -> Observation:
         moment = Moment(levels, play.state, play.goal_memories, jnp.full(batch, time))
-        decision = policy(policy.view(env, moment, context), play.memory)
+        return policy.view(env, moment, context)
+
+    def advance(
+        play: _Play, time: Int[Array, ""], gumbel: Float[Array, "b a"], decision: Decision
+    ) -> _Play:
         action = jnp.argmax(decision.logits + gumbel, -1)
         state = jax.vmap(env.step)(levels, play.state, action)
-        rewards, memories = [], []
-        for goal, memory in zip(env.goals, play.goal_memories, strict=True):
-            reward, memory = jax.vmap(goal.step)(levels, memory, play.state, action, state)
-            rewards.append(reward)
-            memories.append(memory)
+        scored = [
+            jax.vmap(goal.step)(levels, memory, play.state, action, state)
+            for goal, memory in zip(env.goals, play.goal_memories, strict=True)
+        ]
         live = ~play.ended
-        rewards = jnp.stack(rewards, -1) * live[:, None]
+        rewards = jnp.stack([reward for reward, _ in scored], -1) * live[:, None]
         first = (play.event_step < 0) & _achieved(env, levels, state) & live[:, None]
-        state = select(live, state, play.state)
-        after = _Play(
-            state,
+        return _Play(
+            select(live, state, play.state),
             select(live, decision.memory, play.memory),
-            select(live, tuple(memories), play.goal_memories),
+            select(live, tuple(memory for _, memory in scored), play.goal_memories),
             play.returns + gamma**time * rewards,
             jnp.where(first, time + 1, play.event_step),
             play.length + live,
             play.ended | jax.vmap(env.is_terminal)(levels, state),
         )
-        return after, (state if record else None)
 
-    times = jnp.arange(env.max_steps)
-    play, states = jax.lax.scan(step, start, (times, noise))
+    def step(play: _Play, inputs: tuple[Array, Array]) -> tuple[_Play, State]:
+        time, gumbel = inputs
+        play = advance(play, time, gumbel, policy(look(play, time), play.memory))
+        return play, (play.state if record else None)
+
+    if policy.on_host:
+        states = []
+        look, advance = jax.jit(look), jax.jit(advance)
+        for time in range(env.max_steps):
+            decision = policy(jax.device_get(look(play, time)), play.memory)
+            play = advance(play, time, noise[time], decision)
+            states.append(play.state)
+        states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states) if record else None
+    else:
+        play, states = jax.lax.scan(step, play, (jnp.arange(env.max_steps), noise))
     extras = jax.vmap(env.extras)(levels, play.state)
     outcome = Outcome(play.returns, play.event_step, play.length, play.ended, extras)
     if record:
-        states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), start.state, states)
+        states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), state, states)
     return outcome, states
 
 

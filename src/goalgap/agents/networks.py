@@ -7,6 +7,7 @@ costs half a second of compilation. Named activations can be read and, through `
 
 import abc
 import dataclasses
+import itertools
 
 import equinox as eqx
 import jax
@@ -138,9 +139,7 @@ class Network(Policy):
         zeros = jnp.zeros((batch_size, self.lstm.size))
         return zeros, zeros
 
-    def __call__(
-        self, observation: Observation, memory: Memory, patch: Patch | None = None
-    ) -> Decision:
+    def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
         tap = Tap(patch)
         x = self.trunk(observation, tap)
         if self.lstm is not None:
@@ -189,9 +188,7 @@ class Heads:
             lstm = LSTM(_linear(rng, size + self.lstm, 4 * self.lstm, 1.0))
             size = self.lstm
         # A small policy head starts near the uniform policy.
-        return Network(
-            trunk, lstm, _linear(rng, size, num_actions, 0.01), _linear(rng, size, 1, 1.0)
-        )
+        return Network(trunk, lstm, _linear(rng, size, num_actions, 0.01), _linear(rng, size, 1, 1.0))
 
     @abc.abstractmethod
     def trunk(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Trunk, int]: ...
@@ -206,7 +203,7 @@ class MLP(Heads):
 
     def trunk(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Trunk, int]:
         sizes = [int(np.prod(shape)), *[self.width] * self.depth]
-        layers = (_linear(rng, i, o, 2**0.5) for i, o in zip(sizes, sizes[1:], strict=False))
+        layers = (_linear(rng, i, o, 2**0.5) for i, o in itertools.pairwise(sizes))
         return DenseTrunk(tuple(layers)), sizes[-1]
 
 

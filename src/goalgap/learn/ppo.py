@@ -16,13 +16,22 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ..agents.networks import Heads, Network
-from ..core import Environment, Goal, Level, Levels, Memory, Observation, UsageError
+from ..core import (
+    Environment,
+    Goal,
+    Level,
+    Levels,
+    Memory,
+    Observation,
+    UsageError,
+    tree_index,
+)
 from ..rollout import Steps, Stream, start_stream, stream
 
 
 @dataclasses.dataclass(frozen=True)
 class PPO:
-    """Hyperparameters. The defaults suit small boards on a CPU; `PUBLISHED` is 2507.03068's table G.1."""
+    """Hyperparameters; the defaults suit small boards on a CPU. `PUBLISHED`: 2507.03068, table G.1."""
 
     num_envs: int = 256  # lanes played side by side, per seed
     num_steps: int = 64  # steps of each lane between updates
@@ -158,12 +167,9 @@ class Trainer:
         levels: Levels,
         seeds: tuple[int, ...],
         num_updates: int,
-        held_out: Int[np.ndarray, " h"],
     ) -> None:
-        """`held_out`: first words of the layout hashes that training must never show."""
         self.ppo, self.network, self.env, self.goal = ppo, network, env, goal
         self.levels, self.seeds = levels, jnp.asarray(seeds)
-        self.held_out = jnp.sort(jnp.asarray(held_out, jnp.uint32))
         rate = ppo.learning_rate
         num_steps = num_updates * ppo.num_epochs * ppo.num_minibatches
         schedule = optax.linear_schedule(rate, 0.0, num_steps) if ppo.anneal else rate
@@ -172,23 +178,19 @@ class Trainer:
         )
         self._start = jax.jit(jax.vmap(self._start_seed))
         self._collect = jax.jit(jax.vmap(self._collect_seed, (0, 0, 0, None)))
-        self._learn = jax.jit(
-            jax.vmap(self._learn_seed, (0, 0, 0, 0, None)), donate_argnums=(0, 1)
-        )
+        self._learn = jax.jit(jax.vmap(self._learn_seed, (0, 0, 0, 0, None)), donate_argnums=(0, 1))
 
     def _key(self, seed: Int[Array, ""], number: Int[Array, ""] | int) -> Key[Array, ""]:
         return jax.random.fold_in(jax.random.key(seed), number)
 
     def _sample(self, key: Key[Array, ""], count: int) -> Level:
-        """Training levels, none of them with a held-out layout."""
+        """Training levels: none of them with a layout kept for evaluation."""
         levels = jax.vmap(self.levels.sample)(jax.random.split(key, count))
-        words = jax.vmap(self.env.layout_hash)(levels)[:, 0]
-        place = jnp.searchsorted(self.held_out, words)
-        taken = self.held_out.at[place].get(mode="fill", fill_value=0) == words
-        # A colliding level gives way to the nearest one before it that does not.
-        source = jax.lax.cummax(jnp.where(taken, -1, jnp.arange(count)))
-        source = jnp.where(source < 0, jnp.argmin(taken), source)
-        return jax.tree.map(lambda leaf: leaf[source], levels)
+        kept = jax.vmap(self.env.is_test)(levels)
+        # A level that is kept away gives its place to the nearest one before it that is not.
+        source = jax.lax.cummax(jnp.where(kept, -1, jnp.arange(count)))
+        source = jnp.where(source < 0, jnp.argmin(kept), source)
+        return tree_index(levels, source)
 
     def _start_seed(self, seed: Int[Array, ""], network: Network) -> tuple[Any, Stream]:
         levels = self._sample(self._key(seed, 2**31 - 1), self.ppo.num_envs)
@@ -197,9 +199,7 @@ class Trainer:
     def start(self) -> TrainState:
         """Fresh networks; a seed's first parameters depend on nothing but the seed."""
         level = jax.eval_shape(self.levels.sample, jax.random.key(0))
-        shape = jax.eval_shape(
-            lambda level: self.env.observe(level, self.env.reset(level)), level
-        ).shape
+        shape = jax.eval_shape(lambda level: self.env.observe(level, self.env.reset(level)), level).shape
         networks = [
             self.network.build(np.random.default_rng(int(seed)), shape, self.env.num_actions)
             for seed in self.seeds
@@ -213,9 +213,7 @@ class Trainer:
         levels_key, key = jax.random.split(self._key(seed, number))
         bank = self._sample(levels_key, self.ppo.num_fresh_levels)
         memory = at.memory
-        at, steps, last_value = stream(
-            self.env, self.goal, network, at, bank, key, self.ppo.num_steps
-        )
+        at, steps, last_value = stream(self.env, self.goal, network, at, bank, key, self.ppo.num_steps)
         advantage = advantages(steps, last_value, self.ppo.gamma, self.ppo.gae_lambda)
         batch = Batch(
             steps.observation,
@@ -269,5 +267,3 @@ class Trainer:
 
 def _arrays(network: Network) -> Network:
     return eqx.filter(network, eqx.is_array)
-
-

@@ -5,11 +5,14 @@ collection sequences for keys and chests. `Oracle` is the policy that plays a so
 subject by which every instrument is calibrated before anything is trained.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..core import (
@@ -42,9 +45,6 @@ class Solution(eqx.Module):
         """Q* of one level (a row of the batch) in one state."""
         return self.action_values[env.index(level, state), memory]
 
-    def is_exact(self, env: Environment, levels: Level) -> Bool[Array, " l"]:
-        return jnp.ones(self.action_values.shape[0], bool)
-
 
 def solve(env: Environment, goal: Goal, levels: Level, gamma: float, heedless: bool = False) -> Any:
     """Solve a batch of levels for a goal: a `Solution`, or a `collection.Solution` of the same face.
@@ -59,27 +59,57 @@ def solve(env: Environment, goal: Goal, levels: Level, gamma: float, heedless: b
     raise UsageError(f"{env.name} has no exact play; use a trained reference instead")
 
 
-def optimum(env: Environment, goal: Goal, levels: Level, gamma: float) -> Float[Array, " l"]:
-    """V* at the start of each level: 0 where the goal cannot be reached in time."""
-    return _at_start(env, solve(env, goal, levels, gamma), levels).max(-1)
+CHUNK = 256  # levels solved in one compiled call: bounds memory, and compiles once for any number
 
 
-def _at_start(env: Environment, solution: Any, levels: Level) -> Float[Array, "l a"]:
-    start = jnp.zeros((), int)
-    return jax.vmap(lambda row, level: row.q(env, level, env.reset(level), start))(solution, levels)
+def start_values(
+    env: Environment, goal: Goal, levels: Level, gamma: float, kind: str = "best"
+) -> Float[np.ndarray, " l"]:
+    """The exact value at the start of each level of the best, uniformly random or worst play.
+
+    The best is 0 where the goal cannot be reached in time. Raises UsageError for random play where
+    only the best is solved exactly (keys and chests): estimate it with episodes.
+    """
+    if env.exact_play == "collection":
+        if kind == "random":
+            raise UsageError(f"{env.name} has no exact value of random play; estimate it")
+        if kind == "worst":
+            return np.asarray(collection.worst(env, goal, levels, gamma))
+        return np.asarray(_at_start(env, solve(env, goal, levels, gamma), levels).max(-1))
+    return _in_chunks(lambda chunk: _table_values(env, goal, chunk, gamma, kind), levels)
 
 
-def reference_value(
+def _in_chunks(function: Callable[[Level], Array], levels: Level) -> np.ndarray:
+    """A function of a batch of levels, called on CHUNK of them at a time."""
+    count = jax.tree.leaves(levels)[0].shape[0]
+    padded = jax.tree.map(lambda x: np.resize(x, (-(-count // CHUNK) * CHUNK, *x.shape[1:])), levels)
+    parts = [
+        function(jax.tree.map(lambda x, at=at: x[at : at + CHUNK], padded))
+        for at in range(0, count, CHUNK)
+    ]
+    return np.concatenate([np.asarray(part) for part in parts])[:count]
+
+
+@functools.partial(jax.jit, static_argnames=("gamma", "kind"))
+def _table_values(
     env: Environment, goal: Goal, levels: Level, gamma: float, kind: str
 ) -> Float[Array, " l"]:
-    """The exact value of uniformly random (`random`) or worst play (`worst`) at each level's start."""
+    action_values = tables.values(env, goal, levels, gamma, env.max_steps, kind)
+    start = _at_start(env, Solution(action_values), levels)
+    return {"best": jnp.max, "random": jnp.mean, "worst": jnp.min}[kind](start, -1)
+
+
+@jax.jit
+def _at_start(env: Environment, solution: Any, levels: Level) -> Float[Array, "l a"]:
+    memory = jnp.zeros((), int)
+    return jax.vmap(lambda row, level: row.q(env, level, env.reset(level), memory))(solution, levels)
+
+
+def are_exact(env: Environment, goal: Goal, levels: Level, gamma: float) -> Bool[np.ndarray, " l"]:
+    """On which levels the best value is exact (all, unless the time limit cuts a collection short)."""
     if env.exact_play == "tables":
-        action_values = tables.values(env, goal, levels, gamma, env.max_steps, kind)
-        start = _at_start(env, Solution(action_values), levels)
-        return start.mean(-1) if kind == "random" else start.min(-1)
-    if kind == "worst":
-        return collection.worst(env, goal, levels, gamma)
-    raise UsageError(f"{env.name} has no exact value of random play; estimate it with episodes")
+        return np.ones(jax.tree.leaves(levels)[0].shape[0], bool)
+    return np.asarray(solve(env, goal, levels, gamma).is_exact(env, levels))
 
 
 class Oracle(Policy):

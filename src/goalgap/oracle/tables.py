@@ -2,7 +2,7 @@
 
 Time is counted so that optimal play of a goal d steps away is worth gamma^(d-1), and k backups from
 zero are exactly the value with k steps to go: no truncation error, no off-by-one (2507.03068's released
-solver uses gamma^d). All functions take a batch of levels and run it in chunks.
+solver uses gamma^d).
 """
 
 from typing import NamedTuple
@@ -64,30 +64,18 @@ def values(
     """The value of each action with `horizon` steps to go, followed by the best, the uniformly random
     or the worst (`kind`) play. Levels must be a batch."""
     reduce = {"best": jnp.max, "random": jnp.mean, "worst": jnp.min}[kind]
-    num_levels = jax.tree.leaves(levels)[0].shape[0]
+    tables = jax.vmap(lambda level: transitions(env, goal, level, gamma, heedless))(levels)
+    backups = jax.vmap(backup)
 
-    def solve(chunk: Level) -> Float[Array, "c s m a"]:
-        tables = jax.vmap(lambda level: transitions(env, goal, level, gamma, heedless))(chunk)
-        backups = jax.vmap(backup)
+    def sweep(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        value, _, steps = carry
+        new = reduce(backups(tables, value), -1)
+        return new, (new != value).any(), steps + 1
 
-        def sweep(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            value, _, steps = carry
-            new = reduce(backups(tables, value), -1)
-            return new, (new != value).any(), steps + 1
+    def unfinished(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
+        # Best and worst play stop changing once the farthest reward is known.
+        return carry[1] & (carry[2] < horizon - 1)
 
-        def unfinished(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
-            # Best and worst play stop changing once the farthest reward is known.
-            return carry[1] & (carry[2] < horizon - 1)
-
-        zero = jnp.zeros(tables.reward.shape[:-1])
-        value, _, _ = jax.lax.while_loop(unfinished, sweep, (zero, jnp.array(True), jnp.array(0)))
-        return backups(tables, value)
-
-    if num_levels <= CHUNK:
-        return solve(levels)
-    pad = -num_levels % CHUNK
-    chunks = jax.tree.map(
-        lambda x: jnp.concatenate([x, x[:pad]]).reshape(-1, CHUNK, *x.shape[1:]), levels
-    )
-    solved = jax.lax.map(solve, chunks)
-    return solved.reshape(-1, *solved.shape[2:])[:num_levels]
+    zero = jnp.zeros(tables.reward.shape[:-1])
+    value, _, _ = jax.lax.while_loop(unfinished, sweep, (zero, jnp.array(True), jnp.array(0)))
+    return backups(tables, value)

@@ -1,0 +1,117 @@
+"""Experiment: the frozen description of one run, as an object, as JSON, and as a short hash."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from . import envs
+from .agents import networks
+from .core import Environment, UsageError
+from .envs import mazes
+from .learn.ppo import PPO, Trainer, TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A fleet of seeds trained for the intended goal on `env.shift(alpha).train`.
+
+    Equal experiments train equal policies: everything that matters is here, nothing else is.
+    """
+
+    env: Environment
+    alpha: float = 0.0  # share of distinguishing levels in training
+    network: networks.Heads = dataclasses.field(default_factory=networks.MLP)
+    learner: PPO = dataclasses.field(default_factory=PPO)
+    seeds: tuple[int, ...] = (0, 1, 2, 3)
+    steps: int = 1_500_000  # environment steps of each seed, rounded up to whole updates
+    num_levels: int = 512  # evaluation levels of each split
+    num_checkpoints: int = 12  # log-spaced
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha <= 1:
+            raise UsageError(f"alpha is {self.alpha}; it is a share, between 0 and 1")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or len(self.seeds) > 1000:
+            raise UsageError(f"seeds are {self.seeds}; expected 1 to 1000 different ones")
+        if not all(0 <= seed < 2**31 - 1 for seed in self.seeds):
+            raise UsageError(f"seeds are {self.seeds}; expected whole numbers from 0 to 2^31 - 2")
+        if not 1 <= self.steps <= 10**11:
+            raise UsageError(f"steps is {self.steps}; expected 1 to 10^11")
+        if not 16 <= self.num_levels <= 10**5:
+            raise UsageError(f"num_levels is {self.num_levels}; expected 16 to 100000")
+        if not 1 <= self.num_checkpoints <= 1000:
+            raise UsageError(f"num_checkpoints is {self.num_checkpoints}; expected 1 to 1000")
+
+    @property
+    def num_updates(self) -> int:
+        return -(-self.steps // self.learner.steps_per_update)
+
+    @property
+    def checkpoints(self) -> tuple[int, ...]:
+        """After how many updates to save and measure, spaced evenly in their logarithm."""
+        spaced = np.geomspace(1, self.num_updates, self.num_checkpoints)
+        return tuple(sorted({round(number) for number in spaced} | {self.num_updates}))
+
+    @property
+    def hash(self) -> str:
+        """Eight hexadecimal digits of the description: where the run is found again."""
+        text = json.dumps(to_json(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def trainer(self) -> Trainer:
+        return Trainer(
+            self.learner,
+            self.network,
+            self.env,
+            self.env.intended,
+            self.env.shift(self.alpha).train,
+            self.seeds,
+            self.num_updates,
+        )
+
+
+def fit(
+    trainer: Trainer, state: TrainState, first: int, num_updates: int
+) -> Iterator[tuple[int, TrainState, dict[str, Any]]]:
+    """Train from a state, yielding (updates done, state, statistics) after each update."""
+    for number in range(first, num_updates):
+        state, stats = trainer.update(state, number)
+        yield number + 1, state, stats
+
+
+# -- as JSON -------------------------------------------------------------------------------------
+
+_TYPES: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (*envs.ALL, *mazes.LAYOUTS, networks.MLP, networks.Impala, PPO, Experiment)
+}
+
+
+def to_json(value: Any) -> Any:
+    """Nested dictionaries with a "type" each. Goals belong to their environment, not to the record."""
+    if isinstance(value, tuple):
+        return [to_json(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name for f in dataclasses.fields(value)} - {"intended", "proxies"}
+        named = {name: to_json(getattr(value, name)) for name in sorted(fields)}
+        return {"type": type(value).__name__, **named}
+    return value
+
+
+def from_json(value: Any) -> Any:
+    """What `to_json` described. Raises UsageError for types and fields of another version."""
+    if isinstance(value, list):
+        return tuple(from_json(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    fields = {name: from_json(item) for name, item in value.items() if name != "type"}
+    try:
+        return _TYPES[value["type"]](**fields)
+    except (KeyError, TypeError) as error:
+        raise UsageError(
+            f"the description of the experiment is not one of this version ({error}); "
+            "run the experiment again, or install the version named in experiment.json"
+        ) from None

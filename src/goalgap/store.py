@@ -1,0 +1,235 @@
+"""Run folders: what a run leaves behind, written so that nothing is ever half there.
+
+Every file is written under a temporary name and renamed. `experiment.json` comes first and names the
+format; `resume.safetensors` holds a training under way and goes when it is done; `checkpoints/` holds
+the outcomes of each checkpoint until the end, when they become `outcomes.parquet`.
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from .core import UsageError
+from .experiment import Experiment, from_json, to_json
+
+FORMAT = 1
+Table = Mapping[str, np.ndarray]  # column name -> values, all of one length
+
+
+def default_root() -> Path:
+    """Where runs go unless told otherwise: `runs` in the working directory."""
+    return Path("runs")
+
+
+def write(path: Path, save: Callable[[Path], Any]) -> None:
+    """Let `save` write a temporary neighbor, then rename it: readers see all of a file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    text = json.dumps(_plain(value), indent=1, allow_nan=False)
+    write(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no NumPy."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return _plain(value._asdict())  # type: ignore[attr-defined]
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing; is {path.parent} a finished run folder?") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path} is damaged ({error}); delete it and run the same command again"
+        ) from None
+
+
+def write_table(path: Path, table: Table) -> None:
+    """Columns to Parquet (zstd)."""
+    import duckdb
+
+    def save(temporary: Path) -> None:
+        with duckdb.connect() as connection:
+            connection.register("columns", {k: np.ascontiguousarray(v) for k, v in table.items()})
+            target = str(temporary).replace("'", "''")
+            connection.execute(f"COPY columns TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+
+    write(path, save)
+
+
+def read_table(*paths: Path) -> dict[str, np.ndarray]:
+    """The columns of one or several Parquet files, one below the other."""
+    import duckdb
+
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path} is missing; run the same command again to make it anew")
+    try:
+        with duckdb.connect() as connection:
+            return connection.read_parquet([str(path) for path in paths]).fetchnumpy()
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"{paths[0].parent} holds a damaged table ({reason}); delete it and run again"
+        ) from None
+
+
+def write_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
+    """The arrays of a tree, by their place in it, as safetensors; `about` goes into the header."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    arrays = {jax.tree_util.keystr(place): np.ascontiguousarray(leaf) for place, leaf in leaves}
+    header = {"goalgap": json.dumps(_plain(about))}
+    write(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary, header))
+
+
+def read_tree(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
+    """The arrays of a file in the shape of a tree, and the header.
+
+    Raises UsageError where the file is damaged, or holds other arrays than `like` (another network).
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            about = json.loads(file.metadata()["goalgap"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing; run the same command again to make it anew") from None
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path} is damaged ({error}); delete it and run again") from None
+
+    def pick(place: Any, leaf: Any) -> jax.Array:
+        name = jax.tree_util.keystr(place)
+        found = arrays.get(name)
+        if found is None or found.shape != tuple(leaf.shape) or found.dtype != leaf.dtype:
+            got = "nothing" if found is None else f"{found.dtype}{list(found.shape)}"
+            raise UsageError(
+                f"{path}: {name} is {got}, expected {leaf.dtype}{list(leaf.shape)}; "
+                "the file is of another network or version"
+            )
+        return jax.numpy.asarray(found)
+
+    return jax.tree_util.tree_map_with_path(pick, like), about
+
+
+class RunFolder:
+    """One run on disk. `create` begins or finds it; `load` opens a finished or interrupted one."""
+
+    def __init__(self, path: Path, experiment: Experiment) -> None:
+        self.path, self.experiment = path, experiment
+
+    @classmethod
+    def create(cls, experiment: Experiment, root: Path, command: str) -> "RunFolder":
+        """The folder of an experiment below `root`, made if it is not there."""
+        folder = cls(root / f"{experiment.env.name}-{experiment.hash}", experiment)
+        description = folder.path / "experiment.json"
+        if description.exists():
+            cls.load(folder.path)  # complains of damage and of other versions
+        else:
+            about = {
+                "format": FORMAT,
+                "hash": experiment.hash,
+                "experiment": to_json(experiment),
+                **provenance(command),
+            }
+            write_json(description, about)
+        return folder
+
+    @classmethod
+    def load(cls, path: Path) -> "RunFolder":
+        if not path.is_dir():
+            raise UsageError(f"{path} is no folder; `goalgap list` names the runs there are")
+        about = read_json(path / "experiment.json")
+        if not isinstance(about, dict) or about.get("format") != FORMAT:
+            found = about.get("format") if isinstance(about, dict) else None
+            raise UsageError(
+                f"{path} has run-folder format {found}, this version reads {FORMAT}; "
+                "run the experiment again, or use the version of goalgap named in it"
+            )
+        experiment = from_json(about.get("experiment"))
+        if not isinstance(experiment, Experiment) or experiment.hash != about.get("hash"):
+            raise UsageError(
+                f"{path}/experiment.json was changed or is of another version: its experiment does "
+                "not have the hash it states; run the experiment again"
+            )
+        return cls(path, experiment)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return read_json(self.path / "experiment.json")
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.path / "verdict.json").exists()
+
+    def policy_path(self, seed: int, env_steps: int) -> Path:
+        return self.path / "policies" / f"seed-{seed}-step-{env_steps:012d}.safetensors"
+
+    def checkpoint_path(self, env_steps: int) -> Path:
+        return self.path / "checkpoints" / f"{env_steps:012d}.parquet"
+
+    @property
+    def resume_path(self) -> Path:
+        return self.path / "resume.safetensors"
+
+
+def list_runs(root: Path) -> list[Path]:
+    """The run folders below `root`, by name."""
+    return sorted(path.parent for path in root.glob("*/experiment.json"))
+
+
+def provenance(command: str) -> dict[str, Any]:
+    """When, with what and where a result was made."""
+    packages = ("goalgap", "jax", "jaxlib", "numpy", "equinox", "optax")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {
+        "command": command,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": versions | {"python": platform.python_version()},
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"{jax.default_backend()}",
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of a source checkout, None for an installed package."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
