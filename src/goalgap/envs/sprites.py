@@ -115,8 +115,8 @@ def _key(canvas: _Canvas, hole: str = FLOOR_COLOR) -> None:
     canvas.disc(0.28, 0.42, 0.25, GOLD_DARK)
     canvas.disc(0.28, 0.42, 0.21, GOLD)
     canvas.disc(0.28, 0.42, 0.1, hole)
-    canvas.box(0.47, 0.36, 0.96, 0.5, GOLD)
-    for left in (0.62, 0.84):
+    canvas.box(0.47, 0.36, 0.94, 0.5, GOLD)
+    for left in (0.6, 0.82):
         canvas.box(left, 0.5, left + 0.12, 0.74, GOLD_DARK)
 
 

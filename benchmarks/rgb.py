@@ -1,0 +1,82 @@
+"""Pictures a second: `sprites.draw` beside a plain reference, in the same run.
+
+The reference assembles boards as jaxgmg (github.com/matomatical/jaxgmg) does: a gather of float32 tiles,
+then a transposition of the whole picture. Both are timed twice, alternating: as single calls, which
+pay for a freshly allocated picture each time, and inside one compiled loop, which does not.
+
+Run as `python benchmarks/rgb.py`.
+"""
+
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from goalgap.envs import Keys, sprites
+
+ENV = Keys(size=13)
+BATCH, PIXELS = 1024, 8
+LOOP, REPEATS = 16, 7
+
+Draw = Callable[[Array, int], Array]
+
+
+def reference(board: Int[Array, "h w"], pixels: int) -> Float[Array, "y x 3"]:
+    """The picture of a board of sprite indices, as floats from 0 to 1."""
+    atlas = jnp.asarray(sprites.atlas(pixels) / 255, jnp.float32)
+    height, width = board.shape
+    tiles = atlas[board].transpose(0, 2, 1, 3, 4)
+    return tiles.reshape(height * pixels, width * pixels, 3)
+
+
+def once(draw: Draw) -> Callable[[Array], Array]:
+    """Draw the first boards of [loop, batch, h, w]."""
+    return lambda boards: jax.vmap(lambda board: draw(board, PIXELS))(boards[0])
+
+
+def looped(draw: Draw) -> Callable[[Array], Array]:
+    """Draw all boards, a batch at a time over the picture before; returns the last."""
+
+    def run(boards: Array) -> Array:
+        def step(last: Array, batch: Array) -> tuple[Array, None]:
+            return once(draw)(batch[None]), None
+
+        shape = jax.eval_shape(once(draw), boards)
+        return jax.lax.scan(step, jnp.zeros(shape.shape, shape.dtype), boards)[0]
+
+    return run
+
+
+def board(key: Key[Array, ""]) -> Int[Array, "h w"]:
+    """The tiles of a level of keys and chests, with its border."""
+    level = ENV.shift().deploy.sample(key)
+    return jnp.pad(ENV.tiles(level, ENV.reset(level)), 1, constant_values=sprites.WALL)
+
+
+def rates(functions: list[Callable[[Array], Array]], boards: Array, pictures: int) -> list[float]:
+    """Pictures a second of each, by its best of several runs taken in turn."""
+    compiled = [jax.jit(function).lower(boards).compile() for function in functions]
+    best = [float("inf")] * len(functions)
+    for _ in range(REPEATS):
+        for place, function in enumerate(compiled):
+            start = time.perf_counter()
+            jax.block_until_ready(function(boards))
+            best[place] = min(best[place], time.perf_counter() - start)
+    return [pictures / seconds for seconds in best]
+
+
+def main() -> None:
+    boards = jax.jit(jax.vmap(jax.vmap(board)))(jax.random.split(jax.random.key(0), (LOOP, BATCH)))
+    draws: list[Draw] = [sprites.draw, reference]
+    print(
+        f"{BATCH} boards of {boards.shape[-1]}x{boards.shape[-1]} tiles, {PIXELS} pixels to a tile, {jax.devices()[0]}"
+    )
+    for title, wrap, pictures in (("single calls", once, BATCH), ("in a loop", looped, BATCH * LOOP)):
+        ours, theirs = rates([wrap(draw) for draw in draws], boards, pictures)
+        print(f"{title:12s}  goalgap {ours:9,.0f}/s  reference {theirs:9,.0f}/s  {ours / theirs:5.1f}x")
+
+
+if __name__ == "__main__":
+    main()
