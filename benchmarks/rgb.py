@@ -70,9 +70,8 @@ def rates(functions: list[Callable[[Array], Array]], boards: Array, pictures: in
 def main() -> None:
     boards = jax.jit(jax.vmap(jax.vmap(board)))(jax.random.split(jax.random.key(0), (LOOP, BATCH)))
     draws: list[Draw] = [sprites.draw, reference]
-    print(
-        f"{BATCH} boards of {boards.shape[-1]}x{boards.shape[-1]} tiles, {PIXELS} pixels to a tile, {jax.devices()[0]}"
-    )
+    side = boards.shape[-1]
+    print(f"{BATCH} boards of {side}x{side} tiles, {PIXELS} pixels to a tile, on {jax.devices()[0]}")
     for title, wrap, pictures in (("single calls", once, BATCH), ("in a loop", looped, BATCH * LOOP)):
         ours, theirs = rates([wrap(draw) for draw in draws], boards, pictures)
         print(f"{title:12s}  goalgap {ours:9,.0f}/s  reference {theirs:9,.0f}/s  {ours / theirs:5.1f}x")
