@@ -112,6 +112,7 @@ class Environment(eqx.Module):
     name: ClassVar[str]
     title: ClassVar[str]
     papers: ClassVar[tuple[str, ...]]  # arXiv ids, for `goalgap cite`
+    splayed: ClassVar[str]  # the object that `splay` moves
     num_actions: ClassVar[int]
     action_names: ClassVar[tuple[str, ...]]
     exact_play: ClassVar[str] = "none"  # or "tables", "collection": how `oracle` can solve it
@@ -148,6 +149,14 @@ class Environment(eqx.Module):
         """The symbolic observation: bits on a grid, one channel an object kind."""
 
     @abc.abstractmethod
+    def board(self, level: Level, state: State) -> Int[Array, "h w"]:
+        """The picture as tiles: indices into `sprites`."""
+
+    @abc.abstractmethod
+    def sprites(self, pixels: int) -> UInt8[Array, "n p p 3"]:
+        """The tiles' pictures."""
+
+    @abc.abstractmethod
     def rgb(self, level: Level, state: State, pixels: int = 8) -> UInt8[Array, "y x 3"]:
         """A picture, `pixels` to a tile."""
 
@@ -171,7 +180,7 @@ class Environment(eqx.Module):
 
     @abc.abstractmethod
     def splay(self, level: Level) -> tuple[Level, Bool[Array, " n"]]:
-        """The level with its goal object on each cell in turn (leading axis), and which are legal."""
+        """The level with its `splayed` object on each cell (leading axis), and which are legal."""
 
     @abc.abstractmethod
     def level_hash(self, level: Level) -> Int[Array, "2"]:

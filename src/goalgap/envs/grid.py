@@ -268,10 +268,17 @@ class GridEnvironment(Environment):
     def build(self, walls: Bool[np.ndarray, "h w"], cells: dict[str, list[int]]) -> Any:
         """A level out of walls and the cells of each kind of object."""
 
+    def board(self, level: Any, state: Any) -> Int[Array, "h w"]:
+        """The sprites of the board and of the wall around it, as indices into `sprites`."""
+        board = jnp.pad(self.tiles(level, state), 1, constant_values=sprites.WALL)
+        return board.at[0].set(self.border(level, state))
+
+    def sprites(self, pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
+        return sprites.atlas(pixels)
+
     def rgb(self, level: Any, state: Any, pixels: int = 8) -> UInt8[Array, "y x 3"]:
         """The board with its border, from the sprite atlas: (size + 2) * pixels square."""
-        board = jnp.pad(self.tiles(level, state), 1, constant_values=sprites.WALL)
-        return sprites.draw(board.at[0].set(self.border(level, state)), pixels)
+        return sprites.draw(self.board(level, state), pixels)
 
 
 def _hash(bits: Bool[Array, "..."]) -> UInt32[Array, "2"]:

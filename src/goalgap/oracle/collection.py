@@ -172,12 +172,14 @@ def _solve(
         target = put(everywhere(np.eye(cells.shape[1], dtype=bool)))[..., None, :]
         start = jnp.where(target, 0, FAR).astype(jnp.int16)
         start = jnp.broadcast_to(start, (*is_open.shape, cells.shape[1]))
+        cost = jnp.where(is_open, 1, FAR).astype(jnp.int16)[..., None]
+        cost = jnp.broadcast_to(cost, start.shape).reshape(batch, height, width, -1)
 
         def update(board: Array) -> Array:
-            through = jnp.where(is_open[..., None], _around(board, jnp.minimum, FAR), FAR) + 1
+            through = jnp.minimum(_around(board, jnp.minimum, FAR), FAR - 1) + cost
             return jnp.minimum(board, through)
 
-        return flat(_until_settled(update, start))
+        return flat(_until_settled(update, start.reshape(cost.shape)).reshape(start.shape))
 
     # Values of standing at an object, and worths, by the sizes of the two sets.
     values: dict[tuple[int, int], Float[Array, "b n o s"]] = {}
@@ -217,10 +219,13 @@ def _solve(
             is_event = put(everywhere(remaining(s, o)))
             is_open = ~walls[..., None, None] & ~is_event
 
+            shp=worth_at.shape
+            worth_at=worth_at.reshape(batch,height,width,-1)
+            is_open=jnp.broadcast_to(is_open,shp).reshape(batch,height,width,-1)
             def update(board: Array, is_open: Array = is_open, worth_at: Array = worth_at) -> Array:
                 return _around(jnp.where(is_open, gamma * board, worth_at), jnp.maximum, 0)
 
-            board = flat(_until_settled(update, jnp.zeros_like(worth_at)))
+            board = flat(_until_settled(update, jnp.zeros_like(worth_at)).reshape(shp))
             values[s, o] = over_levels(cells, board)
             boards.append(board)
         scarce.append(jnp.concatenate(boards[::-1], 2))

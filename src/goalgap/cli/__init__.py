@@ -1,0 +1,133 @@
+"""The command line: thin verbs over the laboratory.
+
+`goalgap --help` prints a static table and imports nothing heavy; a verb's parser is built when it is
+called. Standard output carries results only (one JSON document with --json); the rest goes to standard
+error. Exit 0: done; 1: failed; 2: bad arguments, in one line.
+"""
+
+import contextlib
+import difflib
+import errno
+import importlib.metadata
+import io
+import os
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+VERBS = {
+    "run": "train a fleet of seeds, measure before and after the shift, give the verdict, report",
+    "measure": "judge a stored run, oracle:GOAL, random, or your own policy module:function",
+    "play": "play an environment yourself in the terminal",
+    "study": "reproduce a claim: prediction, result, agreement",
+    "open": "show a run's report in the browser",
+    "list": "the runs, environments, layouts, networks and studies there are",
+    "cite": "BibTeX of what a run used",
+    "bench": "speed, beside a plain reference in the same run",
+}
+
+
+class BadArguments(Exception):
+    """What the user typed cannot be understood; the message is one line."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of `goalgap`."""
+    sys.exit(call(sys.argv[1:] if argv is None else argv))
+
+
+def call(argv: list[str]) -> int:
+    """Run a command line and return its exit code. Every failure of the user's or of the machine's is
+    one line on standard error; a traceback is a bug of ours."""
+    try:
+        if not argv or argv[0] in ("-h", "--help"):
+            print(_help())
+            return 0
+        if argv[0] == "--version":
+            print(importlib.metadata.version("goalgap"))
+            return 0
+        if argv[0] not in VERBS:
+            raise BadArguments(unknown("verb", argv[0], VERBS))
+        from . import verbs
+
+        options = parse(verbs.OPTIONS[argv[0]], argv[0], argv[1:])
+        return options.call() or 0
+    except BadArguments as error:
+        return _fail(str(error), 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing that was stored is lost, the same command goes on", 1)
+    except BrokenPipeError:
+        # The reader of our output went away (`goalgap list | head`): not our failure to report.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _fail(_of_the_machine(error), 1)
+    except Exception as error:
+        if type(error).__name__ == "UsageError":
+            return _fail(str(error), 2)
+        if type(error).__name__ == "Interrupted":
+            return _fail(f"{error}; the same command goes on from there", 1)
+        raise
+
+
+def _fail(message: str, code: int) -> int:
+    print("goalgap: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _of_the_machine(error: OSError) -> str:
+    place = f" {error.filename}" if error.filename else ""
+    reason = error.strerror or str(error)
+    repair = {
+        errno.ENOSPC: "free some space, then the same command goes on",
+        errno.EACCES: "choose another folder with --out",
+        errno.EROFS: "choose another folder with --out",
+        errno.ENOTDIR: "a file is in the way; choose another folder with --out",
+        errno.EEXIST: "a file is in the way; choose another folder with --out",
+    }.get(error.errno or 0, "choose another folder with --out, or try again")
+    return f"cannot write{place}: {reason}; {repair}"
+
+
+def _help() -> str:
+    lines = "\n".join(f"  {verb:9}{text}" for verb, text in VERBS.items())
+    return (
+        "usage: goalgap VERB [TARGET] [options]\n\n"
+        "A laboratory for goal misgeneralization. Start with: goalgap run corner\n\n"
+        f"{lines}\n\ngoalgap VERB --help explains a verb."
+    )
+
+
+def unknown(kind: str, given: str, known: Iterable[str]) -> str:
+    """One line about a misspelt name, with the nearest ones."""
+    known = list(known)
+    near = difflib.get_close_matches(given, known, 3, 0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(known)}"
+    return f"unknown {kind} {given!r}; {hint}"
+
+
+def parse(kind: type, verb: str, argv: list[str]) -> Any:
+    """The options of a verb, by tyro; its boxes become one line."""
+    import tyro
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, prog=f"goalgap {verb}", args=argv)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise BadArguments(f"{_one_line(said.getvalue())} (goalgap {verb} --help)") from None
+
+
+def _one_line(box: str) -> str:
+    """The message of one of tyro's boxes: its first part, and the nearest option if it names one."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip("│|╭╮╰╯─ ").strip() for line in text.splitlines()]
+    rules = [i for i, line in enumerate(text.splitlines()) if re.fullmatch(r"[│ ]*─{8,}[│ ]*", line)]
+    end = rules[0] if rules else len(lines)
+    message = " ".join(line for line in lines[1:end] if line)
+    near = re.findall(r"(--[\w.-]+)", " ".join(lines[end:]).split("For full helptext")[0])
+    if near and "nrecognized" in message:
+        message += f"; did you mean {near[0]}?"
+    return message or "the arguments cannot be understood"

@@ -1,0 +1,455 @@
+"""The verbs, each a frozen set of options that can be called."""
+
+import dataclasses
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from .. import envs, lab, literature, oracle, store
+from ..agents.networks import NETWORKS
+from ..agents.outside import Outside
+from ..agents.scripted import Random
+from ..core import Environment, Policy, UsageError
+from ..envs.mazes import LAYOUTS
+from ..experiment import Experiment, from_json
+from ..learn.ppo import PPO
+from . import BadArguments, unknown
+from .progress import Progress
+
+ENVIRONMENTS: dict[str, type[Environment]] = {kind.name: kind for kind in envs.ALL}
+_LAYOUTS = {kind.name: kind for kind in LAYOUTS}
+Positional = tyro.conf.Positional
+
+
+@dataclasses.dataclass(frozen=True)
+class Default:
+    """What `run` uses where the user does not say: the largest board that the default fleet masters
+    within two minutes on two cores, and the steps that it takes."""
+
+    size: int
+    steps: int
+
+
+DEFAULTS = {
+    "corner": Default(size=9, steps=1_800_000),
+    "dish": Default(size=9, steps=1_800_000),
+    "keys": Default(size=7, steps=1_500_000),
+}
+
+
+def environment(
+    name: str, size: int | None, layout: str, max_steps: int, channels: int | None
+) -> Environment:
+    """The environment that the options describe."""
+    if name not in ENVIRONMENTS:
+        raise BadArguments(unknown("environment", name, ENVIRONMENTS))
+    if layout not in _LAYOUTS:
+        raise BadArguments(unknown("layout", layout, _LAYOUTS))
+    fields: dict[str, Any] = {"size": DEFAULTS[name].size if size is None else size}
+    if channels is not None:
+        if name != "dish":
+            raise BadArguments(
+                f"--channels {channels} is for dish, whose proxy has channels; not {name}"
+            )
+        fields["num_channels"] = channels
+    return ENVIRONMENTS[name](layout=_LAYOUTS[layout](), max_steps=max_steps, **fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Train a fleet of seeds, measure before and after the shift, give the verdict, write the report.
+
+    The same options find their folder again: a finished run is shown, an interrupted one goes on.
+    """
+
+    env: Positional[str]
+    """corner, dish or keys"""
+    alpha: float = 0.0
+    """share of training levels on which the goals come apart"""
+    seeds: int = 4
+    """how many agents are trained"""
+    steps: int | None = None
+    """environment steps of each seed (default: depends on the environment)"""
+    size: int | None = None
+    """cells along a side of the board (default: depends on the environment)"""
+    layout: str = "blocks"
+    """blocks, tree or open"""
+    network: str = "mlp"
+    """mlp, mlp-lstm, impala, impala-lstm or impala-small"""
+    channels: int | None = None
+    """channels that the dish fills in the observation (dish only)"""
+    max_steps: int = 128
+    """steps until an episode is cut off"""
+    levels: int = 512
+    """evaluation levels of each split"""
+    seed: int = 0
+    """the first agent's seed; the others follow it"""
+    learner: PPO = dataclasses.field(default_factory=lambda: LEARNER)
+    out: Path = Path("runs")
+    """where run folders go"""
+    json: bool = False
+    """print verdict.json instead of words"""
+
+    def experiment(self) -> Experiment:
+        env = environment(self.env, self.size, self.layout, self.max_steps, self.channels)
+        if self.network not in NETWORKS:
+            raise BadArguments(unknown("network", self.network, NETWORKS))
+        if not 1 <= self.seeds <= 1000:
+            raise BadArguments(f"--seeds is {self.seeds}; expected 1 to 1000 agents")
+        return Experiment(
+            env=env,
+            alpha=self.alpha,
+            network=NETWORKS[self.network],
+            learner=self.learner,
+            seeds=tuple(range(self.seed, self.seed + self.seeds)),
+            steps=DEFAULTS[self.env].steps if self.steps is None else self.steps,
+            num_levels=self.levels,
+        )
+
+    def call(self) -> None:
+        experiment = self.experiment()
+        lab.use_compilation_cache()
+        goals = [goal.name for goal in experiment.env.goals]
+        with Progress(goals[0], goals[1]) as progress:
+            run = lab.run(experiment, self.out, progress, "goalgap " + " ".join(sys.argv[1:]))
+        show(run.folder.path, experiment.env, self.json)
+
+
+LEARNER = PPO(entropy_coefficient=0.02)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """Judge a policy by the full battery.
+
+    SUBJECT is a run folder, oracle:GOAL (or oracle:GOAL,GOAL: the first while it pays, then the
+    next), random, or your own policy as module:function (or file.py:function): a Python function of
+    a batch of observations [B, height, width, channels] that returns actions [B] or logits.
+    """
+
+    subject: Positional[str]
+    """run folder, oracle:GOAL, random, or module:function"""
+    env: str | None = None
+    """the environment, for subjects that are not run folders"""
+    size: int | None = None
+    """cells along a side of the board"""
+    layout: str = "blocks"
+    """blocks, tree or open"""
+    channels: int | None = None
+    """channels that the dish fills in the observation (dish only)"""
+    max_steps: int = 128
+    """steps until an episode is cut off"""
+    levels: int = 512
+    """evaluation levels of each split"""
+    seed: int = 0
+    """which evaluation levels, and which luck"""
+    out: Path = Path("runs")
+    """where the result goes"""
+    json: bool = False
+    """print verdict.json instead of words"""
+
+    def call(self) -> None:
+        lab.use_compilation_cache()
+        if self.env is None and Path(self.subject).is_dir():
+            folder = store.RunFolder.load(Path(self.subject))
+            if not folder.is_finished:
+                raise UsageError(f"{self.subject} is not finished; run its command again to go on")
+            path = lab.measure_again(folder, self.levels, self.seed)
+            show(path, folder.experiment.env, self.json)
+            return
+        if self.env is None:
+            raise BadArguments(
+                f"{self.subject!r} is no run folder; for another subject say where: --env corner"
+            )
+        env = environment(self.env, self.size, self.layout, self.max_steps, self.channels)
+        policy = subject(self.subject, env)
+        path = lab.measure_subject(
+            env,
+            policy,
+            self.subject,
+            self.out,
+            "goalgap " + " ".join(sys.argv[1:]),
+            self.levels,
+            self.seed,
+        )
+        show(path, env, self.json)
+
+
+def subject(name: str, env: Environment) -> Policy:
+    """A policy by the name that `measure` takes."""
+    if name == "random":
+        return Random(env.num_actions)
+    kind, _, rest = name.rpartition(":")
+    if kind == "oracle":
+        goals = {goal.name: goal for goal in env.goals}
+        for goal in rest.split(","):
+            if goal not in goals:
+                raise BadArguments(unknown("goal", goal, goals))
+        return oracle.Oracle(tuple(goals[goal] for goal in rest.split(",")))
+    if not kind:
+        known = ("random", *(f"oracle:{goal.name}" for goal in env.goals), "module:function")
+        raise BadArguments(unknown("subject", name, known))
+    return Outside(load_function(kind, rest), env.num_actions)
+
+
+def load_function(module: str, name: str) -> Callable[..., Any]:
+    """A function of a module on the path, of one in the working directory, or of a file."""
+    sys.path.insert(0, os.getcwd())
+    try:
+        if module.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(module).stem, module)
+            assert spec is not None and spec.loader is not None
+            loaded = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(loaded)
+        else:
+            loaded = importlib.import_module(module)
+    except (ImportError, FileNotFoundError) as error:
+        raise BadArguments(f"cannot import {module!r}: {error}") from None
+    finally:
+        sys.path.pop(0)
+    if not callable(getattr(loaded, name, None)):
+        functions = [key for key, value in vars(loaded).items() if callable(value)]
+        raise BadArguments(unknown(f"function of {module}", name, functions))
+    return getattr(loaded, name)
+
+
+def show(path: Path, env: Environment, as_json: bool) -> None:
+    """A verdict on standard output, as JSON or in words."""
+    verdict = store.read_json(path / "verdict.json")
+    if as_json:
+        print(json.dumps(verdict, indent=1))
+        return
+    console = Console(highlight=False)
+    proxy = f" (proxy goal: {verdict['proxy']})" if verdict["proxy"] else ""
+    console.print(f"\n[bold]Verdict: {verdict['verdict']}{proxy}[/bold]\n")
+    console.print(verdict["sentence"] + "\n")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("", "goal comes first, 95 % interval", "a random walk's"):
+        table.add_column(name)
+    rows = store.read_json(path / "measurements.json")
+    found = {(row["split"], row["goal"], row["quantity"]): row for row in rows}
+    titles = {"train": "training levels", "shift": "after the shift"}
+    for split, title in titles.items():
+        for goal in env.goals:
+            row = found[split, goal.name, "first" if split == "shift" else "reached"]
+            walk = found[split, goal.name, "random first" if split == "shift" else "random reached"]
+            interval = f"{row['estimate']:.2f}  [{row['low']:.2f}, {row['high']:.2f}]"
+            table.add_row(f"{title}, {goal.name}", interval, f"{walk['estimate']:.2f}")
+    console.print(table)
+    fraction = verdict["fraction_misgeneralizing"]
+    seeds = len(verdict["seeds"])
+    failing = round(fraction["estimate"] * seeds)
+    console.print(
+        f"\n{failing} of {seeds} seeds misgeneralize (95 % interval of the share: "
+        f"{fraction['low']:.2f} to {fraction['high']:.2f}). "
+        f"{verdict['env_steps'] / 1e6:.1f} M steps in {verdict['wall_seconds']:.0f} s."
+    )
+    console.print(f"Report: {path / 'report.html'}", soft_wrap=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Play:
+    """Play an environment in the terminal with the arrow keys; both goals' returns are shown."""
+
+    env: Positional[str]
+    """corner, dish or keys"""
+    size: int | None = None
+    """cells along a side of the board"""
+    layout: str = "blocks"
+    """blocks, tree or open"""
+    channels: int | None = None
+    """channels that the dish fills in the observation (dish only)"""
+    max_steps: int = 128
+    """steps until an episode is cut off"""
+    level: Path | None = None
+    """a text file with a level of your own"""
+    seed: int = 0
+    """which levels"""
+
+    def call(self) -> None:
+        from ..play import play
+
+        env = environment(self.env, self.size, self.layout, self.max_steps, self.channels)
+        level = None if self.level is None else read_level(env, self.level)
+        play(env, self.seed, level)
+
+
+def read_level(env: Environment, path: Path) -> Any:
+    try:
+        return env.from_text(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadArguments(f"cannot read {path}: {error}") from None
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Reproduce a published or own claim: prints the prediction, the result and whether they agree."""
+
+    name: Positional[str] = ""
+    """the study; without a name, all are listed"""
+    out: Path = Path("runs")
+    """where run folders go; finished parts are found again"""
+    seed: int = 0
+    """the first seed"""
+    json: bool = False
+    """print the result as JSON"""
+
+    def call(self) -> int | None:
+        names = [path.stem.replace("_", "-") for path in beside("studies")]
+        if not self.name:
+            print("\n".join(names))
+            return None
+        if self.name not in names:
+            raise BadArguments(unknown("study", self.name, names))
+        path = next(p for p in beside("studies") if p.stem == self.name.replace("-", "_"))
+        lab.use_compilation_cache()
+        result = load_function(str(path), "main")(self.out, self.seed)
+        if self.json:
+            print(json.dumps(result, indent=1))
+        return None
+
+
+def beside(room: str) -> list[Path]:
+    """The scripts of `studies` or `benchmarks`, in a checkout or as installed with the package."""
+    package = Path(__file__).parents[1]
+    for place in (package / room, package.parents[1] / room):
+        if place.is_dir():
+            return sorted(path for path in place.glob("*.py") if not path.stem.startswith("_"))
+    return []
+
+
+@dataclasses.dataclass(frozen=True)
+class Open:
+    """Show a run's report in the browser."""
+
+    run: Positional[Path]
+    """a run folder"""
+
+    def call(self) -> None:
+        import webbrowser
+
+        path = self.run / "report.html"
+        if not path.exists():
+            path = lab.Run(store.RunFolder.load(self.run)).report
+        print(path)
+        webbrowser.open(path.resolve().as_uri())
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """The runs, environments, layouts, networks and studies there are."""
+
+    out: Path = Path("runs")
+    """where run folders are"""
+    json: bool = False
+    """print as JSON"""
+
+    def call(self) -> None:
+        runs = []
+        for path in store.list_runs(self.out):
+            done = path / "verdict.json"
+            try:
+                verdict = store.read_json(done)["verdict"] if done.exists() else "unfinished"
+            except (UsageError, KeyError, TypeError):
+                verdict = "damaged"
+            runs.append({"run": str(path), "verdict": verdict})
+        there = {
+            "runs": runs,
+            "environments": {kind.name: kind.title for kind in envs.ALL},
+            "layouts": list(_LAYOUTS),
+            "networks": list(NETWORKS),
+            "studies": [path.stem.replace("_", "-") for path in beside("studies")],
+        }
+        if self.json:
+            print(json.dumps(there, indent=1))
+            return
+        for name, title in there["environments"].items():
+            print(f"environment  {name:12} {title}")
+        for kind in ("layouts", "networks", "studies"):
+            print(f"{kind:12} {', '.join(there[kind])}")
+        for row in runs:
+            print(f"run          {row['run']}  {row['verdict']}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cite:
+    """BibTeX of the papers behind a run (a folder) or an environment (its name)."""
+
+    run: Positional[str]
+    """a run folder or an environment"""
+
+    methods: ClassVar[tuple[str, ...]] = ("1707.06347", "1506.02438")
+
+    def call(self) -> None:
+        if self.run in ENVIRONMENTS:
+            papers = ENVIRONMENTS[self.run].papers
+        elif Path(self.run).is_dir():
+            described = from_json(store.read_json(Path(self.run) / "experiment.json").get("experiment"))
+            if isinstance(described, Experiment):
+                impala = ("1802.01561",) if "Impala" in type(described.network).__name__ else ()
+                papers = (*described.env.papers, *self.methods, *impala)
+            else:
+                papers = described.papers
+        else:
+            raise BadArguments(unknown("run folder or environment", self.run, ENVIRONMENTS))
+        print("\n".join(literature.bibtex(identifier) for identifier in papers))
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Measure speed, each rate beside a plain reference in the same run."""
+
+    name: Positional[str] = "all"
+    """a benchmark, or all"""
+    json: bool = False
+    """print as JSON"""
+
+    def call(self) -> None:
+        scripts = {path.stem: path for path in beside("benchmarks")}
+        if self.name != "all" and self.name not in scripts:
+            raise BadArguments(unknown("benchmark", self.name, ["all", *scripts]))
+        chosen = scripts if self.name == "all" else {self.name: scripts[self.name]}
+        rows: list[dict[str, Any]] = []
+        for name, path in chosen.items():
+            print(f"running {name}", file=sys.stderr)
+            rows += [{"benchmark": name} | row for row in load_function(str(path), "bench")()]
+        if self.json:
+            print(json.dumps(rows, indent=1, default=float))
+            return
+        table = Table(box=None, header_style="bold")
+        for name in ("what", "ours", "reference", "ratio", "unit", "note"):
+            table.add_column(name, justify="right" if name in ("ours", "reference", "ratio") else "left")
+        for row in rows:
+            numbers = [_figure(row.get(name)) for name in ("ours", "reference", "ratio")]
+            table.add_row(row["what"], *numbers, row["unit"], row.get("note", ""))
+        Console().print(table)
+
+
+def _figure(value: float | None) -> str:
+    if value is None or not np.isfinite(value):
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+OPTIONS: dict[str, type] = {
+    "run": Run,
+    "measure": Measure,
+    "play": Play,
+    "study": Study,
+    "open": Open,
+    "list": List,
+    "cite": Cite,
+    "bench": Bench,
+}

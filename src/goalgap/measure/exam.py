@@ -1,0 +1,255 @@
+"""The levels on which policies are judged, what they are worth to each goal, and sitting the exam.
+
+Three splits. `train`: held-out levels of the class that training shows. `shift`: distinguishing ones,
+each solvable for every goal, and none of whose goals is achieved at the start. `twin`: the same layouts
+as `shift`, with the correlation of training restored, so that a hard maze is no explanation of failure.
+Unsolvable levels are dropped by the oracle.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key, UInt64
+
+from .. import oracle
+from ..agents.scripted import Random
+from ..core import Environment, Level, Levels, Outcome, Policy, State, UsageError, tree_index
+from ..rollout import episodes
+
+SCORE_GAMMA = 0.99  # of all scores: slow enough to forgive a detour, fast enough to mind a delay
+SPLITS = ("train", "shift", "twin")
+MIN_LEVELS = 4
+_BATCH, _MAX_BATCHES = 8192, 24  # candidates drawn at once, and how often at most
+_RANDOM_EPISODES = 16  # of random play a level, where its value is not solved exactly
+
+
+class Split(NamedTuple):
+    """Levels of one kind; g: the environment's goals, the intended one first."""
+
+    levels: Level
+    level_hash: UInt64[np.ndarray, " n"]
+    optimum: Float[np.ndarray, "n g"]  # discounted by SCORE_GAMMA
+    random: Float[np.ndarray, "n g"]
+    random_reached: Float[np.ndarray, "n g"]  # share of random walks that achieve the goal
+    random_first: Float[np.ndarray, "n g"]  # share in which it is achieved first
+
+
+class Exam(NamedTuple):
+    env: Environment
+    splits: dict[str, Split]
+    dropped: dict[str, float]  # share of candidates dropped because some goal is out of reach
+
+
+def prepare(env: Environment, num_levels: int, alpha: float = 0.0, seed: int = 0) -> Exam:
+    """Draw the exam of an environment: up to `num_levels` levels a split, the same for equal arguments.
+
+    `alpha` matters only at 1, where training shows no level of the common class. Raises UsageError
+    where too few levels tell the goals apart.
+    """
+    key = jax.random.fold_in(jax.random.key(2**31 - 1), seed)
+    shift = env.shift()
+    common = shift.deploy if alpha == 1 else shift.train
+    train, drop_train = _solvable(env, common, num_levels, jax.random.fold_in(key, 0), False)
+    deploy, drop_shift = _solvable(env, shift.deploy, num_levels, jax.random.fold_in(key, 1), True)
+    twin = jax.jit(jax.vmap(env.twin))(deploy)
+    levels = dict(zip(SPLITS, (train, deploy, twin), strict=True))
+    splits = {
+        name: _appraise(env, split, jax.random.fold_in(key, 2 + index))
+        for index, (name, split) in enumerate(levels.items())
+    }
+    return Exam(env, splits, {"train": drop_train, "shift": drop_shift})
+
+
+def _solvable(
+    env: Environment, levels: Levels, count: int, key: Key[Array, ""], distinguishing: bool
+) -> tuple[Level, float]:
+    """Distinct test levels on which the goals can be achieved, and what share had to be dropped."""
+    found: list[Level] = []
+    seen: set[int] = set()
+    num_found = num_candidates = num_solvable = 0
+    for number in range(_MAX_BATCHES):
+        keys = jax.random.split(jax.random.fold_in(key, number), _BATCH)
+        batch, eligible, hashes = _candidates(env, levels, keys, distinguishing)
+        rows = np.flatnonzero(eligible)
+        rows = rows[np.sort(np.unique(hashes[rows], return_index=True)[1])]
+        rows = np.array([row for row in rows if int(hashes[row]) not in seen], int)
+        # Solving costs more than drawing: about as many as should be needed, with some to spare.
+        rows = rows[: 2 * (count - num_found) + 32]
+        if rows.size:
+            seen.update(int(value) for value in hashes[rows])
+            drawn = tree_index(batch, rows)
+            solvable = _is_solvable(env, drawn, distinguishing)
+            num_candidates += rows.size
+            num_solvable += int(solvable.sum())
+            found.append(tree_index(drawn, np.flatnonzero(solvable)))
+            num_found += int(solvable.sum())
+        if num_found >= count:
+            break
+    if num_found < MIN_LEVELS:
+        raise UsageError(
+            f"{env.name}: only {num_found} levels on which the goals come apart and can be reached; "
+            "use a larger size or another layout"
+        )
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *found)
+    return joined, 1 - num_solvable / max(num_candidates, 1)
+
+
+@functools.partial(jax.jit, static_argnames="distinguishing")
+def _draw(
+    env: Environment, levels: Levels, keys: Key[Array, " n"], distinguishing: bool
+) -> tuple[Level, Bool[Array, " n"], Array]:
+    batch = jax.vmap(levels.sample)(keys)
+    eligible = jax.vmap(env.is_test)(batch)
+    if distinguishing:
+        state = jax.vmap(env.reset)(batch)
+        eligible &= jax.vmap(env.is_distinguishing)(batch)
+        eligible &= jax.vmap(env.is_test)(jax.vmap(env.twin)(batch))
+        for goal in env.goals:
+            eligible &= ~jax.vmap(goal.is_achieved)(batch, state)
+    return batch, eligible, jax.vmap(env.level_hash)(batch)
+
+
+def _candidates(
+    env: Environment, levels: Levels, keys: Key[Array, " n"], distinguishing: bool
+) -> tuple[Level, Bool[np.ndarray, " n"], UInt64[np.ndarray, " n"]]:
+    drawn, eligible, words = jax.device_get(_draw(env, levels, keys, distinguishing))
+    return drawn, eligible, join_words(words)
+
+
+def join_words(words: np.ndarray) -> UInt64[np.ndarray, " n"]:
+    """64-bit hashes out of their two 32-bit words."""
+    words = np.asarray(words).astype(np.uint64)
+    return words[..., 0] << np.uint64(32) | words[..., 1]
+
+
+def _is_solvable(env: Environment, levels: Level, every_goal: bool) -> Bool[np.ndarray, " n"]:
+    goals = env.goals if every_goal else (env.intended,)
+    good = [oracle.start_values(env, goal, levels, SCORE_GAMMA) > 0 for goal in goals]
+    exact = [oracle.are_exact(env, goal, levels, SCORE_GAMMA) for goal in goals]
+    return np.all(good + exact, axis=0)
+
+
+def _appraise(env: Environment, levels: Level, key: Key[Array, ""]) -> Split:
+    optimum = [oracle.start_values(env, goal, levels, SCORE_GAMMA) for goal in env.goals]
+    count = optimum[0].size
+    walks = [
+        jax.device_get(play(env, Random(env.num_actions), levels, jax.random.fold_in(key, number), None))
+        for number in range(_RANDOM_EPISODES)
+    ]
+    events = np.stack([outcome.event_step for outcome, _ in walks])
+    if env.exact_play == "tables":
+        chance = [oracle.start_values(env, goal, levels, SCORE_GAMMA, "random") for goal in env.goals]
+        random = np.stack(chance, -1)
+    else:
+        random = np.mean([outcome.returns for outcome, _ in walks], 0)
+    return Split(
+        levels,
+        join_words(jax.jit(jax.vmap(env.level_hash))(levels)),
+        np.stack(optimum, -1),
+        random,
+        (events >= 0).mean(0),
+        np.stack([(first_event(events) == g).mean(0) for g in range(len(env.goals))], -1).reshape(
+            count, -1
+        ),
+    )
+
+
+def first_event(event_step: np.ndarray) -> np.ndarray:
+    """Which goal's event came first [..., g] -> index; -1 where none did. Ties go to the intended."""
+    never = np.iinfo(np.int32).max
+    steps = np.where(event_step < 0, never, event_step)
+    return np.where(steps.min(-1) == never, -1, steps.argmin(-1))
+
+
+@functools.partial(jax.jit, static_argnames=("fleet",))
+def _play(
+    env: Environment, policy: Policy, levels: Level, key: Key[Array, ""], context: Any, fleet: bool
+) -> tuple[Outcome, State]:
+    def one(policy: Policy) -> tuple[Outcome, State]:
+        return episodes(env, policy, levels, key, SCORE_GAMMA, context, record=True)
+
+    return jax.vmap(one)(policy) if fleet else one(policy)
+
+
+def play(
+    env: Environment,
+    policy: Policy,
+    levels: Level,
+    key: Key[Array, ""],
+    context: Any,
+    fleet: bool = False,
+) -> tuple[Outcome, State]:
+    """One recorded episode a level. With `fleet`, the policy's arrays lead with an axis of seeds."""
+    if policy.on_host:
+        return episodes(env, policy, levels, key, SCORE_GAMMA, context, record=True)
+    return _play(env, policy, levels, key, context, fleet)
+
+
+def sit(
+    exam: Exam,
+    policy: Policy,
+    seeds: tuple[int, ...],
+    env_steps: int,
+    splits: tuple[str, ...] = SPLITS,
+    fleet: bool = True,
+    number: int = 0,
+) -> tuple[dict[str, np.ndarray], dict[str, State]]:
+    """Play the exam: a table with a row an episode, and the states of every episode by split.
+
+    Without `fleet` the policy is a single subject and counts as one seed. `number` renews the luck.
+    """
+    env = exam.env
+    tables, states = [], {}
+    for index, name in enumerate(splits):
+        split = exam.splits[name]
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(7), number), index)
+        context = policy.prepare(env, split.levels)
+        outcome, recorded = jax.device_get(play(env, policy, split.levels, key, context, fleet))
+        if not fleet:
+            outcome, recorded = jax.tree.map(lambda leaf: leaf[None], (outcome, recorded))
+        states[name] = recorded
+        tables.append(_rows(env, split, name, outcome, seeds, env_steps))
+    return {key: np.concatenate([t[key] for t in tables]) for key in tables[0]}, states
+
+
+def _rows(
+    env: Environment,
+    split: Split,
+    name: str,
+    outcome: Outcome,
+    seeds: tuple[int, ...],
+    env_steps: int,
+) -> dict[str, np.ndarray]:
+    """The columns of outcomes.parquet; rows are seeds x levels."""
+    num_levels = split.level_hash.size
+    rows = len(seeds) * num_levels
+    per_level = {"level_hash": split.level_hash}
+    columns: dict[str, Any] = {
+        "seed": np.repeat(np.asarray(seeds, np.int64), num_levels),
+        "env_steps": np.full(rows, env_steps, np.int64),
+        "split": np.full(rows, name),
+        "length": outcome.length.reshape(rows).astype(np.int32),
+        "terminated": outcome.terminated.reshape(rows),
+    }
+    for g, goal in enumerate(env.goals):
+        per_level |= {
+            f"optimum_{goal.name}": split.optimum[:, g].astype(np.float32),
+            f"random_{goal.name}": split.random[:, g].astype(np.float32),
+            f"random_reached_{goal.name}": split.random_reached[:, g].astype(np.float32),
+            f"random_first_{goal.name}": split.random_first[:, g].astype(np.float32),
+        }
+        columns |= {
+            f"return_{goal.name}": outcome.returns[..., g].reshape(rows),
+            f"event_{goal.name}": outcome.event_step[..., g].reshape(rows).astype(np.int32),
+        }
+    columns |= {extra: np.asarray(value).reshape(rows) for extra, value in outcome.extras.items()}
+    return columns | {key: np.tile(value, len(seeds)) for key, value in per_level.items()}
+
+
+def pivot(table: dict[str, np.ndarray], split: str, column: str) -> Float[np.ndarray, "s l"]:
+    """A column of one split at the last checkpoint, as [seeds, levels]."""
+    rows = (table["split"] == split) & (table["env_steps"] == table["env_steps"].max())
+    seeds = np.unique(table["seed"])
+    return np.stack([table[column][rows & (table["seed"] == seed)] for seed in seeds]).astype(float)

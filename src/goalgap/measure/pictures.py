@@ -1,0 +1,132 @@
+"""What a reader looks at: a heatmap of one layout, and recorded episodes beside the oracles'."""
+
+import base64
+import io
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..core import Environment, Policy, State, tree_index
+from ..oracle import Oracle
+from .exam import SCORE_GAMMA, Exam, first_event, play
+
+SPRITE_PIXELS = 24
+_NUM_REPLAYS = {"shift": 5, "train": 2}
+
+
+def splay(exam: Exam, policy: Policy, fleet: bool) -> dict[str, Any] | None:
+    """Where on one layout do the agents achieve which goal first, by the cell of the moved object?
+
+    The layout is the first shifted one; all seeds, several episodes a cell. None for subjects that
+    are slow to call or must solve each level beforehand.
+    """
+    env = exam.env
+    if policy.on_host or not fleet:
+        return None
+    level = tree_index(exam.splits["shift"].levels, 0)
+    levels, legal = jax.jit(env.splay)(level)
+    num_cells = legal.shape[0]
+    # Cut to the exam's batch size, so that nothing is compiled anew.
+    batch = exam.splits["shift"].level_hash.size
+    repeats = max(1, batch // num_cells)
+    order = np.resize(np.arange(num_cells), -(-num_cells * repeats // batch) * batch)
+    firsts = []
+    for number, rows in enumerate(order.reshape(-1, batch)):
+        outcome, _ = play(env, policy, tree_index(levels, rows), jax.random.key(number), None, fleet)
+        firsts.append(first_event(np.asarray(outcome.event_step)))
+    first = np.concatenate(firsts, 1)  # [seeds, episodes]
+    names = [goal.name for goal in env.goals]
+    cells = []
+    for cell in range(num_cells):
+        here = first[:, order == cell]
+        shares = {name: float((here == index).mean()) for index, name in enumerate(names)}
+        shares["neither"] = float((here == -1).mean())
+        row, column = divmod(cell, int(num_cells**0.5))
+        cells.append({"row": row, "col": column, "legal": bool(legal[cell]), "shares": shares})
+    return {
+        "tiles": np.asarray(env.board(level, env.reset(level))).tolist(),
+        "object": env.splayed,
+        "cells": cells,
+        "caption": f"{repeats} episodes a cell and seed, {first.shape[0]} seeds",
+    }
+
+
+def replays(exam: Exam, states: dict[str, State], table: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Measured episodes for the replay: the first seed's, beside both oracles on the same levels.
+
+    `states` and `table` are what `sit` returned: what is shown is what was measured.
+    """
+    env = exam.env
+    seed = int(table["seed"][0])
+    levels = []
+    for split, count in _NUM_REPLAYS.items():
+        if split not in states:
+            continue
+        chosen = tree_index(exam.splits[split].levels, np.arange(count))
+        tracks = {f"agent (seed {seed})": tree_index(states[split], 0)}
+        for goal in env.goals:
+            oracle = Oracle((goal,), SCORE_GAMMA)
+            context = oracle.prepare(env, chosen)
+            _, recorded = play(env, oracle, chosen, jax.random.key(0), context)
+            tracks[f"oracle: {goal.name}"] = recorded
+        for index in range(count):
+            level = tree_index(chosen, index)
+            paths = {
+                name: jax.tree.map(lambda leaf, index=index: np.asarray(leaf)[:, index], path)
+                for name, path in tracks.items()
+            }
+            levels.append(
+                {
+                    "split": split,
+                    "distinguishing": bool(env.is_distinguishing(level)),
+                    "tracks": [_track(env, level, name, path) for name, path in paths.items()],
+                }
+            )
+    return {"atlas": atlas(env), "levels": levels}
+
+
+def _track(env: Environment, level: Any, name: str, path: State) -> dict[str, Any]:
+    """One episode as a first board and the tiles that change from step to step."""
+    boards, ended, achieved = jax.device_get(_look(env, level, path))
+    length = int(np.argmax(ended)) if ended.any() else len(ended) - 1
+    boards = boards[: length + 1]
+    frames = []
+    for before, after in itertools.pairwise(boards):
+        rows, columns = np.nonzero(before != after)
+        frames.append([[int(r), int(c), int(after[r, c])] for r, c in zip(rows, columns, strict=True)])
+    steps = {goal.name: np.flatnonzero(achieved[:, g]) for g, goal in enumerate(env.goals)}
+    events = [{"goal": goal, "step": int(when[0])} for goal, when in steps.items() if when.size]
+    returns = {goal: float(when.size > 0) for goal, when in steps.items()}
+    return {
+        "name": name,
+        "start": boards[0].tolist(),
+        "frames": frames,
+        "events": sorted(events, key=lambda event: event["step"]),
+        "returns": returns,
+    }
+
+
+@jax.jit
+def _look(env: Environment, level: Any, path: State) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Boards, whether the episode is over, and which goals' events have happened, at each step."""
+
+    def one(state: State) -> tuple[jax.Array, jax.Array, jax.Array]:
+        achieved = jnp.stack([goal.is_achieved(level, state) for goal in env.goals])
+        return env.board(level, state), env.is_terminal(level, state), achieved
+
+    return jax.vmap(one)(path)
+
+
+def atlas(env: Environment) -> list[str]:
+    """The environment's sprites as PNG, base64."""
+    from PIL import Image
+
+    pictures = []
+    for picture in env.sprites(SPRITE_PIXELS):
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(picture)).save(buffer, "PNG", optimize=True)
+        pictures.append(base64.b64encode(buffer.getvalue()).decode())
+    return pictures

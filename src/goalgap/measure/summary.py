@@ -1,0 +1,85 @@
+"""Outcomes summarized: measurements with intervals, and learning curves."""
+
+from typing import Any
+
+import numpy as np
+
+from .. import stats
+from ..core import Environment, Measurement
+from .exam import pivot
+from .verdict import first_shares, scores, twin_solved
+
+
+def measurements(table: dict[str, np.ndarray], env: Environment) -> list[dict[str, Any]]:
+    """Everything worth quoting of the last checkpoint: goal x split x quantity, with intervals.
+
+    reached: share of episodes in which the goal's event happened; first: in which it happened before
+    any other goal's, `shift` restricted to levels whose twin is solved; score: normalized return;
+    delay: steps until the event, where it happened; mean: of the environment's extras;
+    random reached / random first: the same of random play.
+    """
+    goals = tuple(goal.name for goal in env.goals)
+    rows: list[dict[str, Any]] = []
+
+    def add(
+        goal: str, split: str, quantity: str, values: np.ndarray, bounds: tuple | None = None
+    ) -> None:
+        result = stats.crossed_mean(f"{quantity} {goal}, {split}", values, bounds)
+        per_seed = [float(np.nanmean(v)) if not np.isnan(v).all() else None for v in values]
+        rows.append(
+            {"goal": goal, "split": split, "quantity": quantity, "per_seed": per_seed} | result._asdict()
+        )
+
+    solved = twin_solved(table, goals[0])
+    for split in np.unique(table["split"]):
+        firsts = first_shares(table, split, goals)
+        for goal in goals:
+            reached = (pivot(table, split, f"event_{goal}") >= 0).astype(float)
+            add(goal, split, "reached", reached, (0, 1))
+            add(goal, split, "score", scores(table, split, goal))
+            add(goal, split, "return", pivot(table, split, f"return_{goal}"))
+            for quantity in ("random_reached", "random_first"):
+                values = pivot(table, split, f"{quantity}_{goal}")[:1]
+                add(goal, split, quantity.replace("_", " "), values, (0, 1))
+        for goal, values in firsts.items():
+            counted = np.where(solved, values, np.nan) if split == "shift" else values
+            add(goal, split, "first", counted, (0, 1))
+            events = pivot(table, split, f"event_{goal}") if goal in goals else None
+            if events is not None and (events >= 0).any():
+                add(goal, split, "delay", np.where(events < 0, np.nan, events))
+        for extra in _extras(table):
+            add(extra, split, "mean", pivot(table, split, extra))
+    return rows
+
+
+def _extras(table: dict[str, np.ndarray]) -> list[str]:
+    known = ("seed", "env_steps", "split", "length", "terminated", "level_hash")
+    parts = ("optimum_", "random_", "return_", "event_")
+    return [name for name in table if name not in known and not name.startswith(parts)]
+
+
+def ratio(table: dict[str, np.ndarray], proxy: str, intended: str) -> Measurement:
+    """How many times as often the proxy's event as the intended one's, on shifted levels."""
+    columns = (pivot(table, "shift", f"event_{goal}") >= 0 for goal in (proxy, intended))
+    proxies, intents = (values.astype(float) for values in columns)
+    return stats.hierarchical_bootstrap(
+        f"{proxy} / {intended}, shift", (proxies, intents), lambda a, b: a / np.maximum(b, 1e-9)
+    )
+
+
+def curves(table: dict[str, np.ndarray], env: Environment) -> dict[str, np.ndarray]:
+    """Learning curves: a row for each (seed, checkpoint, split, goal)."""
+    rows: dict[str, list[Any]] = {
+        name: [] for name in ("seed", "env_steps", "split", "goal", "reached", "score")
+    }
+    for steps in np.unique(table["env_steps"]):
+        at = {key: values[table["env_steps"] == steps] for key, values in table.items()}
+        for split in np.unique(at["split"]):
+            for goal in env.goals:
+                reached = pivot(at, split, f"event_{goal.name}") >= 0
+                score = scores(at, split, goal.name)
+                for s, seed in enumerate(np.unique(at["seed"])):
+                    values = (seed, steps, split, goal.name, reached[s].mean(), np.nanmean(score[s]))
+                    for name, value in zip(rows, values, strict=True):
+                        rows[name].append(value)
+    return {name: np.asarray(values) for name, values in rows.items()}

@@ -1,0 +1,359 @@
+"""The report's pictures, as inline SVG: strips of intervals and seeds, learning curves, heatmaps.
+
+Colors, dashes and fonts are the style sheet's: every mark carries the class of its goal (`goal-0` is
+the intended one, `goal-1` onwards the proxies, `goal-none` neither), and differs from the others in
+shape or dash as well as in hue.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from markupsafe import Markup, escape
+
+MARKS = (
+    "M0-4.2a4.2 4.2 0 1 0 .01 0z",  # circle: the intended goal
+    "M0-5.6 5.6 0 0 5.6-5.6 0z",  # diamond: the first proxy
+    "M-4.2-4.2h8.4v8.4h-8.4z",
+    "M0-5 5 4H-5z",
+)
+TILE = 24  # user units to a tile of a board
+
+
+class Axis(NamedTuple):
+    """What a strip spans, and where its ticks stand."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+
+    def at(self, value: float) -> str:
+        """Where a value stands, in percent of the width."""
+        share = (value - self.low) / (self.high - self.low)
+        return f"{100 * min(max(share, 0.0), 1.0):.1f}%"
+
+
+SHARE = Axis(0.0, 1.0, (0.0, 0.5, 1.0))
+
+
+def tag(name: str, *children: Any, **attributes: Any) -> Markup:
+    """An element with everything escaped; `class_` and `stroke_width` lose or turn their underscores."""
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    return Markup(f"<{name}{written}>{join(children)}</{name}>")
+
+
+def join(parts: Iterable[Any]) -> Markup:
+    return Markup("").join(parts)
+
+
+def is_number(value: Any) -> bool:
+    return value is not None and not math.isnan(value)
+
+
+def nice_axis(values: Iterable[Any]) -> Axis:
+    """An axis around all values and 0, with at most five round ticks."""
+    known = [0.0, *(float(value) for value in values if is_number(value) and math.isfinite(value))]
+    low, high = min(known), max(known)
+    if low == high:
+        high = low + 1
+    rough = (high - low) / 3
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    ticks = tuple(round(index * step, 12) for index in range(first, last + 1))
+    return Axis(ticks[0], ticks[-1], ticks)
+
+
+def marks() -> Markup:
+    """The shapes of the goals, to be referred to by `use`; once a page."""
+    return join(tag("path", id=f"mark-{index}", d=shape) for index, shape in enumerate(MARKS))
+
+
+def tiles(atlas: Sequence[str]) -> Markup:
+    """The sprites (base64 PNGs), to be referred to by `use`; once a page."""
+    return join(
+        tag(
+            "image",
+            id=f"tile-{index}",
+            width=TILE,
+            height=TILE,
+            href=f"data:image/png;base64,{png}",
+        )
+        for index, png in enumerate(atlas)
+    )
+
+
+def mark(style: str, x: Any = 0, y: Any = 0) -> Markup:
+    """The shape of a goal, by its class."""
+    index = 0 if style == "goal-none" else int(style.removeprefix("goal-"))
+    return tag("use", href=f"#mark-{index}", x=x, y=y, class_=f"mark {style}")
+
+
+def badge(style: str) -> Markup:
+    """The shape of a goal, to stand beside its name in the text."""
+    return tag("svg", mark(style), class_="badge", viewBox="-7 -7 14 14", aria_hidden="true")
+
+
+# -- strips -----------------------------------------------------------------------------------------
+
+
+def strip(
+    row: Mapping[str, Any], reference: Any, axis: Axis, style: str, label: str, seeds: list[str]
+) -> Markup:
+    """One measurement on a common axis: interval, estimate, a dot per seed, a tick for random play.
+
+    `seeds` are the dots' tooltips. Widths are percentages, so a strip fits any column undistorted.
+    """
+    grid = [
+        tag("line", x1=axis.at(tick), x2=axis.at(tick), y1=0, y2=34, class_="grid")
+        for tick in axis.ticks
+    ]
+    parts: list[Markup] = []
+    if is_number(reference):
+        place = axis.at(reference)
+        parts.append(tag("line", x1=place, x2=place, y1=1, y2=33, class_="reference"))
+    if is_number(row.get("low")) and is_number(row.get("high")):
+        ends = {"x1": axis.at(row["low"]), "x2": axis.at(row["high"])}
+        parts.append(tag("line", **ends, y1=11, y2=11, class_=f"interval {style}"))
+    parts += _dots(row.get("per_seed") or (), axis, style, seeds)
+    if is_number(row["estimate"]):
+        parts.append(mark(style, axis.at(row["estimate"]), 11))
+    return tag("svg", *grid, *parts, class_="strip", height=34, role="img", aria_label=label)
+
+
+def _dots(values: Sequence[Any], axis: Axis, style: str, seeds: list[str]) -> list[Markup]:
+    """A dot per seed; those that would cover each other take turns on three lanes."""
+    known = [index for index, value in enumerate(values) if is_number(value)]
+    dots, last, lane = [], -math.inf, 0
+    for index in sorted(known, key=lambda index: values[index]):
+        share = (values[index] - axis.low) / (axis.high - axis.low)
+        lane = (lane + 1) % 3 if share - last < 0.035 else 0
+        last = share
+        place = {"cx": axis.at(values[index]), "cy": 21 + 4.5 * lane, "r": 2.6}
+        dots.append(tag("circle", tag("title", seeds[index]), **place, class_=f"dot {style}"))
+    return dots
+
+
+def scale(axis: Axis, write: Callable[[float], str]) -> Markup:
+    """The numbers above a column of strips."""
+    labels = [tag("text", write(tick), x=axis.at(tick), y=11) for tick in axis.ticks]
+    return tag("svg", *labels, class_="scale", height=14, aria_hidden="true")
+
+
+def bar(shares: Mapping[str, float], styles: Mapping[str, str], label: str) -> Markup:
+    """Shares that add up to one, as one stacked bar."""
+    parts, start = [], 0.0
+    for name, share in shares.items():
+        if is_number(share) and share > 0:
+            place = {"x": f"{100 * start:.1f}%", "width": f"{100 * share:.1f}%", "height": 12}
+            style = f"share {styles.get(name, 'goal-none')}"
+            parts.append(tag("rect", tag("title", f"{name} {share:.0%}"), **place, class_=style))
+            start += share
+    return tag("svg", *parts, class_="bar", height=12, role="img", aria_label=label)
+
+
+# -- learning curves ----------------------------------------------------------------------------------
+
+WIDTH, HEIGHT = 420, 240
+LEFT, RIGHT, TOP, BOTTOM = 42, 66, 12, 34
+
+
+class Series(NamedTuple):
+    """One goal's curve: NaN where a seed has no value."""
+
+    name: str
+    style: str
+    values: np.ndarray  # [seeds, checkpoints]
+    reference: float | None  # what random play scores
+
+    @property
+    def mean(self) -> np.ndarray:
+        known = np.isfinite(self.values)
+        total = np.where(known, self.values, 0.0).sum(0)
+        return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
+
+
+def curves(
+    steps: Sequence[int], series: Sequence[Series], axis: Axis, write: Callable[[Any], str], label: str
+) -> Markup:
+    """Means over seeds as lines, each seed as a thin one, over a logarithmic axis of training steps.
+
+    A checkpoint at 0, which no logarithm has, stands a little to the left. Hovering, and the arrow
+    keys, read the checkpoint out (`data-chart`).
+    """
+    xs, ticks = _log_axis(steps)
+
+    def y(value: float) -> float:
+        share = (value - axis.low) / (axis.high - axis.low)
+        return round(HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP), 1)
+
+    parts = []
+    for tick in axis.ticks:
+        ends = {"x1": LEFT, "x2": WIDTH - RIGHT, "y1": y(tick), "y2": y(tick)}
+        parts.append(tag("line", **ends, class_="grid"))
+        parts.append(tag("text", write(tick), x=LEFT - 8, y=y(tick) + 4, class_="tick end"))
+    for x, text in ticks:
+        parts.append(tag("text", text, x=x, y=HEIGHT - BOTTOM + 17, class_="tick middle"))
+    parts.append(
+        tag("text", "training steps", x=WIDTH - RIGHT, y=HEIGHT - 2, class_="tick end label")
+    )
+    for one in series:
+        if is_number(one.reference):
+            level = y(one.reference)
+            ends = {"x1": LEFT, "x2": WIDTH - RIGHT, "y1": level, "y2": level}
+            title = tag("title", f"random walk, {one.name}: {write(one.reference)}")
+            parts.append(tag("line", title, **ends, class_=f"random {one.style}"))
+    for one in series:
+        for row in one.values:
+            parts.append(tag("path", d=_path(xs, row, y), class_=f"thin {one.style}"))
+    for one in series:
+        parts.append(tag("path", d=_path(xs, one.mean, y), class_=f"line {one.style}"))
+        parts += [
+            mark(one.style, x, y(value))
+            for x, value in zip(xs, one.mean, strict=True)
+            if is_number(value)
+        ]
+    parts += _end_labels(series, y)
+    parts.append(tag("line", x1=0, x2=0, y1=TOP, y2=HEIGHT - BOTTOM, class_="cross"))
+    return tag(
+        "svg",
+        *parts,
+        class_="chart",
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        role="img",
+        tabindex=0,
+        aria_label=label,
+        data_chart=json.dumps({"x": xs, "text": readings(steps, series, write)}),
+    )
+
+
+def readings(
+    steps: Sequence[int], series: Sequence[Series], write: Callable[[Any], str]
+) -> list[str]:
+    """Each checkpoint in words: the mean of every goal, and the range over seeds."""
+    sentences = []
+    for index, step in enumerate(steps):
+        parts = [f"{step:,} steps"]
+        for one in series:
+            known = one.values[:, index][np.isfinite(one.values[:, index])]
+            spread = f" ({write(known.min())} to {write(known.max())})" if len(known) > 1 else ""
+            parts.append(f"{one.name} {write(one.mean[index])}{spread}")
+        sentences.append(" · ".join(parts))
+    return sentences
+
+
+def _log_axis(steps: Sequence[int]) -> tuple[list[float], list[tuple[float, str]]]:
+    """The x of each checkpoint, and ticks as (x, text)."""
+    positive = [step for step in steps if step > 0] or [1]
+    low, high = math.log10(positive[0]), math.log10(positive[-1])
+    zero = low - max(0.3, 0.1 * (high - low))
+    start = zero if 0 in steps else low
+    width = max(high - start, 1e-9)
+
+    def x(logarithm: float) -> float:
+        return round(LEFT + (logarithm - start) / width * (WIDTH - RIGHT - LEFT), 1)
+
+    decades = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
+    ticks = [(x(decade), short(10**decade)) for decade in decades]
+    if len(ticks) < 2:
+        ticks = [(x(math.log10(step)), short(step)) for step in dict.fromkeys((positive[0], positive[-1]))]
+    if 0 in steps:
+        ticks.insert(0, (x(zero), "0"))
+    return [x(math.log10(step) if step > 0 else zero) for step in steps], ticks
+
+
+def short(value: float) -> str:
+    """1500000 as 1.5M."""
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def _path(xs: Sequence[float], values: np.ndarray, y: Callable[[float], float]) -> str:
+    """A line through the known points, broken where one is missing."""
+    pieces, pen = [], "M"
+    for x, value in zip(xs, values, strict=True):
+        if np.isfinite(value):
+            pieces.append(f"{pen}{x} {y(value)}")
+        pen = "L" if np.isfinite(value) else "M"
+    return "".join(pieces)
+
+
+def _end_labels(series: Sequence[Series], y: Callable[[float], float]) -> list[Markup]:
+    """The goals' names at the right ends of their lines, moved apart where they would collide."""
+    ends = [(y(one.mean[-1]), one) for one in series if len(one.mean) and is_number(one.mean[-1])]
+    labels, previous = [], -math.inf
+    for height, one in sorted(ends, key=lambda end: end[0]):
+        previous = max(height, previous + 14)
+        labels.append(
+            tag("text", one.name, x=WIDTH - RIGHT + 9, y=previous + 4, class_=f"name {one.style}")
+        )
+    return labels
+
+
+# -- boards -------------------------------------------------------------------------------------------
+
+
+def heatmap(splay: Mapping[str, Any], outcome: str, style: str, num_tiles: int) -> Markup:
+    """On each cell that may hold the object: in what share of episodes the outcome came about.
+
+    Cells count from the board's own top-left cell; `tiles` has the wall around it as well.
+    """
+    board = splay["tiles"]
+    side = len(board)
+    parts = [
+        tag("use", href=f"#tile-{tile}", x=TILE * column, y=TILE * row)
+        for row, line in enumerate(board)
+        for column, tile in enumerate(line)
+        if 0 <= tile < num_tiles
+    ]
+    if not num_tiles:
+        parts.append(tag("rect", width=TILE * side, height=TILE * side, class_="blank"))
+    for cell in splay["cells"]:
+        share = cell.get("shares", {}).get(outcome)
+        if cell["legal"] and is_number(share):
+            parts.append(_heat(cell, share, style))
+    label = (
+        f"Heatmap: share of episodes that end with {outcome}, by where the {splay['object']} lies. "
+        "Arrow keys move over the cells."
+    )
+    return tag(
+        "svg",
+        *parts,
+        class_="board dense" if side > 11 else "board",
+        viewBox=f"0 0 {TILE * side} {TILE * len(board[0])}",
+        role="img",
+        tabindex=0,
+        aria_label=label,
+    )
+
+
+def _heat(cell: Mapping[str, Any], share: float, style: str) -> Markup:
+    row, column = cell["row"] + 1, cell["col"] + 1
+    words = ", ".join(
+        f"{name} {value:.0%}" for name, value in cell["shares"].items() if is_number(value)
+    )
+    box = {"x": TILE * column, "y": TILE * row, "width": TILE, "height": TILE}
+    return tag(
+        "g",
+        tag("rect", **box, class_="cell"),
+        tag("rect", **box, class_=f"heat {style}", fill_opacity=f"{0.94 * share:.3f}"),
+        tag(
+            "text",
+            f"{100 * share:.0f}",
+            x=TILE * (column + 0.5),
+            y=TILE * row + 15,
+            class_="high" if share >= 0.62 else "low",
+        ),
+        class_="place",
+        data_row=row,
+        data_column=column,
+        data_text=f"Row {row}, column {column}: {words}",
+    )
