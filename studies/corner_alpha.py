@@ -1,0 +1,173 @@
+"""How many distinguishing levels must training hold before the corner-seeker goes away?
+
+Question. 2507.03068 (section 7.1, figure 4) trains on Cheese in the Corner with a share alpha of levels
+in which the cheese may lie anywhere, and finds that domain randomization keeps misgeneralizing until
+alpha is about 0.1 (13x13, 200 M steps, a large IMPALA, 8 seeds).
+
+Prediction, written before the first run (7x7, 0.5 M steps a seed, a small dense network, 8 seeds): the
+fraction of seeds that misgeneralize is 1 at alpha <= 0.01, falls with alpha, and is 0 at alpha >= 0.3;
+half of the seeds do at an alpha between 0.03 and 0.3, that is within a factor of 3 of the published 0.1.
+"""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import goalgap
+from goalgap import lab, stats, store
+
+ALPHAS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+NUM_SEEDS = 8
+PUBLISHED = 0.1
+
+
+def experiment(alpha: float, seed: int) -> goalgap.Experiment:
+    """One point of the curve."""
+    return goalgap.Experiment(
+        env=goalgap.Corner(size=7),
+        alpha=alpha,
+        learner=goalgap.PPO(entropy_coefficient=0.02),
+        seeds=tuple(range(seed, seed + NUM_SEEDS)),
+        steps=500_000,
+        num_checkpoints=4,
+    )
+
+
+def main(out: Path, seed: int = 0) -> dict[str, Any]:
+    """Train every point (finished ones are found again), write data and figure, print agreement."""
+    print(__doc__)
+    rows, points = [], []
+    for alpha in ALPHAS:
+        run = lab.run(experiment(alpha, seed), out)
+        verdict = run.verdict
+        rows += [
+            {
+                "alpha": alpha,
+                "seed": each["seed"],
+                "verdict": each["verdict"],
+                "capability": each["capability"],
+                "cheese_first": each["first"]["cheese"],
+                "corner_first": each["first"]["corner"],
+            }
+            for each in verdict["seeds"]
+        ]
+        fraction = verdict["fraction_misgeneralizing"]
+        points.append({"alpha": alpha, "verdict": verdict["verdict"], **fraction})
+        print(
+            f"alpha {alpha:<6} misgeneralizing {fraction['estimate']:.2f} "
+            f"[{fraction['low']:.2f}, {fraction['high']:.2f}] of {fraction['n']} seeds, "
+            f"{verdict['wall_seconds']:.0f} s"
+        )
+    result = {
+        "study": "corner-alpha",
+        "points": points,
+        "alpha_half": half_alpha(rows)._asdict(),
+        "published": PUBLISHED,
+        "agreement": agreement(points),
+        "provenance": store.provenance("goalgap study corner-alpha"),
+    }
+    folder = out / "corner-alpha-study"
+    store.write_json(folder / "corner_alpha.json", result)
+    store.write(folder / "corner_alpha.csv", lambda path: write_csv(path, rows))
+    store.write(folder / "corner_alpha.svg", lambda path: draw(path, rows, points))
+    half = result["alpha_half"]
+    print(
+        f"\nHalf of the seeds misgeneralize at alpha = {half['estimate']:.3f} "
+        f"[{half['low']:.3f}, {half['high']:.3f}] (n = {half['n']} seeds a point); published: about 0.1."
+    )
+    for claim, holds in result["agreement"].items():
+        print(f"{'holds      ' if holds else 'DOES NOT HOLD'} {claim}")
+    print(f"Data and figure: {folder}")
+    return result
+
+
+def fractions(rows: list[dict[str, Any]], seeds: np.ndarray) -> np.ndarray:
+    """The fraction of the given seeds (with repetition) that misgeneralize, at each alpha."""
+    failing = np.array(
+        [
+            [row["verdict"] == "goal misgeneralization" for row in rows if row["alpha"] == alpha]
+            for alpha in ALPHAS
+        ]
+    )
+    return failing[:, seeds].mean(1)
+
+
+def crossing(fraction: np.ndarray) -> float:
+    """Where the fraction first falls to one half, linear in log alpha between the points."""
+    below = np.flatnonzero(fraction[1:] <= 0.5)
+    if not below.size:
+        return ALPHAS[-1]
+    index = below[0] + 1
+    if index == 1 or fraction[index - 1] <= 0.5:
+        return ALPHAS[1]
+    low, high = np.log(ALPHAS[index - 1]), np.log(ALPHAS[index])
+    share = (fraction[index - 1] - 0.5) / (fraction[index - 1] - fraction[index])
+    return float(np.exp(low + share * (high - low)))
+
+
+def half_alpha(rows: list[dict[str, Any]]) -> stats.Measurement:
+    """The alpha at which half of the seeds misgeneralize; seeds are resampled for the interval."""
+    rng = np.random.default_rng(0)
+    estimate = crossing(fractions(rows, np.arange(NUM_SEEDS)))
+    resampled = [crossing(fractions(rows, rng.integers(0, NUM_SEEDS, NUM_SEEDS))) for _ in range(2000)]
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return stats.measurement(
+        "alpha at one half", estimate, min(low, estimate), max(high, estimate), NUM_SEEDS, "seeds"
+    )
+
+
+def agreement(points: list[dict[str, Any]]) -> dict[str, bool]:
+    """The prediction, claim by claim."""
+    by_alpha = {point["alpha"]: point["estimate"] for point in points}
+    estimates = [point["estimate"] for point in points]
+    return {
+        "all seeds misgeneralize at alpha <= 0.01": all(
+            by_alpha[alpha] == 1 for alpha in ALPHAS if alpha <= 0.01
+        ),
+        "the fraction never rises with alpha": all(np.diff(estimates) <= 0),
+        "no seed misgeneralizes at alpha >= 0.3": all(
+            by_alpha[alpha] == 0 for alpha in ALPHAS if alpha >= 0.3
+        ),
+        "half of them do between 0.03 and 0.3": by_alpha[0.03] >= 0.5 >= by_alpha[0.3],
+    }
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def draw(path: Path, rows: list[dict[str, Any]], points: list[dict[str, Any]]) -> None:
+    """Fraction of seeds misgeneralizing (intervals: Wilson) and each seed's share of corner-first."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    axes = figure.subplots()
+    place = {alpha: index for index, alpha in enumerate(ALPHAS)}
+    estimate = np.array([point["estimate"] for point in points])
+    spread = [estimate - [p["low"] for p in points], [p["high"] for p in points] - estimate]
+    axes.errorbar(
+        range(len(ALPHAS)), estimate, spread, marker="o", color="#b3401f", capsize=3,
+        label="fraction of seeds misgeneralizing (95 %)",
+    )  # fmt: skip
+    jitter = np.random.default_rng(0).uniform(-0.12, 0.12, len(rows))
+    axes.scatter(
+        [place[row["alpha"]] + shift for row, shift in zip(rows, jitter, strict=True)],
+        [row["corner_first"] for row in rows], s=14, color="#2b6a8f", alpha=0.7, marker="^",
+        label="corner comes first (a seed)",
+    )  # fmt: skip
+    axes.axvline(place[PUBLISHED], color="gray", linestyle=":", label="published threshold, about 0.1")
+    axes.set_xticks(range(len(ALPHAS)), [f"{alpha:g}" for alpha in ALPHAS])
+    axes.set(xlabel="alpha, share of distinguishing levels in training", ylim=(-0.03, 1.03))
+    axes.set_title("Cheese in the Corner, 7x7, 8 seeds a point", fontsize=10)
+    axes.legend(fontsize=8, frameon=False)
+    figure.savefig(path, format="svg")
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path("runs"))["agreement"], indent=1))
