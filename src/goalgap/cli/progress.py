@@ -56,7 +56,7 @@ class Progress(Listener):
 
     def _print(self, text: str) -> None:
         if not self.is_quiet:
-            self.console.print(text, highlight=False, style="dim")
+            self.console.print(text, highlight=False, style="dim", soft_wrap=True)
 
     def say(self, text: str) -> None:
         self.stage = text

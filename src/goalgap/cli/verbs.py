@@ -204,9 +204,10 @@ def subject(name: str, env: Environment) -> Policy:
 
 def load_function(module: str, name: str) -> Callable[..., Any]:
     """A function of a module on the path, of one in the working directory, or of a file."""
-    sys.path.insert(0, os.getcwd())
+    is_file = module.endswith(".py")
+    sys.path.insert(0, str(Path(module).resolve().parent) if is_file else os.getcwd())
     try:
-        if module.endswith(".py"):
+        if is_file:
             spec = importlib.util.spec_from_file_location(Path(module).stem, module)
             assert spec is not None and spec.loader is not None
             loaded = importlib.util.module_from_spec(spec)
