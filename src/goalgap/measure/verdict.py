@@ -175,6 +175,7 @@ def _judge_seed(case: dict[str, Any], env: Environment, thresholds: Thresholds) 
         "intent_train": case["intent_train"],
         "intent_shift": case["score"][intended],
         "proxy_shift": case["score"][proxy],
+        "goal_gap": case["score"][proxy] - case["score"][intended],
         "capability": case["capability"],
         "intended_share": share,
         "num_levels": case["num_levels"],
