@@ -3,6 +3,7 @@
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -51,4 +52,4 @@ def test_pictures_are_their_tiles_side_by_side(pixels):
     drawn = jax.jit(jax.vmap(lambda board: sprites.draw(board, pixels)))(BOARDS)
     assert drawn.dtype == np.uint8
     np.testing.assert_array_equal(drawn, expected)
-    np.testing.assert_array_equal(sprites.draw(BOARDS[0], pixels), expected[0])
+    np.testing.assert_array_equal(sprites.draw(jnp.asarray(BOARDS[0]), pixels), expected[0])

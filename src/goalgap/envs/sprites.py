@@ -69,14 +69,14 @@ class _Canvas:
 
 
 def _floor(canvas: _Canvas) -> None:
-    canvas.box(0, 0, 1, 1, GROUT)
+    canvas.box(0.0, 0.0, 1.0, 1.0, GROUT)
     canvas.box(0.03, 0.03, 0.97, 0.97, FLOOR_COLOR)
 
 
 def _wall(canvas: _Canvas) -> None:
-    canvas.box(0, 0, 1, 1, STONE)
-    canvas.box(0, 0, 1, 0.1, STONE_LIT)
-    canvas.box(0, 0.9, 1, 1, STONE_SHADE)
+    canvas.box(0.0, 0.0, 1.0, 1.0, STONE)
+    canvas.box(0.0, 0.0, 1.0, 0.1, STONE_LIT)
+    canvas.box(0.0, 0.9, 1.0, 1.0, STONE_SHADE)
 
 
 def _mouse(canvas: _Canvas) -> None:
@@ -129,7 +129,7 @@ def _chest(canvas: _Canvas) -> None:
 
 
 def _mouse_on_chest(canvas: _Canvas) -> None:
-    canvas.box(0, 0.5, 1, 1, WOOD_DARK)
+    canvas.box(0.0, 0.5, 1.0, 1.0, WOOD_DARK)
     canvas.box(0.04, 0.54, 0.96, 0.96, WOOD)
     canvas.box(0.04, 0.54, 0.96, 0.66, WOOD_LIT)
     _mouse(canvas)
