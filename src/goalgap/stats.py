@@ -15,9 +15,12 @@ from .core import Measurement, measurement
 LEVEL = 0.95
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Wilson's score interval of a share: honest for few seeds and for shares of 0 or 1."""
-    z = float(special.ndtri(0.5 + LEVEL / 2))
+def wilson(successes: int | float, n: int | float, quantile: float | None = None) -> tuple[float, float]:
+    """Wilson's score interval of a share: honest for few seeds and for shares of 0 or 1.
+
+    `n` may be an effective number of units, with Student's `quantile` for the normal one.
+    """
+    z = float(special.ndtri(0.5 + LEVEL / 2)) if quantile is None else quantile
     center = (successes + z**2 / 2) / (n + z**2)
     half = z / (n + z**2) * np.sqrt(successes * (n - successes) / n + z**2 / 4)
     # At the ends the formula gives 0 and 1 only up to rounding.
@@ -31,35 +34,58 @@ def share(name: str, successes: int, n: int, unit: str) -> Measurement:
 
 
 def crossed_mean(
-    name: str, table: Float[np.ndarray, "seeds levels"], bounds: tuple[float, float] | None = None
+    name: str, table: Float[np.ndarray, "seeds levels"], is_share: bool = False
 ) -> Measurement:
     """The mean over seeds of their means over levels, for seeds and levels both drawn at random.
 
     Its variance adds that of the seed means and that of the level means (conservative: the residual
     counts in both; Owen 2007, arXiv 0712.1111, on crossed random effects); the quantile is Student's
-    with Satterthwaite's degrees of freedom, because four seeds are few. With a single seed only the
-    levels vary, and the unit is "levels".
+    with Satterthwaite's degrees of freedom, because four seeds are few (with two seeds that differ
+    much, a 95 % interval covers about 90 %). A share, of values between 0 and 1, gets Wilson's interval
+    with the effective number of units that the variance amounts to (Franco et al. 2019, J. Survey Stat.
+    Methodol. 7:334), since the plain one fails near 0 and 1. With a single seed only the levels vary,
+    and the unit is "levels"; a single value has an infinite interval.
     """
     table = table[~np.isnan(table).all(1)]
+    table = table[:, ~np.isnan(table).all(0)]
     if not table.size:
         return measurement(name, np.nan, np.nan, np.nan, 1, "seeds")
     num_seeds, num_levels = table.shape
     seed_means = np.nanmean(table, 1)
-    estimate = seed_means.mean()
+    estimate = float(seed_means.mean())
+    variance, freedom = _crossed_variance(table, seed_means)
+    quantile = float(special.stdtrit(freedom, 0.5 + LEVEL / 2))
+    if is_share:
+        # A share of 0 or 1 shows no variance; its levels are then all that is known to be independent.
+        apart = estimate * (1 - estimate)
+        size = float(np.clip(apart / variance, 1, table.size)) if variance and apart else num_levels
+        low, high = wilson(estimate * size, size, quantile)
+    else:
+        half = quantile * np.sqrt(variance)
+        low, high = estimate - half, estimate + half
+    n, unit = (num_seeds, "seeds") if num_seeds > 1 else (num_levels, "levels")
+    return measurement(name, estimate, min(low, estimate), max(high, estimate), n, unit)
+
+
+def _crossed_variance(
+    table: Float[np.ndarray, "seeds levels"], seed_means: Float[np.ndarray, " seeds"]
+) -> tuple[float, float]:
+    """The variance of the mean of the seed means, and Satterthwaite's degrees of freedom."""
+    num_seeds, num_levels = table.shape
     valid = ~np.isnan(table)
     weight = valid / valid.mean(1, keepdims=True)
     influence = np.where(valid, weight * (table - seed_means[:, None]), 0.0).mean(0)
-    parts = [(influence.var(ddof=1) / num_levels if num_levels > 1 else 0.0, num_levels - 1)]
+    parts = []
+    if num_levels > 1:
+        parts.append((influence.var(ddof=1) / num_levels, num_levels - 1))
     if num_seeds > 1:
         parts.append((seed_means.var(ddof=1) / num_seeds, num_seeds - 1))
-    variance = sum(part for part, _ in parts)
-    freedom = variance**2 / max(sum(part**2 / max(df, 1) for part, df in parts), 1e-300)
-    half = special.stdtrit(max(freedom, 1.0), 0.5 + LEVEL / 2) * np.sqrt(variance)
-    low, high = estimate - half, estimate + half
-    if bounds is not None:
-        low, high = max(low, min(bounds[0], estimate)), min(high, max(bounds[1], estimate))
-    n, unit = (num_seeds, "seeds") if num_seeds > 1 else (num_levels, "levels")
-    return measurement(name, estimate, low, high, n, unit)
+    if not parts:
+        return np.inf, 1.0
+    variance = float(sum(part for part, _ in parts))
+    if not variance:
+        return 0.0, max(num_levels - 1.0, 1.0)
+    return variance, variance**2 / float(sum(part**2 / df for part, df in parts))
 
 
 def hierarchical_bootstrap(
@@ -71,23 +97,32 @@ def hierarchical_bootstrap(
     """A function of the means of several tables (a ratio, a difference): seeds are resampled, then
     levels, the same ones in every table. `statistic` takes arrays of means and works elementwise.
 
-    With few seeds percentiles are too narrow; deviations of seed means are therefore widened by
-    sqrt(n / (n - 1)) (Davison & Hinkley 1997, section 2.5).
+    With few seeds percentiles are too narrow: deviations of seed means are therefore widened by
+    sqrt(n / (n - 1)) and by the ratio of Student's quantile to the normal one, both corrections of
+    Hesterberg's expanded percentiles (2015, arXiv 1411.5279); means stay within the values of their
+    table. Seeds that some table knows nothing of do not count.
     """
     rng = np.random.default_rng(0)
+    known = np.all([~np.isnan(table).all(1) for table in tables], 0)
+    if not known.any():
+        return measurement(name, np.nan, np.nan, np.nan, 1, "seeds")
+    tables = tuple(table[known] for table in tables)
     num_seeds, num_levels = tables[0].shape
     seeds = rng.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), num_resamples)
     levels = rng.multinomial(num_levels, np.full(num_levels, 1 / num_levels), num_resamples)
     seed_weight = seeds / num_seeds
     if num_seeds > 1:
         widen = np.sqrt(num_seeds / (num_seeds - 1))
+        widen *= special.stdtrit(num_seeds - 1, 0.5 + LEVEL / 2) / special.ndtri(0.5 + LEVEL / 2)
         seed_weight = 1 / num_seeds + widen * (seed_weight - 1 / num_seeds)
     resampled, observed = [], []
     for table in tables:
         valid = ~np.isnan(table)
         sums = np.where(valid, table, 0.0)
-        means = (levels @ sums.T) / np.maximum(levels @ valid.T, 1)  # [resamples, seeds]
-        resampled.append((seed_weight * means).sum(1))
+        counts = levels @ valid.T  # [resamples, seeds]
+        means = np.where(counts > 0, levels @ sums.T, np.nan) / np.maximum(counts, 1)
+        mean = (seed_weight * means).sum(1)
+        resampled.append(np.clip(mean, np.nanmin(table), np.nanmax(table)))
         observed.append(np.nanmean(table, 1).mean())
     values = statistic(*resampled)
     low, high = np.nanquantile(values, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])

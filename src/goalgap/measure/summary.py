@@ -21,10 +21,8 @@ def measurements(table: dict[str, np.ndarray], env: Environment) -> list[dict[st
     goals = tuple(goal.name for goal in env.goals)
     rows: list[dict[str, Any]] = []
 
-    def add(
-        goal: str, split: str, quantity: str, values: np.ndarray, bounds: tuple | None = None
-    ) -> None:
-        result = stats.crossed_mean(f"{quantity} {goal}, {split}", values, bounds)
+    def add(goal: str, split: str, quantity: str, values: np.ndarray, is_share: bool = False) -> None:
+        result = stats.crossed_mean(f"{quantity} {goal}, {split}", values, is_share)
         per_seed = [float(np.nanmean(v)) if not np.isnan(v).all() else None for v in values]
         rows.append(
             {"goal": goal, "split": split, "quantity": quantity, "per_seed": per_seed} | result._asdict()
@@ -35,15 +33,15 @@ def measurements(table: dict[str, np.ndarray], env: Environment) -> list[dict[st
         firsts = first_shares(table, split, goals)
         for goal in goals:
             reached = (pivot(table, split, f"event_{goal}") >= 0).astype(float)
-            add(goal, split, "reached", reached, (0, 1))
+            add(goal, split, "reached", reached, is_share=True)
             add(goal, split, "score", scores(table, split, goal))
             add(goal, split, "return", pivot(table, split, f"return_{goal}"))
             for quantity in ("random_reached", "random_first"):
                 values = pivot(table, split, f"{quantity}_{goal}")[:1]
-                add(goal, split, quantity.replace("_", " "), values, (0, 1))
+                add(goal, split, quantity.replace("_", " "), values, is_share=True)
         for goal, values in firsts.items():
             counted = np.where(solved, values, np.nan) if split == "shift" else values
-            add(goal, split, "first", counted, (0, 1))
+            add(goal, split, "first", counted, is_share=True)
             events = pivot(table, split, f"event_{goal}") if goal in goals else None
             if events is not None and (events >= 0).any():
                 add(goal, split, "delay", np.where(events < 0, np.nan, events))
