@@ -13,23 +13,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup, escape
 
+from .words import Number, is_known, percent
+
 MARKS = (
     "M0-4.2a4.2 4.2 0 1 0 .01 0z",  # circle: the intended goal
     "M0-5.6 5.6 0 0 5.6-5.6 0z",  # diamond: the first proxy
     "M-4.2-4.2h8.4v8.4h-8.4z",
     "M0-5 5 4H-5z",
 )
+NO_MARK = "M-4.5-1.3h9v2.6h-9z"  # a dash: none of the goals
 TILE = 24  # user units to a tile of a board
+OVERLAP = 0.3  # covers the seams between tiles that scaling opens
 
 
 class Axis(NamedTuple):
     """What a strip spans, and where its ticks stand."""
 
-    low: float
-    high: float
-    ticks: tuple[float, ...]
+    low: Number
+    high: Number
+    ticks: tuple[Number, ...]
 
-    def at(self, value: float) -> str:
+    def at(self, value: Number) -> str:
         """Where a value stands, in percent of the width."""
         share = (value - self.low) / (self.high - self.low)
         return f"{100 * min(max(share, 0.0), 1.0):.1f}%"
@@ -52,13 +56,9 @@ def join(parts: Iterable[Any]) -> Markup:
     return Markup("").join(parts)
 
 
-def is_number(value: Any) -> bool:
-    return value is not None and not math.isnan(value)
-
-
 def nice_axis(values: Iterable[Any]) -> Axis:
     """An axis around all values and 0, with at most five round ticks."""
-    known = [0.0, *(float(value) for value in values if is_number(value) and math.isfinite(value))]
+    known = [0.0, *(float(value) for value in values if is_known(value))]
     low, high = min(known), max(known)
     if low == high:
         high = low + 1
@@ -71,8 +71,12 @@ def nice_axis(values: Iterable[Any]) -> Axis:
 
 
 def marks() -> Markup:
-    """The shapes of the goals, to be referred to by `use`; once a page."""
-    return join(tag("path", id=f"mark-{index}", d=shape) for index, shape in enumerate(MARKS))
+    """The shapes of the goals and the hatching of proxies, to be referred to; once a page."""
+    shapes = {"none": NO_MARK} | dict(enumerate(MARKS))
+    stripe = tag("path", d="M-1 7 7-1M-4 4 4-4M2 10 10 2", class_="stripe")
+    box = {"width": 6, "height": 6, "patternUnits": "userSpaceOnUse"}
+    paths = (tag("path", id=f"mark-{name}", d=shape) for name, shape in shapes.items())
+    return join([*paths, tag("pattern", stripe, id="hatch", **box)])
 
 
 def tiles(atlas: Sequence[str]) -> Markup:
@@ -81,8 +85,8 @@ def tiles(atlas: Sequence[str]) -> Markup:
         tag(
             "image",
             id=f"tile-{index}",
-            width=TILE,
-            height=TILE,
+            width=TILE + OVERLAP,
+            height=TILE + OVERLAP,
             href=f"data:image/png;base64,{png}",
         )
         for index, png in enumerate(atlas)
@@ -91,8 +95,8 @@ def tiles(atlas: Sequence[str]) -> Markup:
 
 def mark(style: str, x: Any = 0, y: Any = 0) -> Markup:
     """The shape of a goal, by its class."""
-    index = 0 if style == "goal-none" else int(style.removeprefix("goal-"))
-    return tag("use", href=f"#mark-{index}", x=x, y=y, class_=f"mark {style}")
+    href = style.replace("goal", "#mark")
+    return tag("use", href=href, x=x, y=y, class_=f"mark {style}")
 
 
 def badge(style: str) -> Markup:
@@ -115,21 +119,21 @@ def strip(
         for tick in axis.ticks
     ]
     parts: list[Markup] = []
-    if is_number(reference):
+    if is_known(reference):
         place = axis.at(reference)
         parts.append(tag("line", x1=place, x2=place, y1=1, y2=33, class_="reference"))
-    if is_number(row.get("low")) and is_number(row.get("high")):
+    if is_known(row.get("low")) and is_known(row.get("high")):
         ends = {"x1": axis.at(row["low"]), "x2": axis.at(row["high"])}
         parts.append(tag("line", **ends, y1=11, y2=11, class_=f"interval {style}"))
     parts += _dots(row.get("per_seed") or (), axis, style, seeds)
-    if is_number(row["estimate"]):
+    if is_known(row["estimate"]):
         parts.append(mark(style, axis.at(row["estimate"]), 11))
     return tag("svg", *grid, *parts, class_="strip", height=34, role="img", aria_label=label)
 
 
 def _dots(values: Sequence[Any], axis: Axis, style: str, seeds: list[str]) -> list[Markup]:
     """A dot per seed; those that would cover each other take turns on three lanes."""
-    known = [index for index, value in enumerate(values) if is_number(value)]
+    known = [index for index, value in enumerate(values) if is_known(value)]
     dots, last, lane = [], -math.inf, 0
     for index in sorted(known, key=lambda index: values[index]):
         share = (values[index] - axis.low) / (axis.high - axis.low)
@@ -140,20 +144,22 @@ def _dots(values: Sequence[Any], axis: Axis, style: str, seeds: list[str]) -> li
     return dots
 
 
-def scale(axis: Axis, write: Callable[[float], str]) -> Markup:
+def scale(axis: Axis, write: Callable[[Any], str]) -> Markup:
     """The numbers above a column of strips."""
     labels = [tag("text", write(tick), x=axis.at(tick), y=11) for tick in axis.ticks]
     return tag("svg", *labels, class_="scale", height=14, aria_hidden="true")
 
 
-def bar(shares: Mapping[str, float], styles: Mapping[str, str], label: str) -> Markup:
+def bar(shares: Mapping[str, Any], styles: Mapping[str, str], label: str) -> Markup:
     """Shares that add up to one, as one stacked bar."""
     parts, start = [], 0.0
     for name, share in shares.items():
-        if is_number(share) and share > 0:
+        if is_known(share) and share > 0:
             place = {"x": f"{100 * start:.1f}%", "width": f"{100 * share:.1f}%", "height": 12}
             style = f"share {styles.get(name, 'goal-none')}"
-            parts.append(tag("rect", tag("title", f"{name} {share:.0%}"), **place, class_=style))
+            parts.append(tag("rect", **place, class_=style))
+            if style not in ("share goal-0", "share goal-none"):
+                parts.append(tag("rect", **place, fill="url(#hatch)"))
             start += share
     return tag("svg", *parts, class_="bar", height=12, role="img", aria_label=label)
 
@@ -170,7 +176,7 @@ class Series(NamedTuple):
     name: str
     style: str
     values: np.ndarray  # [seeds, checkpoints]
-    reference: float | None  # what random play scores
+    reference: Number | None  # what random play scores
 
     @property
     def mean(self) -> np.ndarray:
@@ -189,7 +195,7 @@ def curves(
     """
     xs, ticks = _log_axis(steps)
 
-    def y(value: float) -> float:
+    def y(value: Number) -> float:
         share = (value - axis.low) / (axis.high - axis.low)
         return round(HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP), 1)
 
@@ -200,11 +206,9 @@ def curves(
         parts.append(tag("text", write(tick), x=LEFT - 8, y=y(tick) + 4, class_="tick end"))
     for x, text in ticks:
         parts.append(tag("text", text, x=x, y=HEIGHT - BOTTOM + 17, class_="tick middle"))
-    parts.append(
-        tag("text", "training steps", x=WIDTH - RIGHT, y=HEIGHT - 2, class_="tick end label")
-    )
+    parts.append(tag("text", "training steps", x=WIDTH - RIGHT, y=HEIGHT - 3, class_="tick end"))
     for one in series:
-        if is_number(one.reference):
+        if is_known(one.reference):
             level = y(one.reference)
             ends = {"x1": LEFT, "x2": WIDTH - RIGHT, "y1": level, "y2": level}
             title = tag("title", f"random walk, {one.name}: {write(one.reference)}")
@@ -217,7 +221,7 @@ def curves(
         parts += [
             mark(one.style, x, y(value))
             for x, value in zip(xs, one.mean, strict=True)
-            if is_number(value)
+            if is_known(value)
         ]
     parts += _end_labels(series, y)
     parts.append(tag("line", x1=0, x2=0, y1=TOP, y2=HEIGHT - BOTTOM, class_="cross"))
@@ -233,18 +237,16 @@ def curves(
     )
 
 
-def readings(
-    steps: Sequence[int], series: Sequence[Series], write: Callable[[Any], str]
-) -> list[str]:
+def readings(steps: Sequence[int], series: Sequence[Series], write: Callable[[Any], str]) -> list[str]:
     """Each checkpoint in words: the mean of every goal, and the range over seeds."""
     sentences = []
     for index, step in enumerate(steps):
-        parts = [f"{step:,} steps"]
+        parts = [f"After {step:,} steps"]
         for one in series:
             known = one.values[:, index][np.isfinite(one.values[:, index])]
-            spread = f" ({write(known.min())} to {write(known.max())})" if len(known) > 1 else ""
-            parts.append(f"{one.name} {write(one.mean[index])}{spread}")
-        sentences.append(" · ".join(parts))
+            spread = f", seeds {write(known.min())} to {write(known.max())}" if len(known) > 1 else ""
+            parts.append(f"{one.name}: {write(one.mean[index])}{spread}")
+        sentences.append("\n".join(parts))
     return sentences
 
 
@@ -256,19 +258,21 @@ def _log_axis(steps: Sequence[int]) -> tuple[list[float], list[tuple[float, str]
     start = zero if 0 in steps else low
     width = max(high - start, 1e-9)
 
-    def x(logarithm: float) -> float:
+    def x(logarithm: Number) -> float:
         return round(LEFT + (logarithm - start) / width * (WIDTH - RIGHT - LEFT), 1)
 
     decades = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
     ticks = [(x(decade), short(10**decade)) for decade in decades]
     if len(ticks) < 2:
-        ticks = [(x(math.log10(step)), short(step)) for step in dict.fromkeys((positive[0], positive[-1]))]
+        ticks = [
+            (x(math.log10(step)), short(step)) for step in dict.fromkeys((positive[0], positive[-1]))
+        ]
     if 0 in steps:
         ticks.insert(0, (x(zero), "0"))
     return [x(math.log10(step) if step > 0 else zero) for step in steps], ticks
 
 
-def short(value: float) -> str:
+def short(value: Number) -> str:
     """1500000 as 1.5M."""
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= unit:
@@ -288,7 +292,7 @@ def _path(xs: Sequence[float], values: np.ndarray, y: Callable[[float], float]) 
 
 def _end_labels(series: Sequence[Series], y: Callable[[float], float]) -> list[Markup]:
     """The goals' names at the right ends of their lines, moved apart where they would collide."""
-    ends = [(y(one.mean[-1]), one) for one in series if len(one.mean) and is_number(one.mean[-1])]
+    ends = [(y(one.mean[-1]), one) for one in series if len(one.mean) and is_known(one.mean[-1])]
     labels, previous = [], -math.inf
     for height, one in sorted(ends, key=lambda end: end[0]):
         previous = max(height, previous + 14)
@@ -318,11 +322,11 @@ def heatmap(splay: Mapping[str, Any], outcome: str, style: str, num_tiles: int) 
         parts.append(tag("rect", width=TILE * side, height=TILE * side, class_="blank"))
     for cell in splay["cells"]:
         share = cell.get("shares", {}).get(outcome)
-        if cell["legal"] and is_number(share):
+        if cell["legal"] and is_known(share):
             parts.append(_heat(cell, share, style))
     label = (
-        f"Heatmap: share of episodes that end with {outcome}, by where the {splay['object']} lies. "
-        "Arrow keys move over the cells."
+        f"Heatmap: share of episodes in which {outcome} came first, by where the {splay['object']} "
+        "lies. Arrow keys move over the cells."
     )
     return tag(
         "svg",
@@ -335,10 +339,10 @@ def heatmap(splay: Mapping[str, Any], outcome: str, style: str, num_tiles: int) 
     )
 
 
-def _heat(cell: Mapping[str, Any], share: float, style: str) -> Markup:
+def _heat(cell: Mapping[str, Any], share: Number, style: str) -> Markup:
     row, column = cell["row"] + 1, cell["col"] + 1
     words = ", ".join(
-        f"{name} {value:.0%}" for name, value in cell["shares"].items() if is_number(value)
+        f"{name} {percent(value, 0)}" for name, value in cell["shares"].items() if is_known(value)
     )
     box = {"x": TILE * column, "y": TILE * row, "width": TILE, "height": TILE}
     return tag(
@@ -350,7 +354,7 @@ def _heat(cell: Mapping[str, Any], share: float, style: str) -> Markup:
             f"{100 * share:.0f}",
             x=TILE * (column + 0.5),
             y=TILE * row + 15,
-            class_="high" if share >= 0.62 else "low",
+            class_="high" if share >= 0.75 else "middle" if share >= 0.5 else "low",
         ),
         class_="place",
         data_row=row,

@@ -1,0 +1,90 @@
+"""The page of a run: `report.html`, made from what a run folder holds. Never trains, never steps.
+
+One file without any outside part: hand-made SVG, one style sheet, one script, and a content security
+policy that lets nothing else in. What a run lacks is left out together with its heading.
+"""
+
+import base64
+import functools
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from . import charts, view, words
+
+HERE = Path(__file__).parent
+
+
+def write(run: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
+    """Write the page of a run to `path`, whole or not at all. Raises OSError where it cannot."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(render(run), encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def render(run: Mapping[str, Any]) -> str:
+    """The page of a run, as text.
+
+    `run` is what `store.load` gives: `about`, `env` and `verdict`, and, where the run has them,
+    `experiment`, `measurements`, `curves`, `splay` and `episodes` (with `atlas`, the sprites as base64
+    PNGs). Rows and columns of `splay["cells"]` count from the board's first cell, those of an episode's
+    `frames` from the wall around it. The board at step t of an episode is its `start` after the first t
+    of its `frames`. NumPy scalars and arrays are welcome anywhere.
+    """
+    script = _asset("script.js")
+    assets = {
+        "style": Markup(_asset("style.css")),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
+    return _template().render(view.page(to_plain(run)), **assets)
+
+
+def to_plain(value: Any) -> Any:
+    """The same tree of plain Python: no NumPy, no tuples, no NaN or infinity (None instead)."""
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return to_plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [to_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+@functools.cache
+def _asset(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    env = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    env.filters |= {name: getattr(words, name) for name in ("percent", "decimal", "plain", "duration")}
+    env.filters |= {"short": charts.short, "json": _json}
+    env.globals |= {"badge": charts.badge, "interval": words.interval}
+    return env.from_string(_asset("page.html"))
+
+
+def _json(value: Any) -> Markup:
+    """JSON that may stand inside a script element: nothing in it can close the element."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)

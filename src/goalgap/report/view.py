@@ -1,0 +1,267 @@
+"""What each section of the page shows, worked out from a run of plain Python."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+
+from . import charts, words
+
+NUM_STYLES = len(charts.MARKS)
+RANDOM = "random "  # prefix of the quantities that random play is measured by
+SHARES = charts.Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
+
+
+class Source(NamedTuple):
+    """What several sections draw on."""
+
+    goals: list[dict[str, str]]  # name, sentence, role and style; the intended one first
+    measurements: list[dict[str, Any]]
+    verdict: dict[str, Any]
+    alpha: float  # share of training levels on which the goals part
+
+    def style(self, goal: str | None) -> str:
+        """The class that colors and shapes a goal; also of what is none of the goals."""
+        return next((one["style"] for one in self.goals if one["name"] == goal), "goal-none")
+
+    def find(self, goal: str, split: str, quantity: str) -> dict | None:
+        wanted = (goal, split, quantity)
+        rows = (
+            row for row in self.measurements if (row["goal"], row["split"], row["quantity"]) == wanted
+        )
+        return next(rows, None)
+
+    def random(self, row: dict) -> dict | None:
+        """What random play measures in place of the row."""
+        return self.find(row["goal"], row["split"], RANDOM + row["quantity"])
+
+
+def page(run: dict[str, Any]) -> dict[str, Any]:
+    """The template's context: what each section shows, None or empty where there is nothing."""
+    about, env, verdict = run["about"], run["env"], run["verdict"]
+    experiment = _experiment(run.get("experiment") or {})
+    source = Source(
+        _goals(env), run.get("measurements") or [], verdict, float(experiment.get("alpha") or 0)
+    )
+    episodes = run.get("episodes") or {}
+    atlas = episodes.get("atlas") or []
+    subject = about.get("subject") or "trained fleet"
+    return {
+        "about": about,
+        "env": env,
+        "verdict": verdict,
+        "subject": subject,
+        "experiment": experiment,
+        "goals": source.goals,
+        "says": words.verdict_words(verdict, env, subject, source.alpha),
+        "keys": _key_numbers(source),
+        "tables": _tables(source),
+        "has_gap": all("goal_gap" in seed for seed in verdict.get("seeds") or ()),
+        "seeds": [_seed(seed, source) for seed in verdict.get("seeds") or ()],
+        "curves": _curves(run.get("curves") or [], source),
+        "splay": _splay(run.get("splay"), source, len(atlas)),
+        "replay": _replay(episodes, source),
+        "sensitivity": _sensitivity(verdict),
+        "papers": [
+            paper | {"link": "https://arxiv.org/abs/" + quote(paper["id"])}
+            for paper in env.get("papers") or ()
+        ],
+        "pitfalls": words.PITFALLS,
+        "marks": charts.marks(),
+        "tiles": charts.tiles(atlas),
+    }
+
+
+def _experiment(experiment: dict[str, Any]) -> dict[str, Any]:
+    """The settings; of a subject that was only measured, the environment is all there is."""
+    return experiment if "env" in experiment or not experiment else {"env": experiment}
+
+
+def _goals(env: dict[str, Any]) -> list[dict[str, str]]:
+    goals = [env["intended"] | {"role": "intended", "style": "goal-0"}]
+    for index, proxy in enumerate(env.get("proxies") or ()):
+        style = f"goal-{1 + index % (NUM_STYLES - 1)}"
+        goals.append(proxy | {"role": "proxy", "style": style})
+    return goals
+
+
+def _key_numbers(source: Source) -> list[dict]:
+    """The few numbers that the verdict can be told by."""
+    intended, proxies = source.goals[0], source.goals[1:]
+    named = [goal for goal in proxies if goal["name"] == source.verdict.get("proxy")]
+    wanted = [(intended, "train", "in training"), (intended, "shift", "after the shift")]
+    wanted += [(proxy, "shift", "after the shift") for proxy in (named or proxies)[:1]]
+    keys = []
+    for goal, split, where in wanted:
+        if row := source.find(goal["name"], split, "reached"):
+            text = f"reached the {goal['name']} {where}"
+            key = {"row": row, "text": text, "style": goal["style"], "random": source.random(row)}
+            keys.append(key)
+    if row := source.verdict.get("fraction_misgeneralizing"):
+        text = f"of the {row['unit']} misgeneralize"
+        keys.append({"row": row, "text": text, "style": "goal-none", "random": None})
+    return keys
+
+
+# -- goals and levels ------------------------------------------------------------------------------
+
+
+def _tables(source: Source) -> list[dict]:
+    """A table for each quantity; the known ones first, in the order in which `words` explains them."""
+    names = dict.fromkeys(row["quantity"] for row in source.measurements)
+    known = [name for name in words.QUANTITIES if name in names]
+    others = [name for name in names if name not in known and not name.startswith(RANDOM)]
+    return [_table(name, source) for name in known + others]
+
+
+def _table(quantity: str, source: Source) -> dict:
+    title, about, is_share = words.QUANTITIES.get(quantity, (quantity, "", False))
+    form = words.percent if is_share else words.decimal
+    rows = [row for row in source.measurements if row["quantity"] == quantity]
+    random = [row for one in rows if (row := source.random(one))]
+    axis = charts.SHARE if is_share else charts.nice_axis(_spanned(rows) + _spanned(random))
+    groups = []
+    for split in _splits(rows):
+        name, note = words.split_words(split, source.alpha)
+        lines = [_line(row, axis, form, source) for row in rows if row["split"] == split]
+        groups.append({"name": name, "note": note, "lines": lines})
+    tick = functools.partial(words.percent, digits=0) if is_share else words.plain
+    return {
+        "quantity": quantity,
+        "title": title,
+        "about": about,
+        "form": form,
+        "scale": charts.scale(axis, tick),
+        "groups": groups,
+        "counts": list(dict.fromkeys((row["n"], row["unit"]) for row in rows)),
+        "has_random": bool(random),
+    }
+
+
+def _line(row: dict, axis: charts.Axis, form: Callable[[Any], str], source: Source) -> dict:
+    style, random = source.style(row["goal"]), source.random(row)
+    label = f"{row['goal']}: {form(row['estimate'])}, interval {form(row['low'])} to {form(row['high'])}"
+    if random:
+        label += f"; random walk {form(random['estimate'])}"
+    values, seeds = row.get("per_seed") or [], source.verdict.get("seeds") or []
+    names = [one["seed"] for one in seeds] if len(seeds) == len(values) else range(len(values))
+    dots = [f"seed {name}: {form(value)}" for name, value in zip(names, values, strict=True)]
+    strip = charts.strip(row, random and random["estimate"], axis, style, label, dots)
+    return {"goal": row["goal"], "style": style, "row": row, "random": random, "strip": strip}
+
+
+def _splits(rows: list[dict]) -> list[str]:
+    """The splits there are, training first."""
+    present = dict.fromkeys(row["split"] for row in rows)
+    return [split for split in dict.fromkeys([*words.SPLITS, *present]) if split in present]
+
+
+def _spanned(rows: list[dict]) -> list[Any]:
+    """All the numbers that a strip has to show."""
+    numbers = [row[name] for row in rows for name in ("estimate", "low", "high")]
+    return numbers + [value for row in rows for value in row.get("per_seed") or ()]
+
+
+def _seed(seed: dict, source: Source) -> dict:
+    """One seed's verdict, with the bar of what it reached first."""
+    first = seed.get("first") or {}
+    label = ", ".join(f"{name} {words.percent(share, 0)}" for name, share in first.items())
+    mark = words.MARKS.get(seed["verdict"], "goal-none")
+    if mark != "goal-none" and seed.get("proxy"):
+        mark = source.style(seed["proxy"])
+    styles = {name: source.style(name) for name in first}
+    return seed | {"mark": mark, "bar": charts.bar(first, styles, label) if first else ""}
+
+
+# -- learning curves -------------------------------------------------------------------------------
+
+
+def _curves(rows: list[dict], source: Source) -> list[dict]:
+    """A switchable panel for each quantity, with one chart for each split."""
+    panels = []
+    for quantity in ("reached", "score"):
+        known = [row for row in rows if row.get(quantity) is not None]
+        if not known:
+            continue
+        title, about, is_share = words.QUANTITIES[quantity]
+        axis = SHARES if is_share else charts.nice_axis(row[quantity] for row in known)
+        form = functools.partial(words.percent, digits=0) if is_share else words.decimal
+        figures = []
+        for split in _splits(known):
+            name, note = words.split_words(split, source.alpha)
+            members = [row for row in known if row["split"] == split]
+            steps = sorted({row["env_steps"] for row in members})
+            series = _series(members, steps, split, quantity, source)
+            label = f"Learning curves on {name.lower()}. Arrow keys move over the checkpoints."
+            chart = charts.curves(steps, series, axis, form, label)
+            reading = charts.readings(steps, series, form)[-1]
+            figures.append({"name": name, "note": note, "chart": chart, "reading": reading})
+        panels.append({"quantity": quantity, "title": title, "about": about, "figures": figures})
+    return panels
+
+
+def _series(
+    rows: list[dict], steps: list[int], split: str, quantity: str, source: Source
+) -> list[charts.Series]:
+    """The curves of the goals there are, all on the same steps and seeds."""
+    seeds = sorted({row["seed"] for row in rows})
+    place = {step: index for index, step in enumerate(steps)}
+    series = []
+    for goal in source.goals:
+        members = [row for row in rows if row["goal"] == goal["name"]]
+        values = np.full((len(seeds), len(steps)), np.nan)
+        for row in members:
+            values[seeds.index(row["seed"]), place[row["env_steps"]]] = row[quantity]
+        random = source.find(goal["name"], split, RANDOM + quantity)
+        if members:
+            level = random["estimate"] if random else None
+            series.append(charts.Series(goal["name"], goal["style"], values, level))
+    return series
+
+
+# -- boards ----------------------------------------------------------------------------------------
+
+
+def _splay(splay: dict | None, source: Source, num_tiles: int) -> dict | None:
+    """A switchable heatmap for each outcome, and each outcome's mean over the legal cells."""
+    if not splay:
+        return None
+    legal = [cell["shares"] for cell in splay["cells"] if cell["legal"] and cell.get("shares")]
+    outcomes = []
+    for name in dict.fromkeys(name for shares in legal for name in shares):
+        known = [shares[name] for shares in legal if shares.get(name) is not None]
+        style = source.style(name)
+        outcome = {"name": name, "style": style, "mean": sum(known) / len(known) if known else None}
+        outcomes.append(outcome | {"map": charts.heatmap(splay, name, style, num_tiles)})
+    return splay | {"outcomes": outcomes, "num_legal": len(legal)} if outcomes else None
+
+
+def _replay(episodes: dict, source: Source) -> dict | None:
+    """What the script plays."""
+    if not (episodes.get("levels") and episodes.get("atlas")):
+        return None
+    styles = {goal["name"]: goal["style"] for goal in source.goals}
+    sprites = episodes.get("sprites") or []
+    floor = sprites.index("floor") if "floor" in sprites else 0
+    return {"levels": episodes["levels"], "atlas": episodes["atlas"], "floor": floor, "styles": styles}
+
+
+# -- the rule --------------------------------------------------------------------------------------
+
+
+def _sensitivity(verdict: dict) -> dict | None:
+    """How the verdict moves as its thresholds do: each variation by what it changes."""
+    base = verdict.get("thresholds") or {}
+    rows = []
+    for variation in verdict.get("sensitivity") or ():
+        changes = [
+            (name, base.get(name), value)
+            for name, value in variation["thresholds"].items()
+            if value != base.get(name)
+        ]
+        if changes:
+            rows.append({"changes": changes, "verdict": variation["verdict"]})
+    same = sum(row["verdict"] == verdict["verdict"] for row in rows)
+    return {"rows": rows, "same": same} if rows else None

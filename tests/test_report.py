@@ -1,0 +1,251 @@
+"""The page of a run: whole, self-contained, escaped, and free of what the run lacks."""
+
+import base64
+import copy
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+from report_example import example_run
+
+from goalgap import report
+from goalgap.report import charts, words
+
+VOID = {"meta", "link", "input", "br", "img"}
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(2)'>\"&{{ 7 * 7 }}"
+GOALS = ("cheese", "corner", "neither")
+
+
+class Page(HTMLParser):
+    """A page's elements in order; fails on one that is closed wrongly."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs), f"an attribute twice: {tag} {attrs}"
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open and self._open.pop() == tag, f"</{tag}> at {self.getpos()}"
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return report.render(example_run())
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def test_page_is_well_formed(text: str, page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    referred = [one["href"] for one in page.all("use")] + ["#hatch"]
+    referred += [
+        "#" + str(one["aria-labelledby"]) for one in page.all("section") if "aria-labelledby" in one
+    ]
+    assert {str(one).removeprefix("#") for one in referred} <= set(ids)
+    assert len(page.all("h1")) == 1 and len(page.all("main")) == 1
+    assert all(one.get("aria-label") for one in page.all("svg") if one.get("role") == "img")
+    assert len(text.encode()) < 1_500_000
+
+
+def test_page_has_every_number_of_the_table(page: Page) -> None:
+    said = "".join(page.text)
+    for row in example_run()["measurements"]:
+        is_share = row["quantity"].endswith(("reached", "first"))
+        form = words.percent if is_share else words.decimal
+        assert form(row["estimate"]) in said
+        assert words.interval(row, form) in said
+        dots = () if row["quantity"].startswith("random ") else row["per_seed"]
+        for seed, value in enumerate(dots):
+            assert f"seed {seed}: {form(value)}" in said
+    assert "51\u202f% to 100\u202f%" in said  # the interval of the misgeneralizing fraction
+
+
+def test_page_loads_nothing(text: str, page: Page) -> None:
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset"):
+            target = attributes.get(name)
+            if target and not target.startswith(("#", "data:image/")):
+                assert tag == "a" and target.startswith("https://arxiv.org/abs/"), (tag, target)
+        assert not any(name.startswith("on") or name == "style" for name in attributes), attributes
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "url(" not in style and "@import" not in style
+    assert [one["href"] for one in page.all("a")] == [
+        "https://arxiv.org/abs/2507.03068",
+        "https://arxiv.org/abs/2105.14111",
+    ]
+
+
+def test_policy_admits_the_script_and_no_other(text: str, page: Page) -> None:
+    script = text[text.rindex("<script>") + len("<script>") : text.rindex("</script>")]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = next(one["content"] for one in page.all("meta") if "http-equiv" in one)
+    assert policy and f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+
+
+def test_replay_data_survives(text: str) -> None:
+    data = re.search(r'<script type="application/json" id="episodes">(.*?)</script>', text)
+    assert data
+    replay, episodes = json.loads(data[1]), example_run()["episodes"]
+    assert replay["levels"] == report.to_plain(episodes["levels"])
+    assert replay["styles"] == {"cheese": "goal-0", "corner": "goal-1"}
+    assert len(replay["atlas"]) == len(episodes["sprites"])
+
+
+@pytest.mark.parametrize(
+    ("part", "heading"),
+    [
+        ("measurements", "Goals and levels"),
+        ("curves", "How it came about"),
+        ("splay", "Where on this layout?"),
+        ("episodes", "Watch it"),
+        ("experiment", "The experiment"),
+    ],
+)
+@pytest.mark.parametrize("absence", ["no key", "None", "empty"])
+def test_missing_parts_are_left_out(text: str, part: str, heading: str, absence: str) -> None:
+    assert f">{heading}</h2>" in text
+    run = example_run()
+    if absence == "no key":
+        del run[part]
+    else:
+        run[part] = None if absence == "None" else type(run[part])()
+    without = report.render(run)
+    assert f">{heading}</h2>" not in without
+    Page(without)
+
+
+def test_least_run() -> None:
+    """An oracle that is only judged: nothing but a verdict."""
+    env = {"name": "corner", "title": "Corner", "size": 5, "intended": example_run()["env"]["intended"]}
+    run = {
+        "about": {"subject": "oracle:cheese"},
+        "env": env,
+        "verdict": {"verdict": "intended", "proxy": None, "sentence": "It gets the cheese."},
+    }
+    said = "".join(Page(report.render(run)).text)
+    assert "The policy oracle:cheese pursues the cheese, as intended" in said
+    assert "Seed by seed" not in said and "Papers" not in said and "Make it again" not in said
+
+
+@pytest.mark.parametrize("verdict", list(words.VERDICTS))
+def test_every_verdict_has_its_words(verdict: str) -> None:
+    run = example_run()
+    run["verdict"] |= {"verdict": verdict, "proxy": None}
+    said = "".join(Page(report.render(run)).text)
+    assert f"Verdict: {verdict}" in said
+    assert not re.search(
+        r"[{}]", words.verdict_words(run["verdict"], run["env"], "random", 0)["headline"]
+    )
+
+
+def _renamed(value: Any, suffix: str) -> Any:
+    """Every free text of a run, and every goal's name wherever it stands, with a suffix."""
+    fixed = {"train", "shift", "twin", *words.QUANTITIES, *words.VERDICTS, "floor"}
+    if isinstance(value, dict):
+        free = (*GOALS, "jax", "majority", "learning_rate")
+        return {
+            key + suffix if key in free and not isinstance(one, dict) else key: _renamed(one, suffix)
+            for key, one in value.items()
+        }
+    if isinstance(value, list):
+        return [_renamed(one, suffix) for one in value]
+    if isinstance(value, str) and value not in fixed and not value.startswith(("random ", "iVBOR")):
+        return value + suffix
+    return value
+
+
+def test_hostile_strings_are_escaped() -> None:
+    """Whatever the strings of a run say, the page has the elements it had."""
+    harmless, hostile = (report.render(_renamed(example_run(), suffix)) for suffix in ("x", HOSTILE))
+    tags = [[tag for tag, _ in Page(text).elements] for text in (harmless, hostile)]
+    assert tags[0] == tags[1]
+    assert "alert(1)" in hostile and "<script>alert" not in hostile and "<img" not in hostile
+    links = [one["href"] for one in Page(hostile).all("a")]
+    assert all(re.fullmatch(r"https://arxiv\.org/abs/[\w./%-]+", str(link)) for link in links)
+
+
+def test_numbers_that_are_not() -> None:
+    """NaN, infinity and None in any measured place become a dash, and break nothing."""
+    run = copy.deepcopy(example_run())
+    for index, row in enumerate(run["measurements"]):
+        row["estimate"] = (np.nan, None, np.float32(0.5))[index % 3]
+        row["low"] = -np.inf if index % 2 else row["low"]
+    for index, row in enumerate(run["curves"]):
+        row["reached"] = np.nan if index % 5 == 0 else row["reached"]
+    run["verdict"]["seeds"][0]["intent_shift"] = np.nan
+    text = report.render(run)
+    Page(text)
+    assert words.NONE in text
+    assert not re.search(r"\b(nan|NaN|inf|Infinity)\b", text[: text.rindex("<script>")])
+
+
+def test_many_goals_seeds_and_one_checkpoint() -> None:
+    run = example_run()
+    run["env"]["proxies"] = [{"name": f"p{index}", "sentence": "do it"} for index in range(6)]
+    run["curves"] = [
+        {"seed": seed, "env_steps": 0, "split": "shift", "goal": "p5", "reached": 0.5, "score": None}
+        for seed in range(40)
+    ]
+    Page(report.render(run))
+
+
+def test_write_is_whole_or_not_at_all(tmp_path: Any) -> None:
+    path = tmp_path / "report.html"
+    assert report.write(example_run(), path) == path
+    assert path.read_text(encoding="utf-8") == report.render(example_run())
+    with pytest.raises(KeyError):
+        report.write({}, path)
+    assert path.read_text(encoding="utf-8").endswith("</html>") and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(OSError):
+        report.write(example_run(), tmp_path / "nowhere" / "report.html")
+
+
+def test_nice_axis_spans_values_and_zero() -> None:
+    noise = np.random.default_rng(0)
+    for scale in 10.0 ** noise.uniform(-4, 6, 200):
+        values = noise.normal(0, scale, 3)
+        axis = charts.nice_axis([*values, None, np.nan])
+        assert axis.low <= min(0, *values) and axis.high >= max(0, *values)
+        assert 2 <= len(axis.ticks) <= 5 and 0 in axis.ticks
+    assert charts.nice_axis([]).at(0.5) == "50.0%"
+
+
+def test_writing_of_numbers() -> None:
+    assert words.percent(0.931) == "93.1\u202f%" and words.percent(None) == words.NONE
+    assert words.decimal(-0.2) == "\u22120.20" and words.decimal(-0.001) == "0.00"
+    assert [words.duration(seconds) for seconds in (0.5, 71.4, 7322.0)] == [
+        "0.5 s",
+        "1 min 11 s",
+        "2 h 2 min",
+    ]
+    assert words.plain(1_500_000) == "1,500,000" and words.plain([128, True]) == "128, yes"
+    assert (
+        charts.short(84034.0) == "84k" and charts.short(1_500_000) == "1.5M" and charts.short(12) == "12"
+    )
