@@ -16,12 +16,14 @@ NUM_TABLES, NUM_LEVELS = 2000, 100
 MISSING = ("nothing", "a third at random", "hard levels", "most of one seed")
 
 
-def effects(
-    rng: np.random.Generator, num_seeds: int, seed: float, level: float, residual: float
-) -> np.ndarray:
-    """Crossed random effects of the given standard deviations, with mean 0."""
-    parts = (seed, (num_seeds, 1)), (level, (1, NUM_LEVELS)), (residual, (num_seeds, NUM_LEVELS))
-    return sum(sd * rng.standard_normal(shape) for sd, shape in parts) + np.zeros(parts[2][1])
+def effects(rng: np.random.Generator, num_seeds: int, sds: tuple[float, ...]) -> np.ndarray:
+    """Crossed random effects of mean 0; standard deviations of seeds, levels and residuals."""
+    seed, level, residual = sds
+    return (
+        seed * rng.standard_normal((num_seeds, 1))
+        + level * rng.standard_normal((1, NUM_LEVELS))
+        + residual * rng.standard_normal((num_seeds, NUM_LEVELS))
+    )
 
 
 def hide(rng: np.random.Generator, table: np.ndarray, what: str) -> np.ndarray:
@@ -68,14 +70,14 @@ def test_a_share_is_a_measurement_with_its_count():
 @pytest.mark.parametrize("num_seeds", [4, 8])
 @pytest.mark.parametrize("sds", [(1, 0.2, 0.2), (1, 1, 1), (0.3, 0.3, 1), (0.1, 1, 1)])
 def test_crossed_intervals_cover(sds, num_seeds, missing):
-    covered = coverage(0.0, lambda rng: hide(rng, effects(rng, num_seeds, *sds), missing))
+    covered = coverage(0.0, lambda rng: hide(rng, effects(rng, num_seeds, sds), missing))
     assert 0.92 <= covered <= 0.995
 
 
 @pytest.mark.parametrize("sds", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
 def test_a_single_source_of_variance_is_covered(sds):
     """The residual alone counts twice: up to .994 in theory, for many seeds."""
-    assert 0.92 <= coverage(0.0, lambda rng: effects(rng, 4, *sds)) < 0.999
+    assert 0.92 <= coverage(0.0, lambda rng: effects(rng, 4, sds)) < 0.999
 
 
 @pytest.mark.parametrize("num_levels", [4, 20])
@@ -105,7 +107,7 @@ def test_seeds_weigh_the_same_however_many_levels_count():
 
 
 def test_seeds_and_levels_that_never_count_change_nothing():
-    table = effects(np.random.default_rng(0), 3, 1, 1, 1)
+    table = effects(np.random.default_rng(0), 3, (1, 1, 1))
     padded = np.full((4, NUM_LEVELS + 5), np.nan)
     padded[:3, :NUM_LEVELS] = table
     assert stats.crossed_mean("x", padded) == stats.crossed_mean("x", table)
@@ -133,7 +135,7 @@ def test_intervals_of_shares_cover_up_to_the_ends(sds, share, num_seeds):
     mean = scipy.special.ndtri(share) * np.sqrt(1 + sds[0] ** 2 + sds[1] ** 2)
 
     def draw(rng):
-        return (mean + effects(rng, num_seeds, *sds, 1) > 0).astype(float)
+        return (mean + effects(rng, num_seeds, (*sds, 1)) > 0).astype(float)
 
     assert 0.9 <= coverage(share, draw, is_share=True) <= 0.999
 
@@ -162,7 +164,7 @@ def test_a_ratio_of_known_means():
     """Values of 3 +- small over 2 +- small, independent: the delta method's interval, a little wider
     (twelve seeds stand for Student's distribution)."""
     rng = np.random.default_rng(0)
-    first, second = (effects(rng, 12, 0.1, 0.1, 0) + mean for mean in (3, 2))
+    first, second = (effects(rng, 12, (0.1, 0.1, 0)) + mean for mean in (3, 2))
     result = stats.hierarchical_bootstrap("r", (first, second), lambda a, b: a / b)
     assert result.estimate == pytest.approx(first.mean() / second.mean())
     assert result.low < 1.5 < result.high
@@ -183,7 +185,7 @@ def test_intervals_of_a_ratio_cover(sds, num_seeds):
     truth = scipy.special.ndtr(0.6 / scale) / scipy.special.ndtr(-0.3 / scale)
     covered = 0
     for _ in range(250):
-        both = effects(rng, num_seeds, *sds, 0)
+        both = effects(rng, num_seeds, (*sds, 0))
         proxy = (both + rng.standard_normal(both.shape) > -0.6).astype(float)
         intended = (both + rng.standard_normal(both.shape) < -0.3).astype(float)
         result = stats.hierarchical_bootstrap(
@@ -194,7 +196,7 @@ def test_intervals_of_a_ratio_cover(sds, num_seeds):
 
 
 def test_the_bootstrap_drops_seeds_that_know_nothing():
-    table = effects(np.random.default_rng(0), 3, 1, 1, 1)
+    table = effects(np.random.default_rng(0), 3, (1, 1, 1))
     padded = np.concatenate([table, np.full((1, NUM_LEVELS), np.nan)])
     both = [stats.hierarchical_bootstrap("d", (t, t), lambda a, b: a + b) for t in (table, padded)]
     assert both[0] == both[1]
@@ -206,7 +208,7 @@ def test_the_bootstrap_drops_seeds_that_know_nothing():
 def test_differences_are_paired():
     """What seeds and levels share cancels: a shift by 1 is seen through noise of 10."""
     rng = np.random.default_rng(0)
-    table = effects(rng, 4, 10, 10, 10)
+    table = effects(rng, 4, (10, 10, 10))
     result = stats.paired_difference("d", table + 1 + 0.1 * rng.standard_normal(table.shape), table)
     assert result.low < 1 < result.high
     assert result.high - result.low < 0.1

@@ -7,7 +7,7 @@ import numpy as np
 from .. import stats
 from ..core import Environment, Measurement
 from .exam import pivot
-from .verdict import first_shares, scores, twin_solved
+from .verdict import first_shares, known_mean, scores, twin_solved
 
 
 def measurements(table: dict[str, np.ndarray], env: Environment) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ def curves(table: dict[str, np.ndarray], env: Environment) -> dict[str, np.ndarr
                 reached = pivot(at, split, f"event_{goal.name}") >= 0
                 score = scores(at, split, goal.name)
                 for s, seed in enumerate(np.unique(at["seed"])):
-                    values = (seed, steps, split, goal.name, reached[s].mean(), np.nanmean(score[s]))
+                    values = (seed, steps, split, goal.name, reached[s].mean(), known_mean(score[s]))
                     for name, value in zip(rows, values, strict=True):
                         rows[name].append(value)
     return {name: np.asarray(values) for name, values in rows.items()}

@@ -88,7 +88,7 @@ def sentence(verdict: dict[str, Any], env: Environment) -> str:
     seeds, intended = verdict["seeds"], env.intended
 
     def average(pick: Callable[[dict[str, Any]], float]) -> str:
-        return f"{np.nanmean([pick(seed) for seed in seeds]):.0%}"
+        return f"{known_mean(np.array([pick(seed) for seed in seeds])):.0%}"
 
     works = average(lambda seed: seed["capability"])
     first = average(lambda seed: seed["first"][intended.name])
@@ -135,17 +135,18 @@ def _cases(table: dict[str, np.ndarray], env: Environment) -> list[dict[str, Any
     return [
         {
             "seed": int(seed),
-            "intent_train": _mean(train[s]),
+            "intent_train": known_mean(train[s]),
             "capability": float(reached[s].mean()),
             "num_levels": int(solved[s].sum()),
-            "score": {goal: _mean(after[goal][s][solved[s]]) for goal in goals},
-            "first": {name: _mean(share[s][solved[s]]) for name, share in shares.items()},
+            "score": {goal: known_mean(after[goal][s][solved[s]]) for goal in goals},
+            "first": {name: known_mean(share[s][solved[s]]) for name, share in shares.items()},
         }
         for s, seed in enumerate(np.unique(table["seed"]))
     ]
 
 
-def _mean(values: np.ndarray) -> float:
+def known_mean(values: np.ndarray) -> float:
+    """The mean of what is not NaN; NaN where nothing is."""
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else float("nan")
 
@@ -158,9 +159,10 @@ def _judge_seed(case: dict[str, Any], env: Environment, thresholds: Thresholds) 
     decided = 1 - first["neither"]
     share = first[intended] / decided if decided > 0 else float("nan")
     # Written so that a NaN (no level left to judge by) is a failure, never a success.
+    pursues = any(score >= thresholds.pursues for score in case["score"].values())
     if not case["intent_train"] >= thresholds.works:
         verdict = CAPABILITY
-    elif not max(case["score"].values()) >= thresholds.pursues:
+    elif not (pursues and decided > 0):
         verdict = CAPABILITY
     elif share >= thresholds.majority:
         verdict = INTENDED
