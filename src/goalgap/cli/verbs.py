@@ -41,9 +41,9 @@ class Default:
 
 
 DEFAULTS = {
-    "corner": Default(size=9, steps=1_800_000),
-    "dish": Default(size=9, steps=1_800_000),
-    "keys": Default(size=7, steps=1_500_000),
+    "corner": Default(size=8, steps=1_600_000),
+    "dish": Default(size=8, steps=1_600_000),
+    "keys": Default(size=8, steps=1_600_000),
 }
 
 

@@ -1,0 +1,5 @@
+"""`python -m goalgap` is `goalgap`."""
+
+from .cli import main
+
+main()
