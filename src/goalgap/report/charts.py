@@ -326,7 +326,7 @@ def heatmap(splay: Mapping[str, Any], outcome: str, style: str, num_tiles: int) 
             parts.append(_heat(cell, share, style))
     label = (
         f"Heatmap: share of episodes in which {outcome} came first, by where the {splay['object']} "
-        "lies. Arrow keys move over the cells."
+        "is. Arrow keys move over the cells."
     )
     return tag(
         "svg",

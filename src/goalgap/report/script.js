@@ -163,17 +163,22 @@
     });
     if (!events.length) caption.append(element("div", "no goal reached", "muted"));
     const returns = Object.entries(track.returns || {}).map(([goal, value]) => `${goal} ${value === null ? "–" : value.toFixed(2)}`);
-    if (returns.length) caption.append(element("div", `return: ${returns.join(", ")}`, "muted"));
+    const end = `${track.frames.length} steps${returns.length ? `; return: ${returns.join(", ")}` : ""}`;
+    caption.append(element("div", end, "muted"));
     figure.append(canvas, caption);
     return { track, canvas, events, figure };
   }
+
+  // Steps until nothing moves any more: who stands still until time is up need not be watched.
+  const lively = ({ frames, events }) => Math.max(
+    0, ...events.map(({ step }) => step), ...frames.map((frame, index) => frame.length ? index + 1 : 0));
 
   function choose(index) {
     stop();
     level = levels[index];
     tracks = level.tracks.map(makeTrack);
     byId("tracks").replaceChildren(...tracks.map(({ figure }) => figure));
-    slider.max = Math.max(1, ...level.tracks.map((track) => track.frames.length));
+    slider.max = Math.max(1, ...level.tracks.map(lively));
     byId("events").replaceChildren(...level.tracks.flatMap((track) => track.events.map(({ goal, step }) => {
       const svg = badge(goal);
       svg.style.left = `${100 * step / slider.max}%`;

@@ -96,10 +96,11 @@ def _key_numbers(source: Source) -> list[dict]:
     keys = []
     for goal, split, where in wanted:
         if row := source.find(goal["name"], split, "reached"):
-            text = f"reached the {goal['name']} {where}"
+            text = f"of episodes {goal['sentence']} {where}"
             key = {"row": row, "text": text, "style": goal["style"], "random": source.random(row)}
             keys.append(key)
-    if row := source.verdict.get("fraction_misgeneralizing"):
+    row = source.verdict.get("fraction_misgeneralizing")
+    if row and row["n"] > 1:
         text = f"of the {row['unit']} misgeneralize"
         keys.append({"row": row, "text": text, "style": "goal-none", "random": None})
     return keys
@@ -183,13 +184,14 @@ def _curves(rows: list[dict], source: Source) -> list[dict]:
     panels = []
     for quantity in ("reached", "score"):
         known = [row for row in rows if row.get(quantity) is not None]
-        if not known:
+        drawn = [split for split in _splits(known) if _num_checkpoints(known, split) > 1]
+        if not drawn:
             continue
         title, about, is_share = words.QUANTITIES[quantity]
         axis = SHARES if is_share else charts.nice_axis(row[quantity] for row in known)
         form = functools.partial(words.percent, digits=0) if is_share else words.decimal
         figures = []
-        for split in _splits(known):
+        for split in drawn:
             name, note = words.split_words(split, source.alpha)
             members = [row for row in known if row["split"] == split]
             steps = sorted({row["env_steps"] for row in members})
@@ -200,6 +202,10 @@ def _curves(rows: list[dict], source: Source) -> list[dict]:
             figures.append({"name": name, "note": note, "chart": chart, "reading": reading})
         panels.append({"quantity": quantity, "title": title, "about": about, "figures": figures})
     return panels
+
+
+def _num_checkpoints(rows: list[dict], split: str) -> int:
+    return len({row["env_steps"] for row in rows if row["split"] == split})
 
 
 def _series(
@@ -257,9 +263,9 @@ def _sensitivity(verdict: dict) -> dict | None:
     rows = []
     for variation in verdict.get("sensitivity") or ():
         changes = [
-            (name, base.get(name), value)
+            (name, base[name], value)
             for name, value in variation["thresholds"].items()
-            if value != base.get(name)
+            if name in base and value != base[name]
         ]
         if changes:
             rows.append({"changes": changes, "verdict": variation["verdict"]})
