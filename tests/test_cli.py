@@ -1,7 +1,7 @@
 """The command line: one clear line for every mistake, exit codes, and no traceback."""
 
 import json
-import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -143,21 +143,20 @@ def test_help_does_not_wait_for_jax() -> None:
 
 def test_interrupt_stores_and_resumes(tmp_path: Path) -> None:
     """Ctrl-C while training: exit 1, one line, the state stored."""
-    import signal
-
-    process = subprocess.Popen(
-        [sys.executable, "-m", "goalgap", "run", "corner", "--size", "5", "--seeds", "1",
-         "--levels", "16", "--out", str(tmp_path)],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "a seed:" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    assert process.wait() == 1
+    command = [sys.executable, "-m", "goalgap", "run", "corner", "--size", "5", "--seeds", "1"]
+    with subprocess.Popen(
+        [*command, "--levels", "16", "--out", str(tmp_path)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "a seed:" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 1
     assert "Traceback" not in rest
     assert rest.strip().splitlines()[-1].startswith("goalgap: stopped at")
     assert list(tmp_path.glob("*/resume.safetensors"))

@@ -123,11 +123,12 @@ def parse(kind: type, verb: str, argv: list[str]) -> Any:
 def _one_line(box: str) -> str:
     """The message of one of tyro's boxes: its first part, and the nearest option if it names one."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip("│|╭╮╰╯─ ").strip() for line in text.splitlines()]
-    rules = [i for i, line in enumerate(text.splitlines()) if re.fullmatch(r"[│ ]*─{8,}[│ ]*", line)]
+    # Drawn with lines or, where those cannot be printed, with dashes and bars; the title comes first.
+    lines = [line.strip("│| ") for line in text.splitlines() if line.strip()][1:]
+    rules = [i for i, line in enumerate(lines) if re.fullmatch(r"[─+╰╯-]{8,}", line)]
     end = rules[0] if rules else len(lines)
-    message = " ".join(line for line in lines[1:end] if line)
-    near = re.findall(r"(--[\w.-]+)", " ".join(lines[end:]).split("For full helptext")[0])
+    message = " ".join(lines[:end])
+    near = re.findall(r"(--[\w.-]+)", " ".join(lines[end + 1 :]).split("For full helptext")[0])
     if near and "nrecognized" in message:
         message += f"; did you mean {near[0]}?"
     return message or "the arguments cannot be understood"
