@@ -123,12 +123,15 @@ def parse(kind: type, verb: str, argv: list[str]) -> Any:
 def _one_line(box: str) -> str:
     """The message of one of tyro's boxes: its first part, and the nearest option if it names one."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    # Drawn with lines or, where those cannot be printed, with dashes and bars; the title comes first.
-    lines = [line.strip("│| ") for line in text.splitlines() if line.strip()][1:]
-    rules = [i for i, line in enumerate(lines) if re.fullmatch(r"[─+╰╯-]{8,}", line)]
-    end = rules[0] if rules else len(lines)
-    message = " ".join(lines[:end])
+    # Parts are set off by rules, of lines or of dashes; the title is a part or stands in the first rule.
+    lines = [line.strip("│| ") for line in text.splitlines()]
+    rules = [bool(re.match(r"[╭╰]|[─-]{8,}$", line)) for line in lines]
+    if True not in rules:
+        return "the arguments cannot be understood"
+    lines, rules = lines[rules.index(True) + 1 :], rules[rules.index(True) + 1 :]
+    end = rules.index(True) if True in rules else len(lines)
+    message = " ".join(line for line in lines[:end] if line)
     near = re.findall(r"(--[\w.-]+)", " ".join(lines[end + 1 :]).split("For full helptext")[0])
     if near and "nrecognized" in message:
         message += f"; did you mean {near[0]}?"
-    return message or "the arguments cannot be understood"
+    return message
