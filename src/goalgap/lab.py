@@ -306,7 +306,7 @@ def measure_subject(
     path = root / f"{env.name}-{env.size}-{safe}"  # type: ignore[attr-defined]
     about = {"format": store.FORMAT, "subject": name, **store.provenance(command)}
     store.write_json(path / "experiment.json", about | {"experiment": to_json(env)})
-    pictures = {"episodes.json": measure.replays(exam, states, table)}
+    pictures = {"episodes.json": measure.replays(exam, states, table, name)}
     return _file(path, env, exam, table, pictures, began, subject=name)
 
 

@@ -118,7 +118,7 @@ def _candidates(
     return drawn, eligible, join_words(words)
 
 
-def join_words(words: np.ndarray) -> UInt64[np.ndarray, " n"]:
+def join_words(words: np.ndarray | jax.Array) -> UInt64[np.ndarray, " n"]:
     """64-bit hashes out of their two 32-bit words."""
     words = np.asarray(words).astype(np.uint64)
     return words[..., 0] << np.uint64(32) | words[..., 1]

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core import Environment, Policy, State, tree_index
 from ..oracle import Oracle
-from .exam import SCORE_GAMMA, Exam, first_event, play
+from .exam import SCORE_GAMMA, Exam, first_event, pivot, play
 
 SPRITE_PIXELS = 24
 _NUM_REPLAYS = {"shift": 5, "train": 2}
@@ -26,7 +26,7 @@ def splay(exam: Exam, policy: Policy, fleet: bool) -> dict[str, Any] | None:
     env = exam.env
     if policy.on_host or not fleet:
         return None
-    level = tree_index(exam.splits["shift"].levels, 0)
+    level = jax.device_put(tree_index(exam.splits["shift"].levels, 0))
     levels, legal = jax.jit(env.splay)(level)
     num_cells = legal.shape[0]
     # Cut to the exam's batch size, so that nothing is compiled anew.
@@ -54,41 +54,49 @@ def splay(exam: Exam, policy: Policy, fleet: bool) -> dict[str, Any] | None:
     }
 
 
-def replays(exam: Exam, states: dict[str, State], table: dict[str, np.ndarray]) -> dict[str, Any]:
+def replays(
+    exam: Exam, states: dict[str, State], table: dict[str, np.ndarray], name: str | None = None
+) -> dict[str, Any]:
     """Measured episodes for the replay: the first seed's, beside both oracles on the same levels.
 
-    `states` and `table` are what `sit` returned: what is shown is what was measured.
+    `states` and `table` are what `sit` returned: what is shown is what was measured. `name` is that of
+    the subject; by default the first seed's.
     """
     env = exam.env
-    seed = int(table["seed"][0])
+    name = name or f"agent (seed {int(table['seed'][0])})"
     levels = []
     for split, count in _NUM_REPLAYS.items():
         if split not in states:
             continue
         chosen = tree_index(exam.splits[split].levels, np.arange(count))
-        tracks = {f"agent (seed {seed})": tree_index(states[split], 0)}
+        returns = [pivot(table, split, f"return_{goal.name}")[0] for goal in env.goals]
+        tracks = {name: (tree_index(states[split], 0), np.stack(returns, -1))}
         for goal in env.goals:
             oracle = Oracle((goal,), SCORE_GAMMA)
             context = oracle.prepare(env, chosen)
-            _, recorded = play(env, oracle, chosen, jax.random.key(0), context)
-            tracks[f"oracle: {goal.name}"] = recorded
+            outcome, recorded = play(env, oracle, chosen, jax.random.key(0), context)
+            tracks[f"oracle: {goal.name}"] = recorded, np.asarray(outcome.returns)
         for index in range(count):
-            level = tree_index(chosen, index)
-            paths = {
-                name: jax.tree.map(lambda leaf, index=index: np.asarray(leaf)[:, index], path)
-                for name, path in tracks.items()
-            }
+            level = jax.device_put(tree_index(chosen, index))
             levels.append(
                 {
                     "split": split,
                     "distinguishing": bool(env.is_distinguishing(level)),
-                    "tracks": [_track(env, level, name, path) for name, path in paths.items()],
+                    "tracks": [
+                        _track(env, level, who, _column(path, index), returns[index])
+                        for who, (path, returns) in tracks.items()
+                    ],
                 }
             )
     return {"atlas": atlas(env), "levels": levels}
 
 
-def _track(env: Environment, level: Any, name: str, path: State) -> dict[str, Any]:
+def _column(states: State, index: int) -> State:
+    """The states of one episode of a batch [steps, batch]."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:, index], states)
+
+
+def _track(env: Environment, level: Any, name: str, path: State, returns: np.ndarray) -> dict[str, Any]:
     """One episode as a first board and the tiles that change from step to step."""
     boards, ended, achieved = jax.device_get(_look(env, level, path))
     length = int(np.argmax(ended)) if ended.any() else len(ended) - 1
@@ -99,13 +107,12 @@ def _track(env: Environment, level: Any, name: str, path: State) -> dict[str, An
         frames.append([[int(r), int(c), int(after[r, c])] for r, c in zip(rows, columns, strict=True)])
     steps = {goal.name: np.flatnonzero(achieved[:, g]) for g, goal in enumerate(env.goals)}
     events = [{"goal": goal, "step": int(when[0])} for goal, when in steps.items() if when.size]
-    returns = {goal: float(when.size > 0) for goal, when in steps.items()}
     return {
         "name": name,
         "start": boards[0].tolist(),
         "frames": frames,
         "events": sorted(events, key=lambda event: event["step"]),
-        "returns": returns,
+        "returns": {goal.name: float(value) for goal, value in zip(env.goals, returns, strict=True)},
     }
 
 
