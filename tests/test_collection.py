@@ -250,7 +250,7 @@ def test_equals_the_best_of_all_collection_sequences(split: str) -> None:
     env = Keys(size=13)
     levels = sample(env, split, 48)
     assert len(sequences(*(int((a[0] >= 0).sum()) for a in (levels.keys, levels.chests)))[0]) == 21_600
-    solution = collection.solve(env, OpenChests(), levels, GAMMA)
+    solution = collection.solve(env, OpenChests(), jax.device_get(levels), GAMMA)
     exact = np.asarray(solution.is_exact(env, levels))
     assert exact.mean() > 0.9
     expected = [

@@ -333,6 +333,7 @@ def solve(env: Environment, goal: Goal, levels: Level, gamma: float) -> Solution
     if not 0 <= gamma <= 1:
         raise UsageError(f"gamma is {gamma}; a discount is between 0 and 1")
     num_keys, num_chests = _counts(levels)
+    levels = jax.tree.map(jnp.asarray, levels)
     pay = _payments(env, goal, levels)
     shape = Shape(num_keys, num_chests, pay[0] > 0)
     cells = jnp.concatenate([levels.keys[:, :num_keys], levels.chests[:, :num_chests]], 1)
@@ -352,6 +353,7 @@ def solve(env: Environment, goal: Goal, levels: Level, gamma: float) -> Solution
 def worst(env: Environment, goal: Goal, levels: Level, gamma: float) -> Float[Array, " l"]:
     """The least that play can earn: nothing, as the mouse may walk to and fro forever, except where its
     very first step collects a key whichever way it goes."""
+    levels = jax.tree.map(jnp.asarray, levels)
     _payments(env, goal, levels)
 
     def one(level: Level, action: Int[Array, ""]) -> Float[Array, ""]:
@@ -401,13 +403,8 @@ def _payments(env: Environment, goal: Goal, levels: Level) -> tuple[float, float
 
     def pays(cell: Array, holding: Array, key: Array, chest: Array) -> Array:
         """For arriving at a cell with some keys in hand, collecting `key` and opening `chest`."""
-        before, after = (
-            eqx.tree_at(lambda state: (state.position, state.collected, state.opened), start, new)
-            for new in (
-                (start.position, holding, start.opened),
-                (cell, holding | key, chest),
-            )
-        )
+        before = type(start)(start.position, holding, start.opened)
+        after = type(start)(cell, holding | key, chest)
         return goal.reward(level, before, jnp.zeros((), int), after)
 
     num_slots = len(start.collected)
