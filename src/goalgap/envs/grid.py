@@ -92,6 +92,8 @@ class GridEnvironment(Environment):
     symbols: ClassVar[dict[str, str]]  # object field of the level -> its letter
     shared_symbols: ClassVar[dict[str, tuple[str, ...]]] = {}  # letter -> objects on one cell
     splayed: ClassVar[str]  # the object that `splay` moves
+    movable: ClassVar[tuple[str, ...]] = ("mouse",)  # what edits may move without a change of class
+    unrestricted_alpha: ClassVar[float] = 1.0  # share of distinguishing re-draws that covers all levels
 
     size: int = eqx.field(static=True, default=13)
     layout: Layout = eqx.field(default_factory=Blocks)
@@ -148,11 +150,16 @@ class GridEnvironment(Environment):
         common, rare = GridLevels(self, False), GridLevels(self, True)
         return Shift(train=Mixture(common, rare, alpha), deploy=rare)
 
+    @property
+    def carves(self) -> bool:
+        """Whether objects may be placed on any cell, which clears it of a wall."""
+        return self.layout.carves
+
     def place(
         self, key: Key[Array, ""], walls: Bool[Array, "h w"], taken: tuple[Any, ...], count: int
     ) -> Int[Array, " count"]:
         """Distinct cells for `count` objects, off the taken ones; walls only where layouts carve."""
-        allowed = jnp.ones(self.size**2, bool) if self.layout.carves else ~walls.reshape(-1)
+        allowed = jnp.ones(self.size**2, bool) if self.carves else ~walls.reshape(-1)
         for cell in taken:
             allowed = allowed & (jnp.arange(self.size**2) != cell)
         uniform = jax.random.uniform(key, (count,))

@@ -76,7 +76,7 @@ def _solvable(
         rows = rows[np.sort(np.unique(hashes[rows], return_index=True)[1])]
         rows = np.array([row for row in rows if int(hashes[row]) not in seen], int)
         # Solving costs more than drawing: about as many as should be needed, with some to spare.
-        rows = rows[: 2 * (count - num_found) + 32]
+        rows = rows[: int(1.4 * (count - num_found)) + 32]
         if rows.size:
             seen.update(int(value) for value in hashes[rows])
             drawn = tree_index(batch, rows)
@@ -126,9 +126,7 @@ def join_words(words: np.ndarray | jax.Array) -> UInt64[np.ndarray, " n"]:
 
 def _is_solvable(env: Environment, levels: Level, every_goal: bool) -> Bool[np.ndarray, " n"]:
     goals = env.goals if every_goal else (env.intended,)
-    good = [oracle.start_values(env, goal, levels, SCORE_GAMMA) > 0 for goal in goals]
-    exact = [oracle.are_exact(env, goal, levels, SCORE_GAMMA) for goal in goals]
-    return np.all(good + exact, axis=0)
+    return np.all([oracle.is_solvable(env, goal, levels, SCORE_GAMMA) for goal in goals], axis=0)
 
 
 def _appraise(env: Environment, levels: Level, key: Key[Array, ""]) -> Split:

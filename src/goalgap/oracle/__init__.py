@@ -67,16 +67,32 @@ def start_values(
 ) -> Float[np.ndarray, " l"]:
     """The exact value at the start of each level of the best, uniformly random or worst play.
 
-    The best is 0 where the goal cannot be reached in time. Raises UsageError for random play where
-    only the best is solved exactly (keys and chests): estimate it with episodes.
+    The best is 0 where the goal cannot be reached in time. For keys and chests it is that of play without
+    a time limit (`is_solvable` drops the levels where that matters), and random play is not solved:
+    raises UsageError, estimate it with episodes.
     """
-    if env.exact_play == "collection":
-        if kind == "random":
-            raise UsageError(f"{env.name} has no exact value of random play; estimate it")
-        if kind == "worst":
-            return np.asarray(collection.worst(env, goal, levels, gamma))
-        return np.asarray(_at_start(env, solve(env, goal, levels, gamma), levels).max(-1))
-    return _in_chunks(lambda chunk: _table_values(env, goal, chunk, gamma, kind), levels)
+    if env.exact_play == "tables":
+        return _in_chunks(lambda chunk: _table_values(env, goal, chunk, gamma, kind), levels)
+    if kind == "random":
+        raise UsageError(f"{env.name} has no exact value of random play; estimate it with episodes")
+    if kind == "worst":
+        return np.asarray(collection.worst(env, goal, levels, gamma))
+
+    return _in_chunks(
+        lambda chunk: _at_start(env, solve(env, goal, chunk, gamma), chunk).max(-1), levels
+    )
+
+
+def is_solvable(env: Environment, goal: Goal, levels: Level, gamma: float) -> Bool[np.ndarray, " l"]:
+    """On which levels optimal play achieves the goal's event in time, to a value known exactly."""
+    if env.exact_play == "tables":
+        return start_values(env, goal, levels, gamma) > 0
+
+    def achieves(chunk: Level) -> Array:
+        is_exact, end = solve(env, goal, chunk, gamma).play_out(env, chunk)
+        return is_exact & jax.vmap(goal.is_achieved)(chunk, end)
+
+    return _in_chunks(achieves, levels)
 
 
 def _in_chunks(function: Callable[[Level], Array], levels: Level) -> np.ndarray:
@@ -103,13 +119,6 @@ def _table_values(
 def _at_start(env: Environment, solution: Any, levels: Level) -> Float[Array, "l a"]:
     memory = jnp.zeros((), int)
     return jax.vmap(lambda row, level: row.q(env, level, env.reset(level), memory))(solution, levels)
-
-
-def are_exact(env: Environment, goal: Goal, levels: Level, gamma: float) -> Bool[np.ndarray, " l"]:
-    """On which levels the best value is exact (all, unless the time limit cuts a collection short)."""
-    if env.exact_play == "tables":
-        return np.ones(jax.tree.leaves(levels)[0].shape[0], bool)
-    return np.asarray(solve(env, goal, levels, gamma).is_exact(env, levels))
 
 
 class Oracle(Policy):

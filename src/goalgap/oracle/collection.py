@@ -32,7 +32,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Int16
 
 from ..core import Environment, Goal, Level, State, UsageError, tree_index
@@ -302,20 +301,24 @@ class Solution(eqx.Module):
         return jnp.where(env.is_terminal(level, state), 0.0, q)
 
     @eqx.filter_jit
-    def is_exact(self, env: Environment, levels: Level) -> Bool[Array, " l"]:
-        """Whether optimal play from the start leaves nothing to be gained after `max_steps`, so that
-        the values at the start are also those of episodes that are cut off."""
+    def play_out(self, env: Environment, levels: Level) -> tuple[Bool[Array, " l"], State]:
+        """Optimal play from the start of each level, for `max_steps`: whether it leaves nothing to be
+        gained, so that the values are also those of episodes that are cut off; and where it ends."""
 
-        def one(row: Solution, level: Level) -> Bool[Array, ""]:
+        def one(row: Solution, level: Level) -> tuple[Bool[Array, ""], State]:
             def step(_: Int[Array, ""], state: State) -> State:
                 action = row.q(env, level, state, jnp.zeros((), int)).argmax()
                 return env.step(level, state, action)
 
             # Steps after the end do no harm: open chests stay open, so it stays the end.
             end = jax.lax.fori_loop(0, env.max_steps, step, env.reset(level))
-            return row.value(env, level, end) == 0
+            return row.value(env, level, end) == 0, end
 
         return jax.vmap(one)(self, levels)
+
+    def is_exact(self, env: Environment, levels: Level) -> Bool[Array, " l"]:
+        """Whether the values at the start are also those of episodes cut off after `max_steps`."""
+        return self.play_out(env, levels)[0]
 
 
 def _row(subsets: Subsets, has: Bool[Array, " n"]) -> Int[Array, ""]:
@@ -367,7 +370,7 @@ def worst(env: Environment, goal: Goal, levels: Level, gamma: float) -> Float[Ar
 
 def _counts(levels: Level) -> tuple[int, int]:
     """How many keys and chests each of the levels holds."""
-    if isinstance(levels.keys, Tracer):
+    if isinstance(levels.keys, jax.core.Tracer):
         raise UsageError(
             "keys and chests are counted before compilation; solve outside jit and pass the solution in"
         )
