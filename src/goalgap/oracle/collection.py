@@ -412,7 +412,7 @@ def _payments(env: Environment, goal: Goal, levels: Level) -> tuple[float, float
 
     num_slots = len(start.collected)
     each, none = jnp.eye(num_slots, dtype=bool), jnp.zeros((num_slots, num_slots), bool)
-    walk = jax.vmap(pays, (0, None, None, None))(jnp.arange(level.walls.size), *none[:3])
+    walk = jax.vmap(pays, (0, None, None, None))(jnp.arange(level.walls.size), *[none[0]] * 3)
     key = jax.vmap(pays)(level.keys, none, each, none)[level.keys >= 0]
     chest = jax.vmap(pays)(level.chests, ~none, none, each)[level.chests >= 0]
     sums = [np.unique(paid) if len(paid) else np.zeros(1) for paid in (key, chest)]
