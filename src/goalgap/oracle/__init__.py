@@ -67,9 +67,9 @@ def start_values(
 ) -> Float[np.ndarray, " l"]:
     """The exact value at the start of each level of the best, uniformly random or worst play.
 
-    The best is 0 where the goal cannot be reached in time. For keys and chests it is that of play without
-    a time limit (`is_solvable` drops the levels where that matters), and random play is not solved:
-    raises UsageError, estimate it with episodes.
+    The best is 0 where the goal cannot be reached in time. For keys and chests it is that of play
+    without a time limit (`is_solvable` drops the levels where that matters), and random play is not
+    solved: raises UsageError, estimate it with episodes.
     """
     if env.exact_play == "tables":
         return _in_chunks(lambda chunk: _table_values(env, goal, chunk, gamma, kind), levels)
