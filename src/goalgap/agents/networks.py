@@ -153,7 +153,7 @@ class Network(Policy):
         return Decision(logits, value, memory, tap.finish())
 
     def unroll(
-        self, observations: Observation, is_first: Bool[Array, "t b"], memory: Memory
+        self, observations: Observation, is_first: Bool[Array, "*n"], memory: Memory
     ) -> Decision:
         """The decisions over whole sequences [t, b]; memory starts afresh where `is_first`.
 

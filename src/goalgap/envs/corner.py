@@ -49,10 +49,10 @@ class Corner(GridEnvironment):
         self, key: Key[Array, ""], level: CornerLevel, distinguishing: Bool[Array, ""]
     ) -> CornerLevel:
         anywhere = self.place(key, level.walls, (level.mouse,), 1)[0]
-        # A mouse on the corner leaves no room for the cheese there.
-        cornered = jnp.where(level.mouse == CORNER, level.cheese, CORNER)
-        cheese = jnp.where(distinguishing, anywhere, cornered)
-        return CornerLevel(self.clear(level.walls, cheese), level.mouse, cheese)
+        cheese = jnp.where(distinguishing, anywhere, CORNER)
+        # A mouse in the way changes places with the cheese.
+        mouse = jnp.where(level.mouse == cheese, level.cheese, level.mouse)
+        return CornerLevel(self.clear(level.walls, cheese), mouse, cheese)
 
     def is_terminal(self, level: CornerLevel, state: GridState) -> Bool[Array, ""]:
         return state.position == level.cheese

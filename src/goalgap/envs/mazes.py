@@ -33,6 +33,10 @@ class Blocks(Layout):
     carves = True
     density: float = eqx.field(static=True, default=0.25)
 
+    def check(self, size: int) -> None:
+        if not 0 <= self.density < 1:
+            raise UsageError(f"density is {self.density}; expected 0 to below 1, the share of walls")
+
     def sample(self, key: Key[Array, ""], size: int) -> Bool[Array, "h w"]:
         # 16 random bits a cell are half the cost of a float, and .25 of 2^16 is a whole number.
         noise = jax.random.bits(key, (size, size), jnp.uint16)

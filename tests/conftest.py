@@ -1,0 +1,29 @@
+"""What all tests share: types checked at run time, compiled programs kept, examples that never vary."""
+
+import os
+
+import hypothesis
+import jaxtyping
+import pytest
+
+# Every annotated function checks its types and shapes; as in pyright, an int will do for a float.
+jaxtyping.install_import_hook(
+    "goalgap", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)
+
+hypothesis.settings.register_profile("goalgap", max_examples=25, deadline=None, derandomize=True)
+hypothesis.settings.load_profile("goalgap")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled programs in pytest's cache: for all workers, for subprocesses, for the next run.
+
+    `pytest --cache-clear` empties it; a cache of the user's own, named in the environment, comes first.
+    """
+    if config.cache is not None:
+        # JAX reads these when it is imported, which no test module has done yet.
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    # Another worker may be half-way through writing the same program: JAX then compiles it anew.
+    config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")

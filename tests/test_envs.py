@@ -1,0 +1,519 @@
+"""The contract that every environment keeps, on every layout; levels, their text, classes and edits.
+
+Shares are compared within 4 standard deviations: keys are fixed, and a right program with other keys
+would fail one such comparison in 16,000.
+"""
+
+import functools
+from typing import Any
+
+import equinox as eqx
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies
+from quick import jit
+from scipy.sparse import csgraph
+
+from goalgap import envs, measure
+from goalgap.agents.networks import MLP
+from goalgap.agents.scripted import Random
+from goalgap.core import Mixture, UsageError, tree_index
+from goalgap.envs import Corner, Dish, Keys, edits, mazes
+from goalgap.envs.edits import edit
+from goalgap.learn.ppo import PPO, Trainer
+from goalgap.rollout import episodes
+
+SMALL: dict[str, dict[str, int]] = {"keys": {"few": 1, "many": 3}}
+KINDS: tuple[Any, ...] = envs.ALL
+ENVS = [
+    kind(size=5, layout=layout(), max_steps=24, **SMALL.get(kind.name, {}))
+    for kind in KINDS
+    for layout in envs.LAYOUTS
+]
+BLOCKS = [env for env in ENVS if env.layout.name == "blocks"]
+over_envs = pytest.mark.parametrize("env", ENVS, ids=lambda env: f"{env.name}-{env.layout.name}")
+over_blocks = pytest.mark.parametrize("env", BLOCKS, ids=lambda env: env.name)
+MOVES = ((-1, 0), (0, -1), (1, 0), (0, 1))
+COUNT = 64
+
+
+@functools.partial(jit, static_argnames="count")
+def sample(levels: Any, seed: int, count: int) -> Any:
+    return jax.vmap(levels.sample)(jax.random.split(jax.random.key(seed), count))
+
+
+def facts(env: Any, key: Any) -> dict[str, Any]:
+    """Everything an environment says of one level, half of which distinguish."""
+    level_key, key = jax.random.split(key)
+    level = env.shift(alpha=0.5).train.sample(level_key)
+    said = ("is_test", "is_distinguishing", "splay", "twin", "level_hash", "layout_hash")
+    return {name: getattr(env, name)(level) for name in said} | {
+        "level": level,
+        "walk": walk(env, level),
+        "redrawn": [env.redraw(key, level, jnp.asarray(yes)) for yes in (False, True)],
+    }
+
+
+def walk(env: Any, level: Any) -> list[Any]:
+    """What is to be seen on the way, once in each direction."""
+    state, seen = env.reset(level), []
+    for action in range(env.num_actions):
+        state = env.step(level, state, jnp.asarray(action))
+        goals = [goal.is_achieved(level, state) for goal in env.goals]
+        extras, is_over = env.extras(level, state), env.is_terminal(level, state)
+        seen.append((state, env.observe(level, state), is_over, goals, extras))
+    return seen
+
+
+def consequences(env: Any, fact: dict[str, Any]) -> dict[str, Any]:
+    """What follows when levels are changed, and from every cell."""
+    level, twin = fact["level"], fact["twin"]
+    return {
+        "moves": jax.vmap(lambda cell: moves(env, level, cell))(jnp.arange(env.size**2)),
+        "twins": (twin, env.twin(twin), env.is_distinguishing(twin)),
+        "hashes": [hashes(env, other) for other in (level, *variants(env, level))],
+    }
+
+
+def moves(env: Any, level: Any, cell: Any) -> tuple[Any, Any]:
+    """Where each action leads from a cell, and whether it changes anything at all."""
+    state = eqx.tree_at(lambda tree: tree.position, env.reset(level), cell)
+    after = jax.vmap(lambda action: env.step(level, state, action))(jnp.arange(env.num_actions))
+    changes = jax.tree.map(lambda a, b: (a != b).reshape(len(a), -1).any(1), after, state)
+    return after.position, jax.tree.reduce(jnp.logical_or, changes)
+
+
+def variants(env: Any, level: Any) -> list[Any]:
+    """The level with one wall more, then with the first of each kind of object elsewhere."""
+    cell = jnp.argmin(level.walls | edits.occupied(env, level))
+    others = [eqx.tree_at(lambda tree: tree.walls, level, level.walls | env.at(cell))]
+    for name in ("mouse", *env.symbols):
+        cells = getattr(level, name)
+        first = jnp.arange(cells.size).reshape(cells.shape) == 0
+        others.append(
+            eqx.tree_at(lambda tree, n=name: getattr(tree, n), level, jnp.where(first, cell, cells))
+        )
+    return others
+
+
+def hashes(env: Any, level: Any) -> tuple[Any, Any]:
+    return env.level_hash(level), env.layout_hash(level)
+
+
+@functools.cache
+def known(env: Any) -> dict[str, Any]:
+    """The facts of COUNT levels and their consequences."""
+
+    def find(key: Any) -> dict[str, Any]:
+        found = facts(env, key)
+        return found | consequences(env, found)
+
+    keys = jax.random.split(jax.random.key(0), COUNT)
+    return jax.device_get(jit(jax.vmap(find))(keys))
+
+
+def level_of(env: Any, index: int) -> Any:
+    return jax.device_put(tree_index(known(env)["level"], index))
+
+
+def occupied(env: Any, level: Any) -> np.ndarray:
+    """The cells with an object, one entry for each object."""
+    cells = [np.atleast_1d(getattr(level, name)) for name in ("mouse", *env.symbols)]
+    return np.concatenate([cell[cell >= 0] for cell in cells])
+
+
+def assert_well_made(env: Any, levels: Any) -> None:
+    for index in range(len(levels.mouse)):
+        level = tree_index(levels, index)
+        cells = occupied(env, level)
+        assert (cells < env.size**2).all() and level.mouse >= 0
+        assert not level.walls.reshape(-1)[cells].any(), "an object in a wall"
+        may_coincide = env.name == "dish" and level.cheese == level.dish
+        assert len(set(cells.tolist())) == len(cells) - may_coincide, "two objects on a cell"
+
+
+def assert_share(found: Any, expected: float) -> None:
+    deviation = (expected * (1 - expected) / found.size) ** 0.5
+    assert abs(found.mean() - expected) <= 4 * deviation
+
+
+# -- the contract ------------------------------------------------------------------------------------
+
+
+@over_envs
+def test_plain_python_agrees_with_a_compiled_batch_row_by_row(env):
+    """So compilation changes nothing, and the rows of a batch are independent."""
+    for index in (0, COUNT - 1):
+        alone = facts(env, jax.random.split(jax.random.key(0), COUNT)[index])
+        batch = {name: known(env)[name] for name in alone}
+        jax.tree.map(np.testing.assert_array_equal, tree_index(batch, index), alone)
+
+
+@over_envs
+def test_observations_are_bits_on_the_board_and_the_picture_fits(env):
+    level = level_of(env, 0)
+    state = env.reset(level)
+    seen = jax.eval_shape(env.observe, level, state)
+    assert seen.shape[:2] == (env.size, env.size) and seen.dtype == bool
+    picture = jax.eval_shape(env.rgb, level, state)
+    assert picture.shape == (8 * (env.size + 2), 8 * (env.size + 2), 3) and picture.dtype == np.uint8
+    assert len(env.action_names) == env.num_actions
+    names = [goal.name for goal in env.goals]
+    assert len(set(names)) == len(names) and all(goal.sentence and goal.bits > 0 for goal in env.goals)
+
+
+@over_envs
+def test_the_mouse_moves_one_cell_and_blocked_moves_do_nothing(env):
+    levels, (after, changes) = known(env)["level"], known(env)["moves"]
+    for index, walls in enumerate(levels.walls):
+        # To begin on a key or in a chest is not a situation of the game.
+        begin = np.setdiff1d(np.arange(env.size**2), occupied(env, tree_index(levels, index)))
+        for cell in begin:
+            for action, (down, right) in enumerate(MOVES):
+                row, column = cell // env.size + down, cell % env.size + right
+                inside = 0 <= row < env.size and 0 <= column < env.size
+                blocked = not inside or walls[row, column]
+                assert after[index, cell, action] == (cell if blocked else row * env.size + column)
+                assert changes[index, cell, action] == (not blocked)
+
+
+@over_envs
+def test_sampled_levels_are_well_made_and_of_both_classes(env):
+    assert_well_made(env, known(env)["level"])
+    assert 16 < known(env)["is_distinguishing"].sum() < 48
+    common, rare = known(env)["redrawn"]
+    assert_well_made(env, common)
+    assert_well_made(env, rare)
+
+
+@over_envs
+def test_the_twin_keeps_the_layout_and_restores_the_correlation(env):
+    levels, (twins, twins_of_twins, distinguishing) = known(env)["level"], known(env)["twins"]
+    assert not distinguishing.any()
+    assert_well_made(env, twins)
+    jax.tree.map(np.testing.assert_array_equal, twins, twins_of_twins)
+    for index in range(COUNT):
+        level, twin = tree_index(levels, index), tree_index(twins, index)
+        changed = np.flatnonzero(level.walls != twin.walls)
+        assert np.isin(changed, occupied(env, twin)).all(), "walls give way to objects only"
+        if env.name != "corner" or level.mouse != 0:  # there mouse and cheese change places
+            assert level.mouse == twin.mouse
+
+
+@over_envs
+def test_splay_moves_one_object_over_all_legal_cells(env):
+    level = level_of(env, 5)
+    levels, legal = tree_index(known(env)["splay"], 5)
+    np.testing.assert_array_equal(getattr(levels, env.splayed), np.arange(env.size**2))
+    own = {"mouse": "@", **env.symbols}[env.splayed]
+    text = env.to_text(level).replace("\n", "")
+    assert [letter in {".", own} for letter in text] == legal.tolist()
+    for name in {"walls", "mouse", *env.symbols} - {env.splayed}:
+        for row in getattr(levels, name):
+            np.testing.assert_array_equal(row, getattr(level, name))
+
+
+@over_envs
+def test_hashes_tell_levels_and_layouts_apart(env):
+    (whole, layout), walled, *moved = known(env)["hashes"]
+    for other, other_layout in (walled, *moved):
+        assert (whole != other).any(1).all()
+        by_walls = other_layout is walled[1] or not env.layout.varies
+        assert ((layout != other_layout).any(1) == by_walls).all()
+
+
+def test_hashes_of_different_levels_differ():
+    """64 bits: that any of 4096 levels collide has odds of 1 in 10^12."""
+    env = Corner(size=7)
+    levels = sample(env.shift().deploy, 0, 4096)
+    seen = np.asarray(jit(jax.vmap(lambda x: env.observe(x, env.reset(x))))(levels))
+    words = np.asarray(jit(jax.vmap(env.level_hash))(levels))
+    assert len(np.unique(words, axis=0)) == len(np.unique(seen.reshape(4096, -1), axis=0))
+
+
+@over_envs
+def test_ended_episodes_stand_still_and_earn_nothing(env):
+    levels = known(env)["level"]
+    play = jit(lambda levels, key: episodes(env, Random(4), levels, key, 0.9, record=True))
+    outcome, states = jax.device_get(play(levels, jax.random.key(0)))
+    assert 0 < outcome.terminated.sum() < COUNT
+    np.testing.assert_array_equal(outcome.length[~outcome.terminated], env.max_steps)
+    # The event comes before the end or never.
+    assert (outcome.event_step <= outcome.length[:, None]).all()
+    for index, length in enumerate(outcome.length):
+        ended = tree_index(states, (slice(length, None), index))
+        jax.tree.map(
+            lambda leaf: np.testing.assert_array_equal(leaf, leaf[:1].repeat(len(leaf), 0)), ended
+        )
+    if env.exact_play == "tables":
+        steps = outcome.event_step
+        paid = np.where(steps > 0, 0.9 ** (steps - 1.0), 0.0)
+        begun = steps == 0  # a mouse that starts in the corner may or may not come back to it
+        np.testing.assert_allclose(outcome.returns[~begun], paid[~begun], rtol=1e-5)
+
+
+# -- text --------------------------------------------------------------------------------------------
+
+
+@over_envs
+@hypothesis.given(index=strategies.integers(0, COUNT - 1))
+def test_text_round_trips(env, index):
+    level = level_of(env, index)
+    text = env.to_text(level)
+    again = env.from_text(text)
+    assert env.to_text(again) == text
+    np.testing.assert_array_equal(level.walls, again.walls)
+    for name in ("mouse", *env.symbols):
+        np.testing.assert_array_equal(
+            np.sort(getattr(level, name), None), np.sort(getattr(again, name), None)
+        )
+
+
+CORNER3, KEYS5 = Corner(size=3), Keys(size=5, few=1, many=2)
+
+
+@pytest.mark.parametrize(
+    ("env", "text", "message"),
+    [
+        (CORNER3, "@..\n.x.\n..c\n", r"line 2, column 2: unknown letter 'x'; known: # \. @ c"),
+        (CORNER3, "@..\n....\n..c\n", "line 2, column 4: the line has 4 letters, the board 3"),
+        (CORNER3, "@..\n...\n.c\n", "line 3, column 3: the line has 2 letters, the board 3"),
+        (CORNER3, "...\n...\n..c\n", "line 1, column 1: 0 of mouse ('@'); expected exactly 1"),
+        (CORNER3, "@..\n...\n.@c\n", "line 3, column 2: 2 of mouse ('@'); expected exactly 1"),
+        (CORNER3, "@..\n...\n...\n", "line 1, column 1: 0 of cheese ('c'); expected exactly 1"),
+        (CORNER3, "@..\n...\n..c\n...\n", "line 4: the level has 4 lines, the board 3; .* size 4"),
+        (CORNER3, "@.c\n...\n", "line 2: the level has 2 lines, the board 3"),
+        (
+            KEYS5,
+            "@k.k.\n.....\n..k..\n.....\n..c..",
+            "line 3, column 3: 3 of keys .'k'.; expected at most 2",
+        ),
+    ],
+)
+def test_malformed_text_is_refused_with_its_place(env, text, message):
+    with pytest.raises(UsageError, match=message.replace("('", r"\('").replace("')", r"'\)")):
+        env.from_text(text)
+
+
+def test_text_shows_objects_that_share_a_cell_and_those_that_are_left():
+    dish = Dish(size=3).from_text("@..\n.b.\n...\n")
+    assert dish.cheese == dish.dish == 4
+    level = KEYS5.from_text("@k.c.\n.....\n.....\n.....\n....k\n")
+    state = KEYS5.step(level, KEYS5.reset(level), jnp.asarray(3))
+    assert KEYS5.to_text(level, state).splitlines()[0] == ".@.c."
+
+
+# -- distributions -----------------------------------------------------------------------------------
+
+
+def test_trees_span_their_rooms():
+    size = 7
+    mazes_ = jit(jax.vmap(lambda key: mazes.Tree().sample(key, size)))(
+        jax.random.split(jax.random.key(0), 32)
+    )
+    assert len({np.asarray(walls).tobytes() for walls in mazes_}) == 32
+    for walls in np.asarray(mazes_):
+        graph = neighbors(~walls)
+        free = np.flatnonzero(~walls)
+        assert not walls[::2, ::2].any() and walls[1::2, 1::2].all()
+        rooms = ((size + 1) // 2) ** 2
+        assert len(free) - rooms == rooms - 1, "one door fewer than rooms"
+        graph = graph[free][:, free]
+        assert csgraph.connected_components(graph, directed=False)[0] == 1
+        assert graph.sum() / 2 == len(free) - 1, "no way around"
+
+
+def neighbors(free: np.ndarray) -> np.ndarray:
+    """The graph of free cells, as a dense symmetric matrix."""
+    size = len(free)
+    cells = np.arange(size**2).reshape(size, size)
+    graph = np.zeros((size**2, size**2), int)
+    for a, b in ((cells[1:], cells[:-1]), (cells[:, 1:], cells[:, :-1])):
+        linked = free.reshape(-1)[a] & free.reshape(-1)[b]
+        graph[a[linked], b[linked]] = graph[b[linked], a[linked]] = 1
+    return graph
+
+
+def test_blocks_are_a_quarter_walls():
+    walls = jax.vmap(lambda key: mazes.Blocks().sample(key, 13))(
+        jax.random.split(jax.random.key(0), 256)
+    )
+    assert abs(walls.mean() - 0.25) < 4 * (0.25 * 0.75 / walls.size) ** 0.5
+
+
+# Of 25 cells: the cheese misses the corner; the dish misses the cheese among the cells off the mouse.
+DISTINGUISHING = {"corner": 24 / 25, "dish": 23 / 24, "keys": 1.0}
+
+
+@pytest.mark.parametrize("alpha", [0, 0.3, 1])
+@pytest.mark.parametrize("env", BLOCKS[:2], ids=lambda env: env.name)
+def test_a_mixture_has_its_share_of_distinguishing_levels(env, alpha):
+    levels = sample(env.shift(alpha).train, 0, 4096)
+    assert_share(jax.vmap(env.is_distinguishing)(levels), alpha * DISTINGUISHING[env.name])
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.5, float("nan")])
+def test_a_mixture_refuses_what_is_no_share(alpha):
+    shift = CORNER3.shift()
+    with pytest.raises(UsageError, match=f"alpha is {alpha}; it is a share, between 0 and 1"):
+        Mixture(shift.train, shift.deploy, alpha)
+
+
+@pytest.mark.parametrize("env", ENVS[:3], ids=lambda env: env.layout.name)
+def test_training_never_shows_a_level_kept_for_evaluation(env):
+    ppo = PPO(num_envs=8, num_steps=1, num_minibatches=1)
+    trainer = Trainer(ppo, MLP(), env, env.intended, env.shift(0.5).train, (0,), 1)
+
+    def shown(key: Any) -> Any:
+        levels = trainer._sample(key, 512)
+        return levels, jax.vmap(env.is_test)(levels)
+
+    levels, kept = jax.device_get(jit(shown)(jax.random.key(0)))
+    assert not kept.any()
+    assert_well_made(env, levels)
+
+
+def test_an_eighth_of_all_layouts_is_kept_for_evaluation():
+    env = Corner(size=7)
+    assert_share(jax.vmap(env.is_test)(sample(env.shift().train, 0, 8192)), 1 / 8)
+
+
+def test_the_exam_shows_only_levels_kept_for_evaluation():
+    env = BLOCKS[0]
+    for split in measure.prepare(env, 32).splits.values():
+        assert jax.vmap(env.is_test)(split.levels).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Corner(size=2), "size is 2; boards are 3 to 31 cells wide"),
+        (lambda: Dish(size=32), "size is 32; boards are 3 to 31 cells wide"),
+        (lambda: Corner(max_steps=0), "max_steps is 0; expected 1 to 10000"),
+        (lambda: Corner(max_steps=10_001), "max_steps is 10001"),
+        (lambda: Corner(size=6, layout=mazes.Tree()), "layout tree with size 6: .*; try 5 or 7"),
+        (lambda: Corner(layout=mazes.Blocks(density=1.0)), "density is 1.0; expected 0 to below 1"),
+        (lambda: Dish(num_channels=0), "num_channels is 0; the dish fills 1 to 64"),
+        (lambda: Dish(num_channels=65), "num_channels is 65"),
+        (lambda: Keys(few=4, many=3), "few=4, many=3; expected 1 <= few <= many <= 10"),
+        (lambda: Keys(many=11), "few=3, many=11"),
+        (lambda: Keys(size=5), "size 5 has no room for 13 keys and chests; use size 6 or more"),
+    ],
+)
+def test_sizes_and_options_out_of_range_are_refused(make, message):
+    with pytest.raises(UsageError, match=message):
+        make()
+
+
+# -- edits -------------------------------------------------------------------------------------------
+
+NUM_EDITED = 1024
+
+
+@functools.partial(jit, static_argnames=("operator", "num_edits"))
+def edited(env: Any, levels: Any, operator: str, num_edits: int, alpha: Any) -> tuple[Any, Any]:
+    """Each level edited, and whether it distinguishes."""
+    keys = jax.random.split(jax.random.key(0), NUM_EDITED)
+    after = jax.vmap(lambda key, level: edit(env, key, level, operator, num_edits, alpha))(keys, levels)
+    return after, jax.vmap(env.is_distinguishing)(after)
+
+
+@functools.cache
+def subjects(env: Any) -> tuple[Any, Any]:
+    """Levels of both classes, half and half, and which is which."""
+
+    def draw(keys: Any) -> tuple[Any, Any]:
+        halves = zip(env.shift(), jnp.split(keys, 2), strict=True)
+        common, rare = (jax.vmap(levels.sample)(half) for levels, half in halves)
+        levels = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), common, rare)
+        return levels, jax.vmap(env.is_distinguishing)(levels)
+
+    return jax.device_get(jit(draw)(jax.random.split(jax.random.key(1), NUM_EDITED)))
+
+
+@pytest.mark.parametrize("env", [*BLOCKS, ENVS[1]], ids=lambda env: f"{env.name}-{env.layout.name}")
+def test_identity_keeps_the_class_and_levels_well_made(env):
+    before, classes = subjects(env)
+    after, classes_after = jax.device_get(edited(env, before, "identity", 12, 1.0))
+    np.testing.assert_array_equal(classes, classes_after)
+    assert_well_made(env, after)
+    assert (before.walls != after.walls).sum((1, 2)).mean() > 4
+
+
+@over_blocks
+def test_one_preserving_edit_changes_one_thing(env):
+    before, _ = subjects(env)
+    after, _ = jax.device_get(edited(env, before, "identity", 1, 0.0))
+    by_kind = {
+        name: (getattr(before, name) != getattr(after, name)).reshape(NUM_EDITED, -1).sum(1)
+        for name in ("mouse", *env.symbols)
+    }
+    assert set(env.movable) == {name for name, moved in by_kind.items() if moved.any()}
+    moved, walls = np.sum(list(by_kind.values()), 0), before.walls != after.walls
+    assert (moved <= 1).all() and (walls[moved == 0].sum((1, 2)) == 1).all()
+    for index in np.flatnonzero(moved):
+        # An object moved onto a wall clears it.
+        landed = np.setdiff1d(
+            occupied(env, tree_index(after, index)), occupied(env, tree_index(before, index))
+        )
+        assert np.isin(np.flatnonzero(walls[index]), landed).all()
+    assert_share(moved, len(env.movable) / 12)
+
+
+def test_constant_redraws_the_class_once():
+    env = BLOCKS[1]
+    for alpha in (0.0, 0.25, 1.0):
+        after, classes = jax.device_get(edited(env, subjects(env)[0], "constant", 3, alpha))
+        assert_share(classes, alpha * DISTINGUISHING[env.name])
+        assert_well_made(env, after)
+
+
+def test_binomial_leaves_35_percent_of_the_levels_untransformed():
+    env = BLOCKS[-1]  # keys, where the last transforming edit alone decides the class
+    levels, classes = subjects(env)
+    _, after = jax.device_get(edited(env, levels, "binomial", 12, 1.0))
+    assert_share(after[~classes], 1 - (11 / 12) ** 12)
+    assert after[classes].all()
+
+
+@pytest.mark.parametrize("env", BLOCKS[::2], ids=lambda env: env.name)
+def test_unrestricted_forgets_the_class_it_came_from(env):
+    levels, classes = subjects(env)
+    _, after = jax.device_get(edited(env, levels, "unrestricted", 3, 0.0))
+    expected = 0.5 if env.name == "keys" else DISTINGUISHING[env.name]
+    assert_share(after[classes], expected)
+    assert_share(after[~classes], expected)
+
+
+def test_edits_are_the_same_alone_and_in_a_batch():
+    env = BLOCKS[1]
+    levels, _ = jax.device_put(subjects(env))
+    key = jax.random.split(jax.random.key(0), NUM_EDITED)[9]
+    alone = edit(env, key, tree_index(levels, 9), "constant", 3)
+    batch, _ = edited(env, levels, "constant", 3, 0.0)
+    jax.tree.map(np.testing.assert_array_equal, alone, tree_index(batch, 9))
+
+
+def test_a_board_without_room_is_left_as_it_is():
+    env = Corner(size=3, layout=mazes.Tree())
+    level = env.from_text("c@#\n###\n###\n")
+    moved = edits.move(env, jax.random.key(0), level)
+    assert env.to_text(moved) == env.to_text(level)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"operator": "binomal"}, "unknown operator 'binomal'; did you mean binomial?"),
+        ({"operator": "x"}, "expected one of identity, constant, binomial, unrestricted"),
+        ({"num_edits": 0}, "num_edits is 0; expected at least 1"),
+        ({"alpha": 1.5}, "alpha is 1.5; it is a share"),
+    ],
+)
+def test_edits_refuse_what_they_cannot_do(options, message):
+    level = CORNER3.from_text("@..\n...\n..c\n")
+    with pytest.raises(UsageError, match=message):
+        edit(CORNER3, jax.random.key(0), level, **options)
