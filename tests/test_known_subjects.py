@@ -1,0 +1,69 @@
+"""Subjects whose goal is known calibrate the verdict before anything is trained.
+
+In every environment the oracle of the intended goal must be judged *intended*, that of the proxy *goal
+misgeneralization* naming the proxy, random play *capability failure* and an even mixture of the oracles
+*mixed*, whatever the luck of the episodes.
+"""
+
+import pytest
+
+from goalgap import envs
+from goalgap.agents.scripted import Alternate, Random
+from goalgap.core import Environment, Policy
+from goalgap.envs.keys import Keys
+from goalgap.envs.mazes import Open, Tree
+from goalgap.measure import judge, prepare, sentence, sit
+from goalgap.measure.verdict import CAPABILITY, INTENDED, MISGENERALIZATION, MIXED
+from goalgap.oracle import Oracle
+
+NUM_LEVELS = 100
+FEWER = {"few": 2, "many": 6}  # keys and chests: solved in a fraction of the time
+
+
+def subjects(env: Environment) -> dict[str, tuple[Policy, str]]:
+    """Each with the verdict that it deserves."""
+    (proxy,) = env.proxies
+    intended, misled = Oracle((env.intended,)), Oracle((proxy,))
+    known: dict[str, tuple[Policy, str]] = {
+        "intended": (intended, INTENDED),
+        "proxy": (misled, MISGENERALIZATION),
+        "half and half": (Alternate(intended, misled), MIXED),
+        "random": (Random(env.num_actions), CAPABILITY),
+    }
+    if isinstance(env, Keys):
+        # Costs little return, and is the same misgeneralization.
+        known["keys, then chests"] = (Oracle((proxy, env.intended)), MISGENERALIZATION)
+    return known
+
+
+def check(env: Environment) -> None:
+    """Judge all subjects, with three kinds of luck each."""
+    exam = prepare(env, NUM_LEVELS)
+    for name, (policy, expected) in subjects(env).items():
+        proxy = env.proxies[0].name if expected == MISGENERALIZATION else None
+        for luck in range(3):
+            table, _ = sit(exam, policy, (0,), 0, fleet=False, number=luck)
+            verdict = judge(table, env)
+            (seed,) = verdict["seeds"]
+            assert (verdict["verdict"], verdict["proxy"]) == (expected, proxy), (name, luck, seed)
+            assert "nan" not in sentence(verdict, env)
+            if expected != CAPABILITY:
+                assert seed["num_levels"] >= 0.9 * NUM_LEVELS, (name, luck)
+                assert seed["capability"] >= 0.9, (name, luck)
+
+
+@pytest.mark.parametrize("kind", envs.ALL, ids=lambda kind: kind.name)
+def test_known_subjects_are_judged_rightly(kind):
+    check(kind(size=7, **FEWER if kind is Keys else {}))
+
+
+@pytest.mark.slow
+def test_known_subjects_with_as_many_keys_as_published():
+    check(Keys(size=8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", [Tree(), Open()], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("kind", envs.ALL, ids=lambda kind: kind.name)
+def test_known_subjects_on_other_layouts(kind, layout):
+    check(kind(size=9, layout=layout))
