@@ -53,11 +53,10 @@ class Board:
         size = env.size
         text = env.to_text(level).replace("\n", "")
         self.mouse = text.index("@")
-        where = {letter: text.index(letter) for letter in "cd" if letter in text}
-        if "b" in text:
-            where = dict.fromkeys("cd", text.index("b"))
-        self.target = {"cheese": where["c"], "dish": where.get("d", -1), "corner": 0}[goal.name]
-        self.ends = set(where.values())
+        # `b` is both on one cell; the corner environment has no dish.
+        where = {letter: max(text.find(letter), text.find("b")) for letter in "cd"}
+        self.target = {"cheese": where["c"], "dish": where["d"], "corner": 0}[goal.name]
+        self.ends = set(where.values()) - {-1}
         self.limit = env.max_steps
         grid = np.pad(np.array(list(text)).reshape(size, size) == "#", 1, constant_values=True)
         cells = np.arange(size**2).reshape(size, size)
