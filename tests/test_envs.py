@@ -471,6 +471,13 @@ def test_constant_redraws_the_class_once():
         assert_well_made(env, after)
 
 
+def test_constant_leaves_all_but_one_edit_to_the_walls_and_the_mouse():
+    env = BLOCKS[1]
+    level = env.from_text("@....\n.....\n..b..\n.....\n.....\n")
+    alone = edit(env, jax.random.key(0), level, "constant", 1, 1.0)
+    assert not alone.walls.any() and alone.mouse == 0 and alone.cheese != alone.dish
+
+
 def test_binomial_leaves_35_percent_of_the_levels_untransformed():
     env = BLOCKS[-1]  # keys, where the last transforming edit alone decides the class
     levels, classes = subjects(env)

@@ -96,6 +96,12 @@ def test_a_goal_may_be_achieved_at_the_start_and_pays_for_arriving_only_once():
     assert outcome.returns.tolist() == [[0.0, GAMMA**1]]
 
 
+def test_nothing_counts_after_the_end_though_the_policy_plays_on():
+    outcome, states = run(ENV, (LEFT,) * 6, batch(".c@/.../..."), record=True)
+    assert outcome.event_step.tolist() == [[1, -1]] and outcome.returns.tolist() == [[1.0, 0.0]]
+    assert states.position[:, 0].tolist() == [2, *[1] * 6]
+
+
 def test_an_episode_that_is_over_at_the_start_has_no_steps():
     env = Keys(size=5, few=1, many=2, max_steps=3)
     levels = batch("@..../...../.k.k./...../.....", env=env)  # no chest: nothing to be done
