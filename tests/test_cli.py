@@ -43,7 +43,7 @@ def fails(capsys: pytest.CaptureFixture, *argv: str, code: int = 2) -> str:
         (("run", "keys", "--size", "4"), "has no room"),
         (("run", "corner", "--learner.clip", "x"), "could not convert"),
         (("run", "corner", "--learner.num-envs", "0"), "num_envs is 0; expected at least 1"),
-        (("run",), "required"),
+        (("run",), "TARGET"),
         (("measure", "oracle:cheeze", "--env", "corner"), "unknown goal 'cheeze'; did you mean cheese?"),
         (("measure", "oracle:cheese"), "--env corner"),
         (("measure", "randm", "--env", "corner"), "did you mean random?"),

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import tyro
@@ -28,41 +28,64 @@ from .progress import Progress
 
 ENVIRONMENTS: dict[str, type[Environment]] = {kind.name: kind for kind in envs.ALL}
 _LAYOUTS = {kind.name: kind for kind in LAYOUTS}
-Positional = tyro.conf.Positional
+Target = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
+Flat = tyro.conf.OmitArgPrefixes
 
 
 @dataclasses.dataclass(frozen=True)
 class Default:
     """What `run` uses where the user does not say: the largest board that the default fleet masters
-    within two minutes on two cores, and the steps that it takes."""
+    within two minutes on two cores, the steps that it takes, and the environment's own options.
+
+    On its small board *keys* has fewer objects than the published 3 and 10, so that they stand about as
+    densely as on the published board.
+    """
 
     size: int
     steps: int
+    fields: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 DEFAULTS = {
-    "corner": Default(size=8, steps=1_600_000),
-    "dish": Default(size=8, steps=1_600_000),
-    "keys": Default(size=8, steps=1_600_000),
+    "corner": Default(size=8, steps=1_200_000),
+    "dish": Default(size=8, steps=1_200_000),
+    "keys": Default(size=7, steps=1_600_000, fields={"few": 1, "many": 3}),
 }
 
 
-def environment(
-    name: str, size: int | None, layout: str, max_steps: int, channels: int | None
-) -> Environment:
-    """The environment that the options describe."""
-    if name not in ENVIRONMENTS:
-        raise BadArguments(unknown("environment", name, ENVIRONMENTS))
-    if layout not in _LAYOUTS:
-        raise BadArguments(unknown("layout", layout, _LAYOUTS))
-    fields: dict[str, Any] = {"size": DEFAULTS[name].size if size is None else size}
-    if channels is not None:
-        if name != "dish":
-            raise BadArguments(
-                f"--channels {channels} is for dish, whose proxy has channels; not {name}"
-            )
-        fields["num_channels"] = channels
-    return ENVIRONMENTS[name](layout=_LAYOUTS[layout](), max_steps=max_steps, **fields)
+@dataclasses.dataclass(frozen=True)
+class Board:
+    """The options that describe an environment."""
+
+    size: int | None = None
+    """cells along a side of the board (default: depends on the environment; published: 13)"""
+    layout: str = "blocks"
+    """blocks, tree or open"""
+    max_steps: int = 128
+    """steps until an episode is cut off"""
+    channels: int | None = None
+    """dish: channels that the dish fills in the observation (published: 6)"""
+    few: int | None = None
+    """keys: how many there are of the scarce kind (published: 3)"""
+    many: int | None = None
+    """keys: how many there are of the plentiful kind (published: 10)"""
+
+    def environment(self, name: str) -> Environment:
+        if name not in ENVIRONMENTS:
+            raise BadArguments(unknown("environment", name, ENVIRONMENTS))
+        if self.layout not in _LAYOUTS:
+            raise BadArguments(unknown("layout", self.layout, _LAYOUTS))
+        fields: dict[str, Any] = dict(DEFAULTS[name].fields)
+        own = {"channels": ("dish", "num_channels"), "few": ("keys", "few"), "many": ("keys", "many")}
+        for option, (owner, field) in own.items():
+            value = getattr(self, option)
+            if value is not None and owner != name:
+                raise BadArguments(f"--{option} {value} is for {owner}, not for {name}")
+            if value is not None:
+                fields[field] = value
+        size = DEFAULTS[name].size if self.size is None else self.size
+        layout = _LAYOUTS[self.layout]()
+        return ENVIRONMENTS[name](size=size, layout=layout, max_steps=self.max_steps, **fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,24 +95,17 @@ class Run:
     The same options find their folder again: a finished run is shown, an interrupted one goes on.
     """
 
-    env: Positional[str]
+    env: Target
     """corner, dish or keys"""
+    board: Flat[Board] = Board()
     alpha: float = 0.0
     """share of training levels on which the goals come apart"""
     seeds: int = 4
     """how many agents are trained"""
     steps: int | None = None
     """environment steps of each seed (default: depends on the environment)"""
-    size: int | None = None
-    """cells along a side of the board (default: depends on the environment)"""
-    layout: str = "blocks"
-    """blocks, tree or open"""
     network: str = "mlp"
     """mlp, mlp-lstm, impala, impala-lstm or impala-small"""
-    channels: int | None = None
-    """channels that the dish fills in the observation (dish only)"""
-    max_steps: int = 128
-    """steps until an episode is cut off"""
     levels: int = 512
     """evaluation levels of each split"""
     seed: int = 0
@@ -101,7 +117,7 @@ class Run:
     """print verdict.json instead of words"""
 
     def experiment(self) -> Experiment:
-        env = environment(self.env, self.size, self.layout, self.max_steps, self.channels)
+        env = self.board.environment(self.env)
         if self.network not in NETWORKS:
             raise BadArguments(unknown("network", self.network, NETWORKS))
         if not 1 <= self.seeds <= 1000:
@@ -137,18 +153,11 @@ class Measure:
     a batch of observations [B, height, width, channels] that returns actions [B] or logits.
     """
 
-    subject: Positional[str]
+    subject: Target
     """run folder, oracle:GOAL, random, or module:function"""
     env: str | None = None
     """the environment, for subjects that are not run folders"""
-    size: int | None = None
-    """cells along a side of the board"""
-    layout: str = "blocks"
-    """blocks, tree or open"""
-    channels: int | None = None
-    """channels that the dish fills in the observation (dish only)"""
-    max_steps: int = 128
-    """steps until an episode is cut off"""
+    board: Flat[Board] = Board()
     levels: int = 512
     """evaluation levels of each split"""
     seed: int = 0
@@ -171,7 +180,7 @@ class Measure:
             raise BadArguments(
                 f"{self.subject!r} is no run folder; for another subject say where: --env corner"
             )
-        env = environment(self.env, self.size, self.layout, self.max_steps, self.channels)
+        env = self.board.environment(self.env)
         policy = subject(self.subject, env)
         path = lab.measure_subject(
             env,
@@ -262,16 +271,9 @@ def show(path: Path, env: Environment, as_json: bool) -> None:
 class Play:
     """Play an environment in the terminal with the arrow keys; both goals' returns are shown."""
 
-    env: Positional[str]
+    env: Target
     """corner, dish or keys"""
-    size: int | None = None
-    """cells along a side of the board"""
-    layout: str = "blocks"
-    """blocks, tree or open"""
-    channels: int | None = None
-    """channels that the dish fills in the observation (dish only)"""
-    max_steps: int = 128
-    """steps until an episode is cut off"""
+    board: Flat[Board] = Board()
     level: Path | None = None
     """a text file with a level of your own"""
     seed: int = 0
@@ -280,7 +282,7 @@ class Play:
     def call(self) -> None:
         from ..play import play
 
-        env = environment(self.env, self.size, self.layout, self.max_steps, self.channels)
+        env = self.board.environment(self.env)
         level = None if self.level is None else read_level(env, self.level)
         play(env, self.seed, level)
 
@@ -298,7 +300,7 @@ def read_level(env: Environment, path: Path) -> Any:
 class Study:
     """Reproduce a published or own claim: prints the prediction, the result and whether they agree."""
 
-    name: Positional[str] = ""
+    name: Target = ""
     """the study; without a name, all are listed"""
     out: Path = Path("runs")
     """where run folders go; finished parts are found again"""
@@ -335,15 +337,15 @@ def beside(room: str) -> list[Path]:
 class Open:
     """Show a run's report in the browser."""
 
-    run: Positional[Path]
+    run: Target
     """a run folder"""
 
     def call(self) -> None:
         import webbrowser
 
-        path = self.run / "report.html"
+        path = Path(self.run) / "report.html"
         if not path.exists():
-            path = lab.Run(store.RunFolder.load(self.run)).report
+            path = lab.Run(store.RunFolder.load(Path(self.run))).report
         print(path)
         webbrowser.open(path.resolve().as_uri())
 
@@ -388,7 +390,7 @@ class List:
 class Cite:
     """BibTeX of the papers behind a run (a folder) or an environment (its name)."""
 
-    run: Positional[str]
+    run: Target
     """a run folder or an environment"""
 
     methods: ClassVar[tuple[str, ...]] = ("1707.06347", "1506.02438")
@@ -412,7 +414,7 @@ class Cite:
 class Bench:
     """Measure speed, each rate beside a plain reference in the same run."""
 
-    name: Positional[str] = "all"
+    name: Target = "all"
     """a benchmark, or all"""
     json: bool = False
     """print as JSON"""
