@@ -155,7 +155,7 @@ def test_a_policy_on_the_host_plays_like_its_equal_in_jax():
         seen.append((type(observation), observation.dtype, observation.shape))
         return observation.reshape(len(observation), -1) @ weights
 
-    levels = jax.vmap(env.shift().deploy.sample)(jax.random.split(KEY, 32))
+    levels = jit(jax.vmap(env.shift().deploy.sample))(jax.random.split(KEY, 32))
     host = episodes(env, Outside(outside, 4), levels, KEY, GAMMA, record=True)
     play = jit(lambda policy: episodes(env, policy, levels, KEY, GAMMA, record=True))
     jax.tree.map(np.testing.assert_array_equal, host, play(Linear(jnp.asarray(weights))))
