@@ -54,4 +54,3 @@ def bench() -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     print(bench())
-

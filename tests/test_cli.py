@@ -40,7 +40,7 @@ def fails(capsys: pytest.CaptureFixture, *argv: str, code: int = 2) -> str:
         (("run", "corner", "--network", "impalla"), "did you mean impala"),
         (("run", "corner", "--channels", "3"), "is for dish"),
         (("run", "dish", "--channels", "0"), "num_channels is 0"),
-        (("run", "keys", "--size", "4"), "has no room"),
+        (("run", "keys", "--size", "3", "--many", "9"), "has no room"),
         (("run", "corner", "--learner.clip", "x"), "could not convert"),
         (("run", "corner", "--learner.num-envs", "0"), "num_envs is 0; expected at least 1"),
         (("run",), "TARGET"),

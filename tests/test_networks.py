@@ -100,6 +100,19 @@ def test_memory_matters_only_until_the_next_reset():
     np.testing.assert_array_equal(fresh[2:], other[2:])
 
 
+def test_gradients_go_through_time_until_the_reset():
+    """From the value at the last step back to the memory before the first."""
+    network = build(SMALL["mlp-lstm"])
+
+    def last_value(memory, is_first):
+        return network.unroll(boards(4, 1), is_first, memory).value[-1, 0]
+
+    start, never = network.initial(1), jnp.zeros((4, 1), bool)
+    slope = eqx.filter_jit(jax.grad(last_value))
+    assert all(jnp.abs(leaf).max() > 1e-4 for leaf in slope(start, never))
+    assert not any(leaf.any() for leaf in slope(start, never.at[2].set(True)))
+
+
 def test_the_lstm_is_the_textbook_one():
     """Hochreiter & Schmidhuber's, with a forget gate that starts open (bias 1)."""
     network = build(SMALL["mlp-lstm"])

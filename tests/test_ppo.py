@@ -380,6 +380,23 @@ def test_fleets_are_reproducible_resumable_and_independent(tmp_path):
     assert not np.allclose(finished.network.value_head.weight[0], finished.network.value_head.weight[1])
 
 
+def test_learning_starts_from_the_decisions_that_were_played():
+    """Each minibatch, whatever its lanes, finds again what the rollout computed step by step: memories
+    from before the rollout, resets, values and probabilities. Then all ratios are 1."""
+    trainer = tiny_trainer(0, 1)
+    network, optimizer, at = train(trainer, trainer.start(), 0, 1)
+    assert any(np.any(leaf) for leaf in at.memory)
+    _, batch, memory, _ = trainer._collect(trainer.seeds, network, at, jnp.asarray(1))
+    halves = np.random.default_rng(0).permutation(8).reshape(2, 4)
+    learn = jit(jax.vmap(trainer._learn_seed, (0, 0, 0, 0, None)))
+    for lanes in halves:
+        _, _, parts = learn(network, optimizer, batch, memory, jnp.asarray(lanes))
+        weight = np.asarray(batch.is_valid)[:, :, lanes]
+        error = (np.asarray(batch.advantage)[:, :, lanes] ** 2).mean((1, 2), where=weight)
+        np.testing.assert_allclose(parts["value"], 0.5 * error, rtol=1e-5)
+        np.testing.assert_allclose(parts["policy"], 0, atol=1e-6)
+
+
 def test_seeds_begin_with_their_own_network_on_levels_that_are_not_kept():
     env = Corner(size=5, max_steps=10)
     ppo = PPO(num_envs=256, num_steps=1, num_minibatches=1, num_fresh_levels=1)

@@ -30,7 +30,8 @@ class Outside(Policy):
                 f"the policy failed on observations {observation.dtype}{list(observation.shape)}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        expected = f"integer actions [{count}] below {self.num_actions}, or logits [{count}, {self.num_actions}]"
+        num = self.num_actions
+        expected = f"integer actions [{count}] below {num}, or logits [{count}, {num}]"
         if answer.shape == (count, self.num_actions) and np.issubdtype(answer.dtype, np.floating):
             if np.isnan(answer).any():
                 raise UsageError(f"the policy returned NaN logits; expected {expected}")

@@ -158,16 +158,19 @@ class GridEnvironment(Environment):
     def place(
         self, key: Key[Array, ""], walls: Bool[Array, "h w"], taken: tuple[Any, ...], count: int
     ) -> Int[Array, " count"]:
-        """Distinct cells for `count` objects, off the taken ones; walls only where layouts carve."""
-        allowed = jnp.ones(self.size**2, bool) if self.carves else ~walls.reshape(-1)
+        """Distinct cells for `count` objects, off the taken ones; on walls (which callers clear) only
+        where layouts carve, or where no free cell is left."""
+        cells = jnp.arange(self.size**2)
+        vacant = jnp.ones(self.size**2, bool)
         for cell in taken:
-            allowed = allowed & (jnp.arange(self.size**2) != cell)
+            vacant = vacant & (cells != cell)
         uniform = jax.random.uniform(key, (count,))
-        cells = []
+        placed = []
         for index in range(count):
-            cells.append(pick(uniform[index], allowed))
-            allowed = allowed & (jnp.arange(self.size**2) != cells[-1])
-        return jnp.stack(cells)
+            free = vacant if self.carves else vacant & ~walls.reshape(-1)
+            placed.append(pick(uniform[index], jnp.where(free.any(), free, vacant)))
+            vacant = vacant & (cells != placed[-1])
+        return jnp.stack(placed)
 
     def at(self, cells: Any) -> Bool[Array, "h w"]:
         """The board with a mark on the given cell or cells; -1 marks nothing."""

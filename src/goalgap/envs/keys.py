@@ -107,9 +107,10 @@ class Keys(GridEnvironment):
         if not 1 <= self.few <= self.many <= 10:
             raise UsageError(f"few={self.few}, many={self.many}; expected 1 <= few <= many <= 10")
         if self.size**2 < 2 * (self.few + self.many + 1):
+            least = int((2 * (self.few + self.many + 1)) ** 0.5) + 1
             raise UsageError(
                 f"size {self.size} has no room for {self.few + self.many} keys and chests; "
-                f"use size {int((2 * (self.few + self.many + 1)) ** 0.5) + 1} or more"
+                f"use size {least} or more"
             )
 
     @property

@@ -103,6 +103,15 @@ class Batch(NamedTuple):
     is_valid: Bool[Array, "*n"]
 
 
+class Weighted(NamedTuple):
+    """A minibatch of which any slice can be learnt from alone."""
+
+    batch: Batch
+    weight: Float[Array, "*n"]
+    advantage: Float[Array, "*n"]  # normalized
+    target: Float[Array, "*n"]  # of the value
+
+
 def advantages(
     steps: Steps, last_value: Float[Array, " b"], gamma: float, gae_lambda: float
 ) -> Float[Array, "t b"]:
@@ -124,20 +133,32 @@ def loss(
     network: Network, batch: Batch, memory: Memory, ppo: PPO
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """The clipped surrogate, the value error and the entropy bonus, over valid steps."""
+    return weighted_loss(network, weighted(batch), memory, ppo)
+
+
+def weighted(batch: Batch) -> Weighted:
+    """Weights of valid steps that sum to one; advantages of mean 0 and deviation 1 under them."""
     weight = batch.is_valid / jnp.maximum(batch.is_valid.sum(), 1)
+    mean = (weight * batch.advantage).sum()
+    deviation = jnp.sqrt((weight * (batch.advantage - mean) ** 2).sum())
+    advantage = (batch.advantage - mean) / (deviation + 1e-8)
+    return Weighted(batch, weight, advantage, batch.value + batch.advantage)
+
+
+def weighted_loss(
+    network: Network, slice: Weighted, memory: Memory, ppo: PPO
+) -> tuple[Float[Array, ""], dict[str, Array]]:
+    """The part of a minibatch's loss, which is a sum, that a slice of it contributes."""
+    batch, weight, advantage, target = slice
     decision = network.unroll(batch.observation, batch.is_first, memory)
     log_probs = jax.nn.log_softmax(decision.logits)
     log_prob = jnp.take_along_axis(log_probs, batch.action[..., None], -1)[..., 0]
     entropy = -(jnp.exp(log_probs) * log_probs).sum(-1)
 
-    mean = (weight * batch.advantage).sum()
-    deviation = jnp.sqrt((weight * (batch.advantage - mean) ** 2).sum())
-    advantage = (batch.advantage - mean) / (deviation + 1e-8)
     ratio = jnp.exp(log_prob - batch.log_prob)
     clipped = jnp.clip(ratio, 1 - ppo.clip, 1 + ppo.clip)
     surrogate = jnp.minimum(ratio * advantage, clipped * advantage)
 
-    target = batch.value + batch.advantage
     error = (decision.value - target) ** 2
     if ppo.value_clip:
         near = batch.value + jnp.clip(decision.value - batch.value, -ppo.clip, ppo.clip)
@@ -153,6 +174,23 @@ def loss(
         - ppo.entropy_coefficient * parts["entropy"]
     )
     return total, parts
+
+
+def gradient(network: Network, batch: Batch, memory: Memory, ppo: PPO) -> tuple[Any, dict[str, Array]]:
+    """The gradient of `loss`, summed over slices of the batch small enough to stay in the cache."""
+    slope = jax.grad(weighted_loss, has_aux=True)
+    whole, size = weighted(batch), network.trunk.at_once
+    count = batch.action.shape[0]
+    if network.lstm is not None or not size or count <= size or count % size:
+        return slope(network, whole, memory, ppo)
+    slices = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), whole)
+
+    def add(total: Any, part: Weighted) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, slope(network, part, memory, ppo)), None
+
+    shapes = jax.eval_shape(lambda: slope(network, tree_index(slices, 0), memory, ppo))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return jax.lax.scan(add, zeros, slices)[0]
 
 
 class Trainer:
@@ -242,8 +280,8 @@ class Trainer:
         else:  # whole lanes, so that the LSTM sees them in order
             batch = jax.tree.map(lambda x: x[:, index], batch)
             memory = jax.tree.map(lambda x: x[index], memory)
-        gradient, parts = jax.grad(loss, has_aux=True)(network, batch, memory, self.ppo)
-        change, optimizer = self.optimizer.update(gradient, optimizer, network)
+        slope, parts = gradient(network, batch, memory, self.ppo)
+        change, optimizer = self.optimizer.update(slope, optimizer, network)
         return eqx.apply_updates(network, change), optimizer, parts
 
     def update(self, state: TrainState, number: int) -> tuple[TrainState, dict[str, Array]]:
