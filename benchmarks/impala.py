@@ -53,7 +53,7 @@ def xla_max_pool(x: Any) -> Any:
 def xla_operations() -> Iterator[None]:
     """Networks traced meanwhile have XLA's operations, and take a whole minibatch at once."""
     products = mock.patch.multiple(networks, conv3x3=xla_convolution, max_pool=xla_max_pool)
-    with products, mock.patch.object(ImpalaTrunk, "at_once", 0, create=True):
+    with products, mock.patch.object(ImpalaTrunk, "at_once", 0):
         yield
 
 
