@@ -18,7 +18,7 @@ from goalgap import store
 from goalgap.agents.networks import MLP, Heads, Network
 from goalgap.core import Environment, Goal, Levels, Shift, UsageError, tree_index
 from goalgap.envs.corner import Corner
-from goalgap.learn.ppo import PPO, Batch, Trainer, TrainState, advantages, loss
+from goalgap.learn.ppo import PPO, Batch, Trainer, TrainState, advantages, gradient, loss
 from goalgap.rollout import Steps
 
 GAMMA = 0.8
@@ -330,6 +330,18 @@ def test_a_batch_without_valid_steps_teaches_nothing():
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(slope))
 
 
+@pytest.mark.parametrize("size", [50, 30])
+def test_slices_have_the_gradient_of_the_whole(monkeypatch, size):
+    """Four slices of 50, each with another number of valid steps; 30 does not divide 200."""
+    batch = random_batch(np.random.default_rng(0))
+    expected, expected_parts = jax.grad(loss, has_aux=True)(NETWORK, batch, (), PPO(value_clip=True))
+    monkeypatch.setattr(type(NETWORK.trunk), "at_once", size)
+    slope, parts = gradient(NETWORK, batch, (), PPO(value_clip=True))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), slope, expected)
+    for name, part in expected_parts.items():
+        assert float(parts[name]) == pytest.approx(float(part), abs=1e-5)
+
+
 def test_what_has_moved_far_enough_is_not_pushed_further():
     batch = random_batch(np.random.default_rng(0))
     decision = NETWORK(batch.observation, ())
@@ -418,10 +430,10 @@ def test_the_learning_rate_falls_to_zero():
         PPO(learning_rate=0.1, num_epochs=2, num_minibatches=4),
         HEADS, ENV, ENV.intended, ENV.shift().train, (0,), 3,
     )  # fmt: skip
-    parameter, gradient = jnp.zeros(()), jnp.ones(())
+    parameter, slope = jnp.zeros(()), jnp.ones(())
     state, changes = trainer.optimizer.init(parameter), []
     for _ in range(2 * 4 * 3):
-        change, state = trainer.optimizer.update(gradient, state, parameter)
+        change, state = trainer.optimizer.update(slope, state, parameter)
         changes.append(float(np.asarray(change)))
     np.testing.assert_allclose(changes, -0.1 * (1 - np.arange(24) / 24), rtol=1e-3)
 
