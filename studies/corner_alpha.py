@@ -109,11 +109,14 @@ def crossing(fraction: np.ndarray) -> float:
 
 
 def half_alpha(rows: list[dict[str, Any]]) -> stats.Measurement:
-    """The alpha at which half of the seeds misgeneralize; seeds are resampled for the interval."""
+    """The alpha at which half of the seeds misgeneralize; seeds are resampled for the interval, which
+    is never narrower than the two points of the grid that the crossing lies between."""
     rng = np.random.default_rng(0)
     estimate = crossing(fractions(rows, np.arange(NUM_SEEDS)))
     resampled = [crossing(fractions(rows, rng.integers(0, NUM_SEEDS, NUM_SEEDS))) for _ in range(2000)]
     low, high = np.quantile(resampled, [0.025, 0.975])
+    low = min([low, *(alpha for alpha in reversed(ALPHAS) if 0 < alpha <= estimate)][:2])
+    high = max([high, *(alpha for alpha in ALPHAS if alpha >= estimate)][:2])
     return stats.measurement(
         "alpha at one half", estimate, min(low, estimate), max(high, estimate), NUM_SEEDS, "seeds"
     )
