@@ -395,7 +395,7 @@ def test_fleets_are_reproducible_resumable_and_independent(tmp_path):
 def test_learning_starts_from_the_decisions_that_were_played():
     """Each minibatch, whatever its lanes, finds again what the rollout computed step by step: memories
     from before the rollout, resets, values and probabilities. Then all ratios are 1."""
-    trainer = tiny_trainer(0, 1)
+    trainer = tiny_trainer(0, 1, 2)
     network, optimizer, at = train(trainer, trainer.start(), 0, 1)
     assert any(np.any(leaf) for leaf in at.memory)
     _, batch, memory, _ = trainer._collect(trainer.seeds, network, at, jnp.asarray(1))
