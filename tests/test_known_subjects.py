@@ -10,6 +10,8 @@ import pytest
 from goalgap import envs
 from goalgap.agents.scripted import Alternate, Random
 from goalgap.core import Environment, Policy
+from goalgap.envs.corner import Corner
+from goalgap.envs.dish import Dish
 from goalgap.envs.keys import Keys
 from goalgap.envs.mazes import Open, Tree
 from goalgap.measure import judge, prepare, sentence, sit
@@ -60,6 +62,12 @@ def test_known_subjects_are_judged_rightly(kind):
 @pytest.mark.slow
 def test_known_subjects_with_as_many_keys_as_published():
     check(Keys(size=8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Corner, Dish], ids=lambda kind: kind.name)
+def test_known_subjects_on_boards_where_random_play_is_good(kind):
+    check(kind(size=5))
 
 
 @pytest.mark.slow
