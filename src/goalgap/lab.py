@@ -131,7 +131,7 @@ def run(
         "dropped": exam.dropped,
     }
     pictures = {
-        "splay.json": measure.splay(exam, state.network, fleet=True),
+        "splay.json": measure.splay(exam, state.network, table),
         "episodes.json": measure.replays(exam, states, table),
     }
     finish(folder.path, experiment.env, outcomes, table, verdict, pictures)
@@ -264,7 +264,7 @@ def measure_again(folder: RunFolder, num_levels: int, seed: int) -> Path:
     table, states = measure.sit(exam, fleet, experiment.seeds, env_steps, number=seed)
     path = folder.path / f"measured-{num_levels}-{seed}"
     pictures = {
-        "splay.json": measure.splay(exam, fleet, fleet=True),
+        "splay.json": measure.splay(exam, fleet, table),
         "episodes.json": measure.replays(exam, states, table),
     }
     store.write_json(path / "experiment.json", folder.about)
