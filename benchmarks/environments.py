@@ -100,7 +100,8 @@ def numpy_values(walls: np.ndarray, goal: int, gamma: float, horizon: int) -> np
 
 def bench() -> list[dict[str, Any]]:
     rows = []
-    for kind in envs.ALL:
+    kinds: tuple[Any, ...] = envs.ALL
+    for kind in kinds:
         env = kind(size=13)
         times = seconds(
             ours(env, Looker(env.num_actions)), ours(env, Noter(env.num_actions)), reference(env)

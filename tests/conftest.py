@@ -2,6 +2,9 @@
 
 import os
 
+# With as many workers as cores, OpenBLAS's threads wait for each other; read when NumPy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import hypothesis
 import jaxtyping
 import pytest

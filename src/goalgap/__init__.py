@@ -28,7 +28,6 @@ _HOMES = {
     "UsageError": "core",
     "run": "lab",
 }
-__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

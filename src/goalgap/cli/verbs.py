@@ -85,7 +85,8 @@ class Board:
                 fields[field] = value
         size = DEFAULTS[name].size if self.size is None else self.size
         layout = _LAYOUTS[self.layout]()
-        return ENVIRONMENTS[name](size=size, layout=layout, max_steps=self.max_steps, **fields)
+        kind: Any = ENVIRONMENTS[name]
+        return kind(size=size, layout=layout, max_steps=self.max_steps, **fields)
 
 
 @dataclasses.dataclass(frozen=True)

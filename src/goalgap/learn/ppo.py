@@ -232,7 +232,7 @@ class Trainer:
 
     def _start_seed(self, seed: Int[Array, ""], network: Network) -> tuple[Any, Stream]:
         levels = self._sample(self._key(seed, 2**31 - 1), self.ppo.num_envs)
-        return self.optimizer.init(_arrays(network)), start_stream(self.env, network, levels)
+        return self.optimizer.init(_params(network)), start_stream(self.env, network, levels)
 
     def start(self) -> TrainState:
         """Fresh networks; a seed's first parameters depend on nothing but the seed."""
@@ -281,7 +281,7 @@ class Trainer:
             batch = jax.tree.map(lambda x: x[:, index], batch)
             memory = jax.tree.map(lambda x: x[index], memory)
         slope, parts = gradient(network, batch, memory, self.ppo)
-        change, optimizer = self.optimizer.update(slope, optimizer, network)
+        change, optimizer = self.optimizer.update(slope, optimizer, _params(network))
         return eqx.apply_updates(network, change), optimizer, parts
 
     def update(self, state: TrainState, number: int) -> tuple[TrainState, dict[str, Array]]:
@@ -303,5 +303,6 @@ class Trainer:
         return list(np.concatenate(epochs))
 
 
-def _arrays(network: Network) -> Network:
+def _params(network: Network) -> Any:
+    """A network is a tree of arrays, which optax's annotations do not foresee."""
     return eqx.filter(network, eqx.is_array)

@@ -161,7 +161,7 @@ class Oracle(Policy):
         q = jnp.take_along_axis(q, first[:, None, None], 1)[:, 0]
         value = jnp.take_along_axis(best, first[:, None], 1)[:, 0]
         idle = stays | ~stays.any(-1, keepdims=True)
-        good = jnp.where(value[:, None] > TOLERANCE, is_greedy(q), idle)
+        good = jnp.where(value[:, None] > TOLERANCE, is_greedy(q), jnp.asarray(idle))
         logits = jnp.where(good, 0.0, -jnp.inf)
         return Decision(logits, value, memory, {})
 

@@ -370,13 +370,15 @@ def worst(env: Environment, goal: Goal, levels: Level, gamma: float) -> Float[Ar
 
 def _counts(levels: Level) -> tuple[int, int]:
     """How many keys and chests each of the levels holds."""
-    if isinstance(levels.keys, jax.core.Tracer):
-        raise UsageError(
-            "keys and chests are counted before compilation; solve outside jit and pass the solution in"
-        )
     counts = []
     for name in ("keys", "chests"):
-        is_there = np.asarray(getattr(levels, name)) >= 0
+        try:
+            is_there = np.asarray(getattr(levels, name)) >= 0
+        except jax.errors.TracerArrayConversionError:
+            raise UsageError(
+                "keys and chests are counted before compilation; solve outside jit and pass the "
+                "solution in"
+            ) from None
         if is_there.ndim != 2 or not len(is_there):
             raise UsageError(
                 f"{name} has shape {is_there.shape}; expected a batch of levels (add a leading axis)"
