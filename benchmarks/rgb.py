@@ -4,14 +4,16 @@ The reference assembles boards as jaxgmg (github.com/matomatical/jaxgmg) does: a
 then a transposition of the whole picture. Both are timed twice, alternating: as single calls, which
 pay for a freshly allocated picture each time, and inside one compiled loop, which does not.
 
-Run as `python benchmarks/rgb.py`.
+Run as `goalgap bench rgb`.
 """
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from _timing import row
 from jaxtyping import Array, Float, Int, Key
 
 from goalgap.envs import Keys, sprites
@@ -67,15 +69,13 @@ def rates(functions: list[Callable[[Array], Array]], boards: Array, pictures: in
     return [pictures / seconds for seconds in best]
 
 
-def main() -> None:
+def bench() -> list[dict[str, Any]]:
     boards = jax.jit(jax.vmap(jax.vmap(board)))(jax.random.split(jax.random.key(0), (LOOP, BATCH)))
     draws: list[Draw] = [sprites.draw, reference]
     side = boards.shape[-1]
-    print(f"{BATCH} boards of {side}x{side} tiles, {PIXELS} pixels to a tile, on {jax.devices()[0]}")
+    rows = []
     for title, wrap, pictures in (("single calls", once, BATCH), ("in a loop", looped, BATCH * LOOP)):
         ours, theirs = rates([wrap(draw) for draw in draws], boards, pictures)
-        print(f"{title:12s}  goalgap {ours:9,.0f}/s  reference {theirs:9,.0f}/s  {ours / theirs:5.1f}x")
-
-
-if __name__ == "__main__":
-    main()
+        what = f"{BATCH} boards of {side}x{side} tiles, {PIXELS} pixels a tile: {title}"
+        rows.append(row(what, ours, theirs, "pictures/s", "reference: float tiles"))
+    return rows
