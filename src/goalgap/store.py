@@ -27,11 +27,6 @@ FORMAT = 1
 Table = Mapping[str, np.ndarray]  # column name -> values, all of one length
 
 
-def default_root() -> Path:
-    """Where runs go unless told otherwise: `runs` in the working directory."""
-    return Path("runs")
-
-
 def write(path: Path, save: Callable[[Path], Any]) -> None:
     """Let `save` write a temporary neighbor, then rename it: readers see all of a file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
