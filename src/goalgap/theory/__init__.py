@@ -1,0 +1,1 @@
+"""What a training distribution leaves open, worked out before any training."""
