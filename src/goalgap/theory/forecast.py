@@ -1,0 +1,590 @@
+"""The forecast: a published probability model of goal misgeneralization, as a calculator.
+
+    P(harm) = P(capability generalizes) x P(goal fails | capability) x P(significant harm | both)
+
+for four types of shift, modified by how well the goal is specified, how capable the system is, how diverse
+its training was and how it was aligned. Source: "Goal Misgeneralization Probability Model", Longterm Wiki,
+entity E152, as of December 2025: an author's estimates, not peer-reviewed, and in places at odds with
+themselves. `checks` works out where, from the numbers stored here; read it beside any forecast.
+
+Departures from the source: modifiers multiply odds, not probabilities, since the plain product exceeds 1
+(it is shown beside, and flagged); intervals and the tornado are ours; measured runs may replace the first
+two factors. Mitigations multiply the probability: "-20 to -40 %" is said of a probability, and a factor
+below 1 cannot take it out of bounds.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import optimize, special
+
+from ..core import Measurement, UsageError, measurement
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Range(NamedTuple):
+    """From where to where."""
+
+    low: float
+    high: float
+
+
+class ShiftType(NamedTuple):
+    """A row of the source's table; it gives all but P(harm | misgeneralization), which is implied."""
+
+    name: str
+    example: str
+    capability: float  # P(capability generalizes)
+    goal: float  # P(goal fails | capability)
+    base: float  # P(harm), before any modifier
+    risk: Range  # of the same, in the source's risk table
+
+    @property
+    def harm(self) -> float:
+        """P(significant harm | misgeneralization)."""
+        return self.base / (self.capability * self.goal)
+
+
+SHIFTS = (
+    ShiftType("superficial", "simulation to reality, style", 0.85, 0.12, 0.036, Range(0.01, 0.10)),
+    ShiftType("moderate", "across cultures", 0.65, 0.28, 0.100, Range(0.03, 0.22)),
+    ShiftType("significant", "cooperative to competitive", 0.55, 0.55, 0.218, Range(0.10, 0.42)),
+    ShiftType("extreme", "evaluation to autonomy", 0.45, 0.75, 0.277, Range(0.13, 0.51)),
+)
+FACTORS = ("capability generalizes", "goal fails", "harm follows")
+MODIFIERS = {
+    "spec": Range(0.5, 2.0),  # well specified to badly
+    "capability": Range(0.5, 3.0),  # below human to superhuman
+    "diversity": Range(0.7, 1.4),  # of training: above .3 to below .1
+    "alignment": Range(0.4, 1.5),  # verified by interpretability to behavioral cloning only
+}
+MITIGATIONS = {  # by how much of itself each lowers the probability
+    "adversarial-training": Range(0.2, 0.4),
+    "objective": Range(0.3, 0.5),
+    "interpretability": Range(0.4, 0.7),
+    "control": Range(0.6, 0.9),
+}
+# The rest of the source's numbers, which only `checks` needs.
+CLAIMED_HARM = Range(0.5, 0.7)  # P(harm | misgeneralization), in the text
+EVIDENCE = {  # the "meta-analysis": the three factors
+    "Langosco": (0.95, 0.89, 0.60),
+    "Krakovna": (0.87, 0.73, 0.41),
+    "Shah": (0.78, 0.65, 0.35),
+}
+POOLED, CLAIMED_CASES = (0.87, 0.76, 0.45), 60
+SPEC_BANDS = (  # quality of the specification, M_spec
+    (Range(0.0, 0.3), Range(1.5, 2.0)),
+    (Range(0.4, 0.7), Range(0.8, 1.2)),
+    (Range(0.8, 1.0), Range(0.5, 0.7)),
+)
+DOMAINS = {  # P(harm) now, in 2027
+    "games": (Range(0.03, 0.12), Range(0.05, 0.15)),
+    "moderation": (Range(0.12, 0.28), Range(0.20, 0.35)),
+    "vehicles": (Range(0.08, 0.22), Range(0.12, 0.25)),
+    "assistants": (Range(0.18, 0.35), Range(0.25, 0.40)),
+    "agents": (Range(0.25, 0.45), Range(0.40, 0.60)),
+}
+SOON, LATER = 1.5, Range(3.0, 5.0)  # time multipliers: 2026-27, after 2030
+# Two statements of the same thing: the mitigation, and the modifier's low end.
+RESTATED = {"adversarial-training": "diversity", "objective": "spec", "interpretability": "alignment"}
+
+TAIL = 0.05  # ranges and intervals are 5 % to 95 %
+SAMPLES = Range(1_000, 1_000_000)
+
+
+class Beta(NamedTuple):
+    """What is known of a probability, as a Beta distribution."""
+
+    a: float
+    b: float
+
+    @property
+    def mean(self) -> float:
+        return self.a / (self.a + self.b)
+
+    def quantile(self, share: float) -> float:
+        return float(special.betaincinv(self.a, self.b, share))
+
+
+class Counts(NamedTuple):
+    """What runs of ours saw: of the seeds that work in training, how many keep their capability after the
+    shift, and how many of these misgeneralize (the others pursue what was intended, or a mixture)."""
+
+    works: int
+    kept: int
+    failed: int
+
+
+class Input(NamedTuple):
+    """A number that goes in: its value, the range it is swung over, and how it is drawn."""
+
+    point: float
+    low: float
+    high: float
+    origin: str
+    draw: Callable[[np.random.Generator, int], Float[np.ndarray, " n"]]
+
+
+class Distribution(NamedTuple):
+    """A probability as drawn: `low` and `high` are its 5 % and 95 % quantiles, `error` is the standard
+    error of `mean` due to drawing."""
+
+    mean: float
+    median: float
+    low: float
+    high: float
+    error: float
+
+
+class Bar(NamedTuple):
+    """A bar of the tornado: P(harm) with one input at the ends of its range, the others at their points."""
+
+    name: str
+    low_input: float
+    high_input: float
+    at_low: float
+    at_high: float
+
+
+class Forecast(NamedTuple):
+    """P(significant harm) under one type of shift."""
+
+    shift: ShiftType
+    inputs: dict[str, Input]
+    point: float  # every input at its point
+    plain: float  # the same by the source's plain product: no probability where above 1
+    base: Distribution  # the three factors alone, for comparison with `shift.risk`
+    drawn: Distribution  # every input drawn
+    overflowing: float  # share of draws whose plain product is above 1
+    tornado: list[Bar]  # widest first
+    measured: list[Measurement]
+    notes: list[str]
+
+
+class Check(NamedTuple):
+    """A claim of the source held against its own numbers."""
+
+    claim: str
+    found: str
+    holds: bool
+    basis: str = "arithmetic"
+
+
+# -- the model ---------------------------------------------------------------------------------------
+
+
+def in_odds(base: Any, multiplier: Any) -> Any:
+    """`base`, its odds multiplied: stays between 0 and 1, and is about `base * multiplier` if small."""
+    return base * multiplier / (1 - base + base * multiplier)
+
+
+def probability(values: Mapping[str, Any]) -> Any:
+    """P(significant harm) for values of the inputs by name: numbers, or arrays of draws.
+
+    The three factors' product, its odds multiplied by the modifiers (1 where there is none), times what
+    each mitigation leaves.
+    """
+    base, multiplier, left = _products(values)
+    return in_odds(base, multiplier) * left
+
+
+def plain_product(values: Mapping[str, Any]) -> Any:
+    """The source's formula, P_base x M_spec x M_cap x M_div x M_align. It can exceed 1."""
+    return math.prod(_products(values))
+
+
+def _products(values: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    return (
+        math.prod(values[name] for name in FACTORS),
+        math.prod(values.get(name, 1.0) for name in MODIFIERS),
+        math.prod(1 - values.get(name, 0.0) for name in MITIGATIONS),
+    )
+
+
+@functools.cache
+def concentration(shift: ShiftType) -> float:
+    """How much we take the source to know: the n of its factors' Beta(n * mean, n * (1 - mean)).
+
+    One n for all three, so that the product's 5 % and 95 % quantiles come nearest to the range in the
+    risk table, in squared log odds. The means stay at the documented values; so the mean of the product
+    is P_base, and the ends are met only as far as one number can. For the fit the product counts as a
+    Beta with its mean and variance (Fan 1991, Communications in Statistics 20, 4043-4052).
+    """
+    means = np.array([shift.capability, shift.goal, shift.harm])
+    wanted = special.logit(np.array(shift.risk))
+
+    def miss(log_n: float) -> float:
+        n = np.exp(log_n)
+        mean, square = means.prod(), (means * (means * n + 1) / (n + 1)).prod()
+        total = mean * (1 - mean) / (square - mean**2) - 1
+        ends = special.betaincinv(mean * total, (1 - mean) * total, [TAIL, 1 - TAIL])
+        return float(np.sum((special.logit(ends) - wanted) ** 2))
+
+    return float(np.exp(optimize.minimize_scalar(miss, bounds=(0, np.log(1000)), method="bounded").x))
+
+
+def forecast(
+    shift: ShiftType,
+    modifiers: Mapping[str, float] | None = None,
+    mitigations: Collection[str] = (),
+    counts: Counts | None = None,
+    num_samples: int = 100_000,
+    seed: int = 0,
+) -> Forecast:
+    """P(significant harm) under a type of shift, with its uncertainty and what it hangs on.
+
+    `modifiers` by name, within `MODIFIERS`; one not given counts 1 in the point, and is drawn
+    log-uniformly from its range. `mitigations`: names of `MITIGATIONS`, at the middle of the documented
+    effect, drawn uniformly from it, independent of each other. `counts` of measured seeds replace the
+    first two factors by posteriors under Jeffreys' prior.
+
+    Raises UsageError for unknown names, modifiers outside their range, counts that cannot be, and
+    `num_samples` outside `SAMPLES`.
+    """
+    modifiers = modifiers or {}
+    _refuse(modifiers, mitigations, counts, num_samples, seed)
+    inputs = _factors(shift, counts)
+    inputs |= {name: _modifier(name, modifiers.get(name)) for name in MODIFIERS}
+    inputs |= {name: _mitigation(name) for name in MITIGATIONS if name in mitigations}
+
+    rng = np.random.default_rng(seed)
+    draws = {name: item.draw(rng, num_samples) for name, item in inputs.items()}
+    points = {name: item.point for name, item in inputs.items()}
+    plain = plain_product(points)
+    return Forecast(
+        shift=shift,
+        inputs=inputs,
+        point=probability(points),
+        plain=plain,
+        base=_distribution(math.prod(draws[name] for name in FACTORS)),
+        drawn=_distribution(probability(draws)),
+        overflowing=float(np.mean(plain_product(draws) > 1)),
+        tornado=_tornado(inputs, points),
+        measured=_measured(counts),
+        notes=_notes(plain, mitigations, counts),
+    )
+
+
+def _refuse(
+    modifiers: Mapping[str, float],
+    mitigations: Collection[str],
+    counts: Counts | None,
+    num_samples: int,
+    seed: int,
+) -> None:
+    for kind, given, known in (
+        ("modifier", modifiers, MODIFIERS),
+        ("mitigation", mitigations, MITIGATIONS),
+    ):
+        for name in given:
+            if name not in known:
+                raise UsageError(f"{name!r} is no {kind}; expected one of {', '.join(known)}")
+    for name, value in modifiers.items():
+        low, high = MODIFIERS[name]
+        if not low <= value <= high:  # also refuses NaN
+            raise UsageError(
+                f"{name} is {value:g}; its documented range is {low:g} to {high:g}, where 1 changes nothing"
+            )
+    if counts is not None and not 0 <= counts.failed <= counts.kept <= counts.works:
+        raise UsageError(f"{counts} cannot be; expected 0 <= failed <= kept <= works")
+    if counts is not None and not counts.works:
+        raise UsageError(
+            "no seed works in training, so nothing was measured; train longer, or leave out runs"
+        )
+    if not SAMPLES.low <= num_samples <= SAMPLES.high:
+        raise UsageError(f"samples is {num_samples}; expected {SAMPLES.low:,} to {SAMPLES.high:,}")
+    if seed < 0:
+        raise UsageError(f"seed is {seed}; seeds are whole numbers from 0")
+
+
+def posterior(successes: int, n: int) -> Beta:
+    """What is known of a share after seeing n units (Jeffreys' prior, Beta(1/2, 1/2))."""
+    return Beta(successes + 0.5, n - successes + 0.5)
+
+
+def _factors(shift: ShiftType, counts: Counts | None) -> dict[str, Input]:
+    n = concentration(shift)
+    means = (shift.capability, shift.goal, shift.harm)
+    known = {
+        name: (Beta(n * mean, n * (1 - mean)), "documented")
+        for name, mean in zip(FACTORS, means, strict=True)
+    }
+    known["harm follows"] = (known["harm follows"][0], "implied")
+    for name, successes, total in _observed(counts):
+        known[name] = (posterior(successes, total), f"measured, {total} seeds")
+    return {
+        name: Input(
+            beta.mean,
+            beta.quantile(TAIL),
+            beta.quantile(1 - TAIL),
+            origin,
+            lambda rng, num, beta=beta: rng.beta(beta.a, beta.b, num),
+        )
+        for name, (beta, origin) in known.items()
+    }
+
+
+def _observed(counts: Counts | None) -> list[tuple[str, int, int]]:
+    """Factor, successes, n of what was measured. Where no seed kept its capability, nothing was seen of
+    the goal, and the documented value has to do."""
+    if counts is None:
+        return []
+    rows = [(FACTORS[0], counts.kept, counts.works), (FACTORS[1], counts.failed, counts.kept)]
+    return [row for row in rows if row[2]]
+
+
+def _modifier(name: str, given: float | None) -> Input:
+    low, high = MODIFIERS[name]
+    if given is not None:
+        return Input(given, low, high, "given", lambda rng, num: np.full(num, given, dtype=float))
+    return Input(
+        1.0, low, high, "not given", lambda rng, num: np.exp(rng.uniform(np.log(low), np.log(high), num))
+    )
+
+
+def _mitigation(name: str) -> Input:
+    low, high = MITIGATIONS[name]
+    return Input((low + high) / 2, low, high, "documented", lambda rng, num: rng.uniform(low, high, num))
+
+
+def _distribution(draws: Float[np.ndarray, " n"]) -> Distribution:
+    low, median, high = np.quantile(draws, [TAIL, 0.5, 1 - TAIL])
+    error = draws.std(ddof=1) / math.sqrt(draws.size)
+    return Distribution(float(draws.mean()), float(median), float(low), float(high), float(error))
+
+
+def _tornado(inputs: Mapping[str, Input], points: Mapping[str, float]) -> list[Bar]:
+    bars = [
+        Bar(
+            name,
+            item.low,
+            item.high,
+            probability({**points, name: item.low}),
+            probability({**points, name: item.high}),
+        )
+        for name, item in inputs.items()
+    ]
+    return sorted(bars, key=lambda bar: -abs(bar.at_high - bar.at_low))
+
+
+def _measured(counts: Counts | None) -> list[Measurement]:
+    """The measured factors, with 95 % posterior intervals."""
+    rows = []
+    for name, successes, n in _observed(counts):
+        beta = posterior(successes, n)
+        ends = beta.quantile(0.025), beta.quantile(0.975)
+        rows.append(measurement(f"P({name})", beta.mean, *ends, n, "seeds"))
+    return rows
+
+
+def _notes(plain: float, mitigations: Collection[str], counts: Counts | None) -> list[str]:
+    notes = []
+    if plain > 1:
+        notes.append(f"The source's plain product is {percent(plain)}: no probability.")
+    for name in MITIGATIONS:
+        if name in mitigations and name in RESTATED:
+            modifier = RESTATED[name]
+            notes.append(
+                f"The mitigation {name} and a low {modifier} modifier say the same thing twice: with "
+                f"--mitigations {name}, give --{modifier} as it would be without."
+            )
+    if counts is not None:
+        notes.append(
+            "The measured factors are those of the runs' own shift, and seeds of several runs count as "
+            "one sample; whether harm follows remains the source's estimate."
+        )
+        if not counts.kept:
+            notes.append("No seed kept its capability: P(goal fails) is the documented one.")
+    return notes
+
+
+# -- the source, held against itself -----------------------------------------------------------------
+
+
+def checks(shifts: Sequence[ShiftType] = SHIFTS) -> list[Check]:
+    """Every claim of the source that its own numbers can be held against, worked out from them."""
+    return [
+        *_table_checks(shifts),
+        *_modifier_checks(shifts),
+        *_evidence_checks(shifts),
+        *_time_checks(shifts),
+    ]
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _span(values: Sequence[float]) -> str:
+    return f"{percent(min(values))} to {percent(max(values))}"
+
+
+def _table_checks(shifts: Sequence[ShiftType]) -> list[Check]:
+    harms = [shift.harm for shift in shifts]
+    outside = [s.name for s in shifts if not s.risk.low <= s.base <= s.risk.high]
+    beyond = {s.name: s.risk.high / (s.capability * s.goal) for s in shifts}
+    beyond = {name: harm for name, harm in beyond.items() if harm > 1}
+    tops = ", ".join(f"{name} {percent(harm)}" for name, harm in beyond.items())
+    return [
+        Check(
+            f"P(harm | misgeneralization) is {_span(CLAIMED_HARM)}",
+            f"P_base / (P(capability) x P(goal fails)) is {_span(harms)}",
+            all(CLAIMED_HARM.low <= harm <= CLAIMED_HARM.high for harm in harms),
+        ),
+        Check(
+            "the risk table's ranges contain P_base",
+            f"outside: {', '.join(outside)}" if outside else "they do",
+            not outside,
+        ),
+        Check(
+            "the tops of the risk table's ranges follow from the first two factors",
+            f"they need P(harm | misgeneralization) of {tops}" if beyond else "they may",
+            not beyond,
+        ),
+    ]
+
+
+def _modifier_checks(shifts: Sequence[ShiftType]) -> list[Check]:
+    lowest = math.prod(modifier.low for modifier in MODIFIERS.values())
+    highest = math.prod(modifier.high for modifier in MODIFIERS.values())
+    ends = [shift.base * end for shift in shifts for end in (lowest, highest)]
+    wider = [s.name for s in shifts if s.base * lowest < s.risk.low and s.base * highest > s.risk.high]
+    holes = [(one.high, two.low) for (one, _), (two, _) in zip(SPEC_BANDS, SPEC_BANDS[1:], strict=False)]
+    holes = ", ".join(f"{low:g} to {high:g}" for low, high in holes if low < high)
+    same = {
+        name: f"{name} leaves {1 - effect.high:.1f} to {1 - effect.low:.1f}, {modifier} starts at "
+        f"{MODIFIERS[modifier].low:g}"
+        for name, modifier in RESTATED.items()
+        for effect in [MITIGATIONS[name]]
+        if 1 - effect.high <= MODIFIERS[modifier].low <= 1 - effect.low
+    }
+    return [
+        Check(
+            "P_base x M_spec x M_cap x M_div x M_align is a probability",
+            f"it spans {_span(ends)}",
+            max(ends) <= 1,
+        ),
+        Check(
+            "the risk table's ranges cover what the modifiers do",
+            f"modifiers multiply by {lowest:.2g} to {highest:.3g}, more than the range both ways for "
+            f"{', '.join(wider)}"
+            if wider
+            else "they do",
+            not wider,
+        ),
+        Check(
+            "every quality of specification has its M_spec",
+            f"none is given for {holes}" if holes else "it has",
+            not holes,
+        ),
+        Check(
+            "mitigations and modifiers are separate effects",
+            "; ".join(same.values()) if same else "they are",
+            not same,
+        ),
+    ]
+
+
+def _evidence_checks(shifts: Sequence[ShiftType]) -> list[Check]:
+    rows = np.array(list(EVIDENCE.values()))
+    is_mean = bool(np.all(np.abs(rows.mean(0) - POOLED) <= 0.005 + 1e-9))
+    pooled, highest = math.prod(POOLED), max(shift.base for shift in shifts)
+    games = DOMAINS["games"][0]
+    return [
+        Check(
+            f"the pooled {'/'.join(f'{100 * p:.0f}' for p in POOLED)} weighs {CLAIMED_CASES}+ cases",
+            f"it is the unweighted mean of {len(rows)} rows, {'/'.join(f'{100 * p:.1f}' for p in rows.mean(0))}"
+            if is_mean
+            else f"the mean of the rows is {'/'.join(f'{100 * p:.1f}' for p in rows.mean(0))}",
+            not is_mean,
+        ),
+        Check(
+            "the pooled evidence agrees with the table",
+            f"its product is {percent(pooled)} (mean of the rows' products: {percent(rows.prod(1).mean())}), "
+            f"against at most {percent(highest)} in the table and {_span(games)} for games",
+            pooled <= highest and games.low <= pooled <= games.high,
+        ),
+        Check(
+            "the papers report these splits",
+            f"neither the {'/'.join(f'{100 * row[2]:.0f}' for row in rows)} % of harm nor Langosco's "
+            f"{'/'.join(f'{100 * p:.0f}' for p in rows[0][:2])} % is in the papers cited",
+            False,
+            "our reading of the papers",
+        ),
+    ]
+
+
+def _time_checks(shifts: Sequence[ShiftType]) -> list[Check]:
+    growth = [sum(then) / sum(now) for now, then in DOMAINS.values()]
+    over = {s.name: s.base * LATER.high for s in shifts} | {
+        name: then.high * LATER.high for name, (_, then) in DOMAINS.items()
+    }
+    over = {name: value for name, value in over.items() if value > 1}
+    return [
+        Check(
+            f"until 2027 risk grows {SOON:g}-fold",
+            f"the domain table's midpoints grow {min(growth):.2f}- to {max(growth):.2f}-fold",
+            min(growth) <= SOON <= max(growth),
+        ),
+        Check(
+            f"after 2030 risk grows {LATER.low:g}- to {LATER.high:g}-fold",
+            f"{LATER.high:g}-fold takes {', '.join(f'{name} to {percent(p)}' for name, p in over.items())}"
+            if over
+            else "nothing exceeds 1",
+            not over,
+        ),
+    ]
+
+
+# -- picture -----------------------------------------------------------------------------------------
+
+
+def figure(forecasts: Sequence[Forecast]) -> "Figure":
+    """The tornado of each forecast, one panel each: what P(harm) hangs on."""
+    from matplotlib.figure import Figure
+
+    rows = math.ceil(len(forecasts) / 2)
+    height = 0.32 * max(len(item.tornado) for item in forecasts) + 1.2
+    picture = Figure(figsize=(6.4 * min(2, len(forecasts)), height * rows), layout="constrained")
+    for place, item in enumerate(forecasts):
+        axes = picture.add_subplot(rows, min(2, len(forecasts)), place + 1)
+        _panel(axes, item)
+    return picture
+
+
+def _panel(axes: Any, item: Forecast) -> None:
+    bars = item.tornado[::-1]
+    for y, bar in enumerate(bars):
+        for end, given in ((bar.at_low, bar.low_input), (bar.at_high, bar.high_input)):
+            is_higher = end >= item.point
+            color = "#b3401f" if is_higher else "#2b6a8f"
+            axes.barh(y, 100 * (end - item.point), left=100 * item.point, color=color, height=0.6)
+            axes.annotate(
+                f"{given:.2g}",
+                (100 * end, y),
+                (3 if is_higher else -3, 0),
+                textcoords="offset points",
+                ha="left" if is_higher else "right",
+                va="center",
+                fontsize=8,
+            )
+    axes.axvline(100 * item.point, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(bars)), [label(bar.name) for bar in bars], fontsize=9)
+    axes.margins(x=0.12)
+    axes.set_xlabel("P(significant harm), %")
+    title = f"{item.shift.name} shift ({item.shift.example}): {percent(item.point)}"
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def label(name: str) -> str:
+    """An input's name as it is shown: probabilities, modifiers and mitigations can be told apart."""
+    if name in FACTORS:
+        return f"P({name})"
+    return f"{name} modifier" if name in MODIFIERS else f"{name} effect"

@@ -1,0 +1,203 @@
+"""Levels and goals as tables, and the product of two goals' automata: what this room computes with.
+
+A level with few states becomes an array of successors; a goal becomes an array of rewards and of its
+automaton's next states. To ask what the optimizer of one goal is worth to another, both automata must
+run at once: a *product state* is (state, memory of the first goal, memory of the second).
+
+Axes: l levels, g goals, s states, m memories of a goal's automaton, a actions, x product states.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Int8
+
+from ..core import Environment, Goal, Level, State, UsageError, tree_index
+from ..oracle import is_greedy
+
+CHUNK_BYTES = 2**26  # tables worked on together, which bounds memory and keeps them near the cache
+MAX_BYTES = 2**31  # of the tables of one level
+ZERO = 1e-5  # regrets below are rounding errors of single precision
+
+
+class GoalTable(NamedTuple):
+    """What every move pays under one goal, and where it takes the goal's automaton."""
+
+    reward: Float[Array, "*l s m a"]
+    memory: Int8[Array, "*l s m a"]
+
+
+class World(NamedTuple):
+    """A batch of levels with their goals."""
+
+    start: Int[Array, "*l"]
+    successor: Int[Array, "*l s a"]
+    goes_on: Bool[Array, "*l s a"]  # False where the move ends the episode
+    goals: tuple[GoalTable, ...]
+
+
+class Product(NamedTuple):
+    """One level under two goals, flattened: x = (state, first memory, second memory)."""
+
+    start: Int[Array, ""]
+    successor: Int[Array, "x a"]
+    goes_on: Bool[Array, "x a"]
+    rewards: tuple[Float[Array, "x a"], Float[Array, "x a"]]
+
+
+def check(env: Environment, goals: tuple[Goal, ...], num_pairs: int = 1) -> int:
+    """Bytes that the tables of one level take.
+
+    Raises UsageError where the states cannot be enumerated or are too many.
+    """
+    level = jax.eval_shape(env.shift().train.sample, jax.random.key(0))
+    try:
+        states = jax.eval_shape(env.states, level)
+    except NotImplementedError:
+        raise UsageError(
+            f"the states of {env.name} are not enumerated, so that nothing exact can be said before "
+            "training; use an environment that has `states`, such as corner or dish"
+        ) from None
+    num_states = jax.tree.leaves(states)[0].shape[0]
+    memories = sorted((goal.num_memories for goal in goals), reverse=True)
+    product = num_states * math.prod((memories * 2)[:2])
+    # Of each pair: successor, two rewards, values and what follows them, in three ties.
+    num_bytes = 4 * env.num_actions * (12 * product * num_pairs + 3 * num_states * sum(memories))
+    if num_bytes > MAX_BYTES:
+        raise UsageError(
+            f"{env.name}: {num_states:,} states, {product:,} with the memories of two goals, for "
+            f"{num_pairs:,} pairs of goals take {num_bytes / 2**30:,.1f} GiB a level; expected at most "
+            f"{MAX_BYTES >> 30}: reduce the size of the board, its objects, or the number of goals"
+        )
+    return num_bytes
+
+
+def tabulate(env: Environment, goals: tuple[Goal, ...], levels: Level) -> World:
+    """The tables of a batch of levels, made by moving from every state."""
+
+    def one(level: Level) -> World:
+        states = env.states(level)
+        actions = jnp.arange(env.num_actions)
+
+        def move(state: State, action: Int[Array, ""]) -> tuple[Array, Array, State]:
+            following = env.step(level, state, action)
+            return env.index(level, following), ~env.is_terminal(level, following), following
+
+        over = jax.vmap(jax.vmap(move, (None, 0)), (0, None))
+        successor, goes_on, following = over(states, actions)
+
+        def judge(goal: Goal) -> GoalTable:
+            def step(memory: Array, state: State, action: Array, after: State) -> tuple[Array, Array]:
+                reward, next_memory = goal.step(level, memory, state, action, after)
+                return reward.astype(jnp.float32), next_memory.astype(jnp.int8)
+
+            by_action = jax.vmap(step, (None, None, 0, 0))
+            by_memory = jax.vmap(by_action, (0, None, None, None))
+            by_state = jax.vmap(by_memory, (None, 0, None, 0))
+            return GoalTable(*by_state(jnp.arange(goal.num_memories), states, actions, following))
+
+        start = env.index(level, env.reset(level))
+        return World(start, successor, goes_on, tuple(judge(goal) for goal in goals))
+
+    return jax.vmap(one)(levels)
+
+
+def action_values(world: World, table: GoalTable, gamma: float, horizon: int) -> Float[Array, "l s m a"]:
+    """Q* of one goal on a batch of levels, with `horizon` steps to go."""
+    num_memories = table.reward.shape[-2]
+    successor = world.successor[..., None, :] * num_memories + table.memory
+    discount = jnp.where(world.goes_on, gamma, 0.0)[..., None, :]
+
+    def q(value: Float[Array, "l s m"]) -> Float[Array, "l s m a"]:
+        flat = value.reshape(value.shape[0], -1)
+        following = jax.vmap(lambda v, at: v.at[at].get(mode="promise_in_bounds"))(flat, successor)
+        return table.reward + discount * following
+
+    zero = jnp.zeros(table.reward.shape[:-1])
+    return q(iterate(lambda value: q(value).max(-1), zero, horizon - 1))
+
+
+def iterate(update: Callable[[Array], Array], start: Array, horizon: Int[Array, ""] | int) -> Array:
+    """`horizon` updates, or fewer where they stop changing anything."""
+
+    def unfinished(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
+        return carry[1] & (carry[2] < horizon)
+
+    def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        new = update(carry[0])
+        return new, (new != carry[0]).any(), carry[2] + 1
+
+    return jax.lax.while_loop(unfinished, step, (start, jnp.array(True), jnp.array(0)))[0]
+
+
+def product(world: World, first: GoalTable, second: GoalTable) -> Product:
+    """One level (no leading axis) under two goals."""
+    sizes = (first.reward.shape[-2], second.reward.shape[-2])
+    num_states, num_actions = world.successor.shape
+    whole = (num_states, *sizes, num_actions)
+
+    def spread(table: Array) -> Array:
+        """[s a], [s mi 1 a] or [s 1 mj a] over the product."""
+        return jnp.broadcast_to(table, whole).reshape(-1, num_actions)
+
+    successor = (world.successor[:, None, None] * sizes[0] + first.memory[:, :, None]) * sizes[
+        1
+    ] + second.memory[:, None]
+    return Product(
+        world.start * sizes[0] * sizes[1],
+        spread(successor),
+        spread(world.goes_on[:, None, None]),
+        (spread(first.reward[:, :, None]), spread(second.reward[:, None])),
+    )
+
+
+def greedy(q: Float[Array, "s m a"], num_other: int, is_second: bool = True) -> Bool[Array, "x a"]:
+    """The greedy actions of one goal of a product, spread over the other's memories."""
+    good = is_greedy(q)
+    good = good[:, None] if is_second else good[:, :, None]
+    sizes = (num_other, q.shape[1]) if is_second else (q.shape[1], num_other)
+    return jnp.broadcast_to(good, (q.shape[0], *sizes, q.shape[-1])).reshape(-1, q.shape[-1])
+
+
+def reachable(world: Product) -> Bool[Array, " x"]:
+    """The product states in which some behavior can find itself, the start included."""
+    here = jnp.zeros(world.successor.shape[0], bool).at[world.start].set(True)
+
+    def spread(reach: Bool[Array, " x"]) -> Bool[Array, " x"]:
+        return reach.at[world.successor].max(reach[:, None] & world.goes_on)
+
+    return iterate(spread, here, here.size)
+
+
+def in_chunks(
+    function: Callable[[Level], Any], levels: Level, num_bytes: int, at_most: int = 256
+) -> Any:
+    """A function of a batch of levels, called on as many at a time as memory allows; the last chunk is
+    filled up, so that any number of levels runs the same program. Results are NumPy arrays."""
+    count = jax.tree.leaves(levels)[0].shape[0]
+    size = min(max(1, CHUNK_BYTES // num_bytes), at_most, count)
+    parts = []
+    for first in range(0, count, size):
+        rows = np.arange(first, first + size) % count
+        done = jax.device_get(function(tree_index(levels, rows)))
+        parts.append(jax.tree.map(lambda leaf, first=first: leaf[: count - first], done))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def check_gamma(gamma: float) -> None:
+    if not 0 < gamma < 1:
+        raise UsageError(f"gamma is {gamma}; a discount is above 0 and below 1")
+
+
+@functools.partial(jax.jit, static_argnames=("goals", "gamma"))
+def solved(
+    env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float
+) -> tuple[World, tuple[Float[Array, "l s m a"], ...]]:
+    """The tables of a batch of levels, and Q* of every goal."""
+    world = tabulate(env, goals, levels)
+    return world, tuple(action_values(world, table, gamma, env.max_steps) for table in world.goals)
