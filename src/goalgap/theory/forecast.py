@@ -1,31 +1,30 @@
 """The forecast: a published probability model of goal misgeneralization, as a calculator.
 
-    P(harm) = P(capability generalizes) x P(goal fails | capability) x P(significant harm | both)
+    P(harm) = P(capability generalizes) x P(goal fails | capability) x P(harm | misgeneralization)
 
-for four types of shift, modified by how well the goal is specified, how capable the system is, how diverse
-its training was and how it was aligned. Source: "Goal Misgeneralization Probability Model", Longterm Wiki,
-entity E152, as of December 2025: an author's estimates, not peer-reviewed, and in places at odds with
-themselves. `checks` works out where, from the numbers stored here; read it beside any forecast.
+for four types of shift, modified by how well the goal is specified, how capable the system is, how
+diverse its training was and how it was aligned. Source: "Goal Misgeneralization Probability Model",
+Longterm Wiki, entity E152, as of December 2025: an author's estimates, not peer-reviewed, and in places
+at odds with themselves. `checks` works out where, from the numbers stored here; read it beside any
+forecast.
 
 Departures from the source: modifiers multiply odds, not probabilities, since the plain product exceeds 1
-(it is shown beside, and flagged); intervals and the tornado are ours; measured runs may replace the first
-two factors. Mitigations multiply the probability: "-20 to -40 %" is said of a probability, and a factor
-below 1 cannot take it out of bounds.
+(it is shown beside, and flagged); intervals and the tornado are ours; measured runs may replace the
+first two factors. Mitigations multiply the probability: "-20 to -40 %" is said of a probability, and a
+factor below 1 cannot take it out of bounds.
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy import optimize, special
 
 from ..core import Measurement, UsageError, measurement
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 class Range(NamedTuple):
@@ -113,8 +112,9 @@ class Beta(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What runs of ours saw: of the seeds that work in training, how many keep their capability after the
-    shift, and how many of these misgeneralize (the others pursue what was intended, or a mixture)."""
+    """What runs of ours saw: of the seeds that work in training, how many keep their capability after
+    the shift, and how many of these misgeneralize (the others pursue what was intended, or a mixture).
+    """
 
     works: int
     kept: int
@@ -143,7 +143,7 @@ class Distribution(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A bar of the tornado: P(harm) with one input at the ends of its range, the others at their points."""
+    """A bar of the tornado: P(harm) with one input at the ends of its range, the others as they are."""
 
     name: str
     low_input: float
@@ -168,9 +168,9 @@ class Forecast(NamedTuple):
 
 
 class Check(NamedTuple):
-    """A claim of the source held against its own numbers."""
+    """Something that the source says or implies, held against its own numbers."""
 
-    claim: str
+    expected: str
     found: str
     holds: bool
     basis: str = "arithmetic"
@@ -289,14 +289,12 @@ def _refuse(
         low, high = MODIFIERS[name]
         if not low <= value <= high:  # also refuses NaN
             raise UsageError(
-                f"{name} is {value:g}; its documented range is {low:g} to {high:g}, where 1 changes nothing"
+                f"{name} is {value:g}; expected the documented {low:g} to {high:g}; 1 changes nothing"
             )
     if counts is not None and not 0 <= counts.failed <= counts.kept <= counts.works:
         raise UsageError(f"{counts} cannot be; expected 0 <= failed <= kept <= works")
     if counts is not None and not counts.works:
-        raise UsageError(
-            "no seed works in training, so nothing was measured; train longer, or leave out runs"
-        )
+        raise UsageError("no seed works in training, so nothing was measured; train longer")
     if not SAMPLES.low <= num_samples <= SAMPLES.high:
         raise UsageError(f"samples is {num_samples}; expected {SAMPLES.low:,} to {SAMPLES.high:,}")
     if seed < 0:
@@ -408,13 +406,9 @@ def _notes(plain: float, mitigations: Collection[str], counts: Counts | None) ->
 
 
 def checks(shifts: Sequence[ShiftType] = SHIFTS) -> list[Check]:
-    """Every claim of the source that its own numbers can be held against, worked out from them."""
-    return [
-        *_table_checks(shifts),
-        *_modifier_checks(shifts),
-        *_evidence_checks(shifts),
-        *_time_checks(shifts),
-    ]
+    """What ought to hold of the source's numbers, and what they say, worked out from them."""
+    parts = (_table_checks, _modifier_checks, _evidence_checks, _time_checks)
+    return [check for part in parts for check in part(shifts)]
 
 
 def percent(share: float) -> str:
@@ -443,8 +437,10 @@ def _table_checks(shifts: Sequence[ShiftType]) -> list[Check]:
             not outside,
         ),
         Check(
-            "the tops of the risk table's ranges follow from the first two factors",
-            f"they need P(harm | misgeneralization) of {tops}" if beyond else "they may",
+            "the tops of the risk table's ranges can be reached by worse harm alone",
+            f"with the documented first two factors they need P(harm | misgeneralization) of {tops}"
+            if beyond
+            else "they can",
             not beyond,
         ),
     ]
@@ -455,15 +451,13 @@ def _modifier_checks(shifts: Sequence[ShiftType]) -> list[Check]:
     highest = math.prod(modifier.high for modifier in MODIFIERS.values())
     ends = [shift.base * end for shift in shifts for end in (lowest, highest)]
     wider = [s.name for s in shifts if s.base * lowest < s.risk.low and s.base * highest > s.risk.high]
-    holes = [(one.high, two.low) for (one, _), (two, _) in zip(SPEC_BANDS, SPEC_BANDS[1:], strict=False)]
+    holes = [(one.high, two.low) for (one, _), (two, _) in itertools.pairwise(SPEC_BANDS)]
     holes = ", ".join(f"{low:g} to {high:g}" for low, high in holes if low < high)
-    same = {
-        name: f"{name} leaves {1 - effect.high:.1f} to {1 - effect.low:.1f}, {modifier} starts at "
-        f"{MODIFIERS[modifier].low:g}"
-        for name, modifier in RESTATED.items()
-        for effect in [MITIGATIONS[name]]
-        if 1 - effect.high <= MODIFIERS[modifier].low <= 1 - effect.low
-    }
+    same = []
+    for name, modifier in RESTATED.items():
+        effect, start = MITIGATIONS[name], MODIFIERS[modifier].low
+        if effect.low <= round(1 - start, 9) <= effect.high:
+            same.append(f"{name} takes {_span(effect)}, the low end of {modifier} {percent(1 - start)}")
     return [
         Check(
             "P_base x M_spec x M_cap x M_div x M_align is a probability",
@@ -485,7 +479,7 @@ def _modifier_checks(shifts: Sequence[ShiftType]) -> list[Check]:
         ),
         Check(
             "mitigations and modifiers are separate effects",
-            "; ".join(same.values()) if same else "they are",
+            "; ".join(same) if same else "they are",
             not same,
         ),
     ]
@@ -493,39 +487,40 @@ def _modifier_checks(shifts: Sequence[ShiftType]) -> list[Check]:
 
 def _evidence_checks(shifts: Sequence[ShiftType]) -> list[Check]:
     rows = np.array(list(EVIDENCE.values()))
-    is_mean = bool(np.all(np.abs(rows.mean(0) - POOLED) <= 0.005 + 1e-9))
+    means, products = rows.mean(0), rows.prod(1)
+    is_mean = bool(np.all(np.abs(means - POOLED) <= 0.005 + 1e-9))
     pooled, highest = math.prod(POOLED), max(shift.base for shift in shifts)
-    games = DOMAINS["games"][0]
+    games, _ = DOMAINS["games"]
     return [
         Check(
-            f"the pooled {'/'.join(f'{100 * p:.0f}' for p in POOLED)} weighs {CLAIMED_CASES}+ cases",
-            f"it is the unweighted mean of {len(rows)} rows, {'/'.join(f'{100 * p:.1f}' for p in rows.mean(0))}"
-            if is_mean
-            else f"the mean of the rows is {'/'.join(f'{100 * p:.1f}' for p in rows.mean(0))}",
+            f"the pooled {_row(POOLED)} weighs {CLAIMED_CASES}+ cases",
+            f"it {'is' if is_mean else 'is not'} the plain mean of its {len(rows)} rows, {_row(means, 1)}",
             not is_mean,
         ),
         Check(
-            "the pooled evidence agrees with the table",
-            f"its product is {percent(pooled)} (mean of the rows' products: {percent(rows.prod(1).mean())}), "
-            f"against at most {percent(highest)} in the table and {_span(games)} for games",
+            "the pooled evidence agrees with the tables",
+            f"its product is {percent(pooled)} (mean of its rows: {percent(products.mean())}), "
+            f"against at most {percent(highest)} for any type of shift and {_span(games)} for games",
             pooled <= highest and games.low <= pooled <= games.high,
         ),
         Check(
-            "the papers report these splits",
-            f"neither the {'/'.join(f'{100 * row[2]:.0f}' for row in rows)} % of harm nor Langosco's "
-            f"{'/'.join(f'{100 * p:.0f}' for p in rows[0][:2])} % is in the papers cited",
+            "the papers cited report the shares of the pooled evidence",
+            f"none reports the {_row(rows[:, 2])} % of harm, nor Langosco et al. {_row(rows[0, :2])} %",
             False,
             "our reading of the papers",
         ),
     ]
 
 
+def _row(shares: Sequence[float] | Float[np.ndarray, " n"], decimals: int = 0) -> str:
+    return "/".join(f"{100 * share:.{decimals}f}" for share in shares)
+
+
 def _time_checks(shifts: Sequence[ShiftType]) -> list[Check]:
     growth = [sum(then) / sum(now) for now, then in DOMAINS.values()]
-    over = {s.name: s.base * LATER.high for s in shifts} | {
-        name: then.high * LATER.high for name, (_, then) in DOMAINS.items()
-    }
-    over = {name: value for name, value in over.items() if value > 1}
+    over = {shift.name: shift.base * LATER.high for shift in shifts}
+    over |= {name: now.high * LATER.high for name, (now, _) in DOMAINS.items()}
+    listed = ", ".join(f"{name} to {percent(value)}" for name, value in over.items() if value > 1)
     return [
         Check(
             f"until 2027 risk grows {SOON:g}-fold",
@@ -534,57 +529,7 @@ def _time_checks(shifts: Sequence[ShiftType]) -> list[Check]:
         ),
         Check(
             f"after 2030 risk grows {LATER.low:g}- to {LATER.high:g}-fold",
-            f"{LATER.high:g}-fold takes {', '.join(f'{name} to {percent(p)}' for name, p in over.items())}"
-            if over
-            else "nothing exceeds 1",
-            not over,
+            f"{LATER.high:g}-fold takes {listed}" if listed else "no risk exceeds 1",
+            not listed,
         ),
     ]
-
-
-# -- picture -----------------------------------------------------------------------------------------
-
-
-def figure(forecasts: Sequence[Forecast]) -> "Figure":
-    """The tornado of each forecast, one panel each: what P(harm) hangs on."""
-    from matplotlib.figure import Figure
-
-    rows = math.ceil(len(forecasts) / 2)
-    height = 0.32 * max(len(item.tornado) for item in forecasts) + 1.2
-    picture = Figure(figsize=(6.4 * min(2, len(forecasts)), height * rows), layout="constrained")
-    for place, item in enumerate(forecasts):
-        axes = picture.add_subplot(rows, min(2, len(forecasts)), place + 1)
-        _panel(axes, item)
-    return picture
-
-
-def _panel(axes: Any, item: Forecast) -> None:
-    bars = item.tornado[::-1]
-    for y, bar in enumerate(bars):
-        for end, given in ((bar.at_low, bar.low_input), (bar.at_high, bar.high_input)):
-            is_higher = end >= item.point
-            color = "#b3401f" if is_higher else "#2b6a8f"
-            axes.barh(y, 100 * (end - item.point), left=100 * item.point, color=color, height=0.6)
-            axes.annotate(
-                f"{given:.2g}",
-                (100 * end, y),
-                (3 if is_higher else -3, 0),
-                textcoords="offset points",
-                ha="left" if is_higher else "right",
-                va="center",
-                fontsize=8,
-            )
-    axes.axvline(100 * item.point, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(bars)), [label(bar.name) for bar in bars], fontsize=9)
-    axes.margins(x=0.12)
-    axes.set_xlabel("P(significant harm), %")
-    title = f"{item.shift.name} shift ({item.shift.example}): {percent(item.point)}"
-    axes.set_title(title, fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def label(name: str) -> str:
-    """An input's name as it is shown: probabilities, modifiers and mitigations can be told apart."""
-    if name in FACTORS:
-        return f"P({name})"
-    return f"{name} modifier" if name in MODIFIERS else f"{name} effect"
