@@ -19,6 +19,7 @@ from typing import Any
 VERBS = {
     "run": "train a fleet of seeds, measure before and after the shift, give the verdict, report",
     "measure": "judge a stored run, oracle:GOAL, random, or your own policy module:function",
+    "forecast": "a published probability model of harm, its contradictions, your runs in it",
     "play": "play an environment yourself in the terminal",
     "study": "reproduce a claim: prediction, result, agreement",
     "open": "show a run's report in the browser",

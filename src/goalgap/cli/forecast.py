@@ -99,8 +99,8 @@ def count(runs: Sequence[Path]) -> model.Counts:
             raise UsageError(f"{run}/verdict.json is damaged; run the run's command again") from None
         if not working:
             raise UsageError(
-                f"{run}: no seed works in training (intent_train is below {least:g}), so nothing is known "
-                "of their goals; train longer (--steps), or leave the run out"
+                f"{run}: no seed works in training (intent_train is below {least:g}), so nothing is "
+                "known of their goals; train longer (--steps), or leave the run out"
             )
         seeds += working
     kept = sum(seed != CAPABILITY for seed in seeds)
@@ -208,9 +208,9 @@ def _summary(forecasts: Sequence[model.Forecast]) -> Table:
         "  drawn: mean": lambda item: _points(item.drawn.mean),
         "  drawn: median": lambda item: _points(item.drawn.median),
         "  drawn: 5 to 95 %": lambda item: _interval(item.drawn.low, item.drawn.high),
-        "  draws with a plain product above 1": lambda item: _points(item.overflowing),
-        "The three factors alone: 5 to 95 %": lambda item: _interval(item.base.low, item.base.high),
-        "  the source's range": lambda item: _interval(*item.shift.risk),
+        "  drawn: plain product above 1": lambda item: _points(item.overflowing),
+        "Factors alone: 5 to 95 %": lambda item: _interval(item.base.low, item.base.high),
+        "  the source's range for them": lambda item: _interval(*item.shift.risk),
     }
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("percent")
@@ -234,7 +234,7 @@ def _show_tornado(console: Console, item: model.Forecast) -> None:
     table.add_column("widest first", no_wrap=True)
     for name in ("value", "range", "P at low", "P at high"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("the value is")
+    table.add_column("from", no_wrap=True)
     for bar in item.tornado:
         given = item.inputs[bar.name]
         table.add_row(

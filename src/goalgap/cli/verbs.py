@@ -24,6 +24,7 @@ from ..envs.mazes import LAYOUTS
 from ..experiment import Experiment, from_json
 from ..learn.ppo import PPO
 from . import BadArguments, unknown
+from .forecast import Forecast
 from .progress import Progress
 
 ENVIRONMENTS: dict[str, type[Environment]] = {kind.name: kind for kind in envs.ALL}
@@ -450,6 +451,7 @@ def _figure(value: float | None) -> str:
 OPTIONS: dict[str, type] = {
     "run": Run,
     "measure": Measure,
+    "forecast": Forecast,
     "play": Play,
     "study": Study,
     "open": Open,

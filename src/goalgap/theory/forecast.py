@@ -315,7 +315,7 @@ def _factors(shift: ShiftType, counts: Counts | None) -> dict[str, Input]:
     }
     known["harm follows"] = (known["harm follows"][0], "implied")
     for name, successes, total in _observed(counts):
-        known[name] = (posterior(successes, total), f"measured, {total} seeds")
+        known[name] = (posterior(successes, total), f"{total} seeds")
     return {
         name: Input(
             beta.mean,
@@ -494,7 +494,7 @@ def _evidence_checks(shifts: Sequence[ShiftType]) -> list[Check]:
     return [
         Check(
             f"the pooled {_row(POOLED)} weighs {CLAIMED_CASES}+ cases",
-            f"it {'is' if is_mean else 'is not'} the plain mean of its {len(rows)} rows, {_row(means, 1)}",
+            f"it {'is' if is_mean else 'is not'} the plain mean of {len(rows)} rows, {_row(means, 1)}",
             not is_mean,
         ),
         Check(
