@@ -43,7 +43,7 @@ def example_run() -> dict[str, Any]:
             "title": "Cheese in the Corner",
             "intended": {"name": "cheese", "sentence": "get to the cheese"},
             "proxies": [{"name": "corner", "sentence": "get to the top-left corner"}],
-            "size": SIZE,
+            "size": f"{SIZE}\u00d7{SIZE}",
             "papers": [
                 {
                     "id": "2507.03068",

@@ -4,6 +4,7 @@ Shares are compared within 4 standard deviations: keys are fixed, and a right pr
 would fail one such comparison in 16,000.
 """
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -21,23 +22,49 @@ from goalgap import envs, measure
 from goalgap.agents.networks import MLP
 from goalgap.agents.scripted import Random
 from goalgap.core import Mixture, UsageError, tree_index
-from goalgap.envs import Corner, Dish, Keys, edits, mazes
+from goalgap.envs import Corner, Dish, Keys, Line, edits, mazes
 from goalgap.envs.edits import edit
+from goalgap.envs.grid import GridEnvironment
 from goalgap.learn.ppo import PPO, Trainer
 from goalgap.rollout import episodes
 
 SMALL: dict[str, dict[str, int]] = {"keys": {"few": 1, "many": 3}}
 KINDS: tuple[Any, ...] = envs.ALL
-ENVS = [
+GRIDS = [
     kind(size=5, layout=layout(), max_steps=24, **SMALL.get(kind.name, {}))
     for kind in KINDS
+    if issubclass(kind, GridEnvironment)
     for layout in envs.LAYOUTS
 ]
-BLOCKS = [env for env in ENVS if env.layout.name == "blocks"]
-over_envs = pytest.mark.parametrize("env", ENVS, ids=lambda env: f"{env.name}-{env.layout.name}")
+OTHERS = [kind(size=9, max_steps=24) for kind in KINDS if not issubclass(kind, GridEnvironment)]
+ENVS = [*GRIDS, *OTHERS]
+BLOCKS = [env for env in GRIDS if env.layout.name == "blocks"]
+LINE = Line(size=9, max_steps=24)
+
+
+def label(env: Any) -> str:
+    return f"{env.name}-{env.layout.name}" if isinstance(env, GridEnvironment) else env.name
+
+
+over_envs = pytest.mark.parametrize("env", ENVS, ids=label)
 over_blocks = pytest.mark.parametrize("env", BLOCKS, ids=lambda env: env.name)
-MOVES = ((-1, 0), (0, -1), (1, 0), (0, 1))
+MOVES = {"up": (-1, 0), "left": (0, -1), "down": (1, 0), "right": (0, 1)}
 COUNT = 64
+
+
+def extent(env: Any) -> tuple[int, int]:
+    """Height and width of the board."""
+    return (env.size if isinstance(env, GridEnvironment) else 1), env.size
+
+
+def num_cells(env: Any) -> int:
+    height, width = extent(env)
+    return height * width
+
+
+def walls_of(env: Any, level: Any) -> np.ndarray:
+    """The level's walls; without any where its environment knows none."""
+    return np.asarray(getattr(level, "walls", np.zeros(extent(env), bool)))
 
 
 @functools.partial(jit, static_argnames="count")
@@ -50,10 +77,11 @@ def facts(env: Any, key: Any) -> dict[str, Any]:
     level_key, key = jax.random.split(key)
     level = env.shift(alpha=0.5).train.sample(level_key)
     said = ("is_test", "is_distinguishing", "splay", "twin", "level_hash", "layout_hash")
+    classes = (False, True) if isinstance(env, GridEnvironment) else ()
     return {name: getattr(env, name)(level) for name in said} | {
         "level": level,
         "walk": walk(env, level),
-        "redrawn": [env.redraw(key, level, jnp.asarray(yes)) for yes in (False, True)],
+        "redrawn": [env.redraw(key, level, jnp.asarray(yes)) for yes in classes],
     }
 
 
@@ -72,7 +100,7 @@ def consequences(env: Any, fact: dict[str, Any]) -> dict[str, Any]:
     """What follows when levels are changed, and from every cell."""
     level, twin = fact["level"], fact["twin"]
     return {
-        "moves": jax.vmap(lambda cell: moves(env, level, cell))(jnp.arange(env.size**2)),
+        "moves": jax.vmap(lambda cell: moves(env, level, cell))(jnp.arange(num_cells(env))),
         "twins": (twin, env.twin(twin), env.is_distinguishing(twin)),
         "hashes": [hashes(env, other) for other in (level, *variants(env, level))],
     }
@@ -87,15 +115,18 @@ def moves(env: Any, level: Any, cell: Any) -> tuple[Any, Any]:
 
 
 def variants(env: Any, level: Any) -> list[Any]:
-    """The level with one wall more, then with the first of each kind of object elsewhere."""
-    cell = jnp.argmin(level.walls | edits.occupied(env, level))
-    others = [eqx.tree_at(lambda tree: tree.walls, level, level.walls | env.at(cell))]
+    """The level with the first of each kind of object elsewhere, then (on grids) with one wall more."""
+    taken = jnp.stack([env.at(getattr(level, name)) for name in ("mouse", *env.symbols)]).any(0)
+    cell = jnp.argmin(getattr(level, "walls", False) | taken)
+    others = []
     for name in ("mouse", *env.symbols):
         cells = getattr(level, name)
         first = jnp.arange(cells.size).reshape(cells.shape) == 0
         others.append(
             eqx.tree_at(lambda tree, n=name: getattr(tree, n), level, jnp.where(first, cell, cells))
         )
+    if isinstance(env, GridEnvironment):
+        others.append(eqx.tree_at(lambda tree: tree.walls, level, level.walls | env.at(cell)))
     return others
 
 
@@ -129,8 +160,8 @@ def assert_well_made(env: Any, levels: Any) -> None:
     for index in range(len(levels.mouse)):
         level = tree_index(levels, index)
         cells = occupied(env, level)
-        assert (cells < env.size**2).all() and level.mouse >= 0
-        assert not level.walls.reshape(-1)[cells].any(), "an object in a wall"
+        assert (cells < num_cells(env)).all() and level.mouse >= 0
+        assert not walls_of(env, level).reshape(-1)[cells].any(), "an object in a wall"
         may_coincide = env.name == "dish" and level.cheese == level.dish
         assert len(set(cells.tolist())) == len(cells) - may_coincide, "two objects on a cell"
 
@@ -157,9 +188,10 @@ def test_observations_are_bits_on_the_board_and_the_picture_fits(env):
     level = level_of(env, 0)
     state = env.reset(level)
     seen = jax.eval_shape(env.observe, level, state)
-    assert seen.shape[:2] == (env.size, env.size) and seen.dtype == bool
+    height, width = extent(env)
+    assert seen.shape[:2] == (height, width) and seen.dtype == bool
     picture = jax.eval_shape(env.rgb, level, state)
-    assert picture.shape == (8 * (env.size + 2), 8 * (env.size + 2), 3) and picture.dtype == np.uint8
+    assert picture.shape == (8 * (height + 2), 8 * (width + 2), 3) and picture.dtype == np.uint8
     assert len(env.action_names) == env.num_actions
     names = [goal.name for goal in env.goals]
     assert len(set(names)) == len(names) and all(goal.sentence and goal.bits > 0 for goal in env.goals)
@@ -168,15 +200,18 @@ def test_observations_are_bits_on_the_board_and_the_picture_fits(env):
 @over_envs
 def test_the_mouse_moves_one_cell_and_blocked_moves_do_nothing(env):
     levels, (after, changes) = known(env)["level"], known(env)["moves"]
-    for index, walls in enumerate(levels.walls):
+    height, width = extent(env)
+    for index in range(COUNT):
+        level = tree_index(levels, index)
+        walls = walls_of(env, level)
         # To begin on a key or in a chest is not a situation of the game.
-        begin = np.setdiff1d(np.arange(env.size**2), occupied(env, tree_index(levels, index)))
+        begin = np.setdiff1d(np.arange(num_cells(env)), occupied(env, level))
         for cell in begin:
-            for action, (down, right) in enumerate(MOVES):
-                row, column = cell // env.size + down, cell % env.size + right
-                inside = 0 <= row < env.size and 0 <= column < env.size
+            for action, name in enumerate(env.action_names):
+                row, column = cell // width + MOVES[name][0], cell % width + MOVES[name][1]
+                inside = 0 <= row < height and 0 <= column < width
                 blocked = not inside or walls[row, column]
-                assert after[index, cell, action] == (cell if blocked else row * env.size + column)
+                assert after[index, cell, action] == (cell if blocked else row * width + column)
                 assert changes[index, cell, action] == (not blocked)
 
 
@@ -184,9 +219,8 @@ def test_the_mouse_moves_one_cell_and_blocked_moves_do_nothing(env):
 def test_sampled_levels_are_well_made_and_of_both_classes(env):
     assert_well_made(env, known(env)["level"])
     assert 16 < known(env)["is_distinguishing"].sum() < 48
-    common, rare = known(env)["redrawn"]
-    assert_well_made(env, common)
-    assert_well_made(env, rare)
+    for levels in known(env)["redrawn"]:
+        assert_well_made(env, levels)
 
 
 @over_envs
@@ -195,11 +229,12 @@ def test_the_twin_keeps_the_layout_and_restores_the_correlation(env):
     assert not distinguishing.any()
     assert_well_made(env, twins)
     jax.tree.map(np.testing.assert_array_equal, twins, twins_of_twins)
+    in_the_way = {"corner": 0, "line": env.size - 1}.get(env.name)  # there the mouse changes places
     for index in range(COUNT):
         level, twin = tree_index(levels, index), tree_index(twins, index)
-        changed = np.flatnonzero(level.walls != twin.walls)
+        changed = np.flatnonzero(walls_of(env, level) != walls_of(env, twin))
         assert np.isin(changed, occupied(env, twin)).all(), "walls give way to objects only"
-        if env.name != "corner" or level.mouse != 0:  # there mouse and cheese change places
+        if level.mouse != in_the_way:
             assert level.mouse == twin.mouse
 
 
@@ -207,21 +242,22 @@ def test_the_twin_keeps_the_layout_and_restores_the_correlation(env):
 def test_splay_moves_one_object_over_all_legal_cells(env):
     level = level_of(env, 5)
     levels, legal = tree_index(known(env)["splay"], 5)
-    np.testing.assert_array_equal(getattr(levels, env.splayed), np.arange(env.size**2))
+    np.testing.assert_array_equal(getattr(levels, env.splayed), np.arange(num_cells(env)))
     own = {"mouse": "@", **env.symbols}[env.splayed]
     text = env.to_text(level).replace("\n", "")
     assert [letter in {".", own} for letter in text] == legal.tolist()
-    for name in {"walls", "mouse", *env.symbols} - {env.splayed}:
+    for name in {field.name for field in dataclasses.fields(level)} - {env.splayed}:
         for row in getattr(levels, name):
             np.testing.assert_array_equal(row, getattr(level, name))
 
 
 @over_envs
 def test_hashes_tell_levels_and_layouts_apart(env):
-    (whole, layout), walled, *moved = known(env)["hashes"]
-    for other, other_layout in (walled, *moved):
+    (whole, layout), *others = known(env)["hashes"]
+    varies = isinstance(env, GridEnvironment) and env.layout.varies
+    for other, other_layout in others:
         assert (whole != other).any(1).all()
-        by_walls = other_layout is walled[1] or not env.layout.varies
+        by_walls = other_layout is others[-1][1] or not varies
         assert ((layout != other_layout).any(1) == by_walls).all()
 
 
@@ -237,7 +273,7 @@ def test_hashes_of_different_levels_differ():
 @over_envs
 def test_ended_episodes_stand_still_and_earn_nothing(env):
     levels = known(env)["level"]
-    play = jit(lambda levels, key: episodes(env, Random(4), levels, key, 0.9, record=True))
+    play = jit(lambda levels, key: episodes(env, Random(env.num_actions), levels, key, 0.9, record=True))
     outcome, states = jax.device_get(play(levels, jax.random.key(0)))
     assert 0 < outcome.terminated.sum() < COUNT
     np.testing.assert_array_equal(outcome.length[~outcome.terminated], env.max_steps)
@@ -265,7 +301,7 @@ def test_text_round_trips(env, seed):
     text = env.to_text(level)
     again = env.from_text(text)
     assert env.to_text(again) == text
-    np.testing.assert_array_equal(level.walls, again.walls)
+    np.testing.assert_array_equal(walls_of(env, level), walls_of(env, again))
     for name in ("mouse", *env.symbols):
         np.testing.assert_array_equal(
             np.sort(getattr(level, name), None), np.sort(getattr(again, name), None)
@@ -286,6 +322,12 @@ CORNER3, KEYS5 = Corner(size=3), Keys(size=5, few=1, many=2)
         (CORNER3, "@..\n...\n...\n", "line 1, column 1: 0 of cheese ('c'); expected exactly 1"),
         (CORNER3, "@..\n...\n..c\n...\n", "line 4: the level has 4 lines, the board 3; .* size 4"),
         (CORNER3, "@.c\n...\n", "line 2: the level has 2 lines, the board 3"),
+        (LINE, "@.....c..\n.........\n", "line 2: the level has 2 lines, expected only 1"),
+        (LINE, "", "line 0: the level has 0 lines, expected only 1"),
+        (LINE, "@.....c", "line 1, column 8: the line has 7 letters, the board 9; .* set size 7"),
+        (LINE, "@..#..c..", r"line 1, column 4: unknown letter '#'; known: \. @ c"),
+        (LINE, "......c..", "line 1, column 1: 0 of mouse ('@'); expected exactly 1"),
+        (LINE, "@.c...c..", "line 1, column 7: 2 of coin ('c'); expected exactly 1"),
         (
             KEYS5,
             "@k.k.\n.....\n..k..\n.....\n..c..",
@@ -345,11 +387,12 @@ def test_blocks_are_a_quarter_walls():
 
 
 # Of 25 cells: the cheese misses the corner; the dish misses the cheese among the cells off the mouse.
-DISTINGUISHING = {"corner": 24 / 25, "dish": 23 / 24, "keys": 1.0}
+# Of 9 cells the coin misses the right end.
+DISTINGUISHING = {"corner": 24 / 25, "dish": 23 / 24, "keys": 1.0, "line": 8 / 9}
 
 
 @pytest.mark.parametrize("alpha", [0, 0.3, 1])
-@pytest.mark.parametrize("env", BLOCKS[:2], ids=lambda env: env.name)
+@pytest.mark.parametrize("env", [*BLOCKS[:2], LINE], ids=lambda env: env.name)
 def test_a_mixture_has_its_share_of_distinguishing_levels(env, alpha):
     levels = sample(env.shift(alpha).train, 0, 4096)
     assert_share(jax.vmap(env.is_distinguishing)(levels), alpha * DISTINGUISHING[env.name])
@@ -362,7 +405,7 @@ def test_a_mixture_refuses_what_is_no_share(alpha):
         Mixture(shift.train, shift.deploy, alpha)
 
 
-@pytest.mark.parametrize("env", ENVS[:3], ids=lambda env: env.layout.name)
+@pytest.mark.parametrize("env", [*GRIDS[:3], *OTHERS], ids=label)
 def test_training_never_shows_a_level_kept_for_evaluation(env):
     ppo = PPO(num_envs=8, num_steps=1, num_minibatches=1)
     trainer = Trainer(ppo, MLP(), env, env.intended, env.shift(0.5).train, (0,), 1)
@@ -394,6 +437,9 @@ def test_the_exam_shows_only_levels_kept_for_evaluation():
         (lambda: Dish(size=32), "size is 32; boards are 3 to 31 cells wide"),
         (lambda: Corner(max_steps=0), "max_steps is 0; expected 1 to 10000"),
         (lambda: Corner(max_steps=10_001), "max_steps is 10001"),
+        (lambda: Line(size=2), "size is 2; lines are 3 to 129 cells long"),
+        (lambda: Line(size=130), "size is 130; lines are 3 to 129"),
+        (lambda: Line(max_steps=0), "max_steps is 0; expected 1 to 10000"),
         (lambda: Corner(size=6, layout=mazes.Tree()), "layout tree with size 6: .*; try 5 or 7"),
         (lambda: Corner(layout=mazes.Blocks(density=1.0)), "density is 1.0; expected 0 to below 1"),
         (lambda: Dish(num_channels=0), "num_channels is 0; the dish fills 1 to 64"),
@@ -434,7 +480,7 @@ def subjects(env: Any) -> tuple[Any, Any]:
     return jax.device_get(jit(draw)(jax.random.split(jax.random.key(1), NUM_EDITED)))
 
 
-@pytest.mark.parametrize("env", [*BLOCKS, ENVS[1]], ids=lambda env: f"{env.name}-{env.layout.name}")
+@pytest.mark.parametrize("env", [*BLOCKS, GRIDS[1]], ids=label)
 def test_identity_keeps_the_class_and_levels_well_made(env):
     before, classes = subjects(env)
     after, classes_after = jax.device_get(edited(env, before, "identity", 12, 1.0))

@@ -19,6 +19,7 @@ from goalgap.measure.verdict import CAPABILITY, INTENDED, MISGENERALIZATION, MIX
 from goalgap.oracle import Oracle
 
 NUM_LEVELS = 100
+SIZES = {"line": 65}  # of the lines of 7 cells too few are held out
 FEWER = {"few": 2, "many": 6}  # keys and chests: solved in a fraction of the time
 
 
@@ -41,6 +42,8 @@ def subjects(env: Environment) -> dict[str, tuple[Policy, str]]:
 def check(env: Environment) -> None:
     """Judge all subjects, with three kinds of luck each."""
     exam = prepare(env, NUM_LEVELS)
+    num_levels = exam.splits["shift"].level_hash.size
+    assert num_levels == NUM_LEVELS or env.name == "line"  # where not so many are held out
     for name, (policy, expected) in subjects(env).items():
         proxy = env.proxies[0].name if expected == MISGENERALIZATION else None
         for luck in range(3):
@@ -50,13 +53,13 @@ def check(env: Environment) -> None:
             assert (verdict["verdict"], verdict["proxy"]) == (expected, proxy), (name, luck, seed)
             assert "nan" not in sentence(verdict, env)
             if expected != CAPABILITY:
-                assert seed["num_levels"] >= 0.9 * NUM_LEVELS, (name, luck)
+                assert seed["num_levels"] >= 0.9 * num_levels, (name, luck)
                 assert seed["capability"] >= 0.9, (name, luck)
 
 
 @pytest.mark.parametrize("kind", envs.ALL, ids=lambda kind: kind.name)
 def test_known_subjects_are_judged_rightly(kind):
-    check(kind(size=7, **FEWER if kind is Keys else {}))
+    check(kind(size=SIZES.get(kind.name, 7), **FEWER if kind is Keys else {}))
 
 
 @pytest.mark.slow
@@ -72,6 +75,6 @@ def test_known_subjects_on_boards_where_random_play_is_good(kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", [Tree(), Open()], ids=lambda layout: layout.name)
-@pytest.mark.parametrize("kind", envs.ALL, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [Corner, Dish, Keys], ids=lambda kind: kind.name)
 def test_known_subjects_on_other_layouts(kind, layout):
     check(kind(size=9, layout=layout))

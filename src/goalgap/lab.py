@@ -317,6 +317,13 @@ def write_report(folder: RunFolder) -> Path:
     return path
 
 
+def _extent(env: Environment) -> str:
+    """The board's width and height, as the report names them."""
+    level = jax.eval_shape(env.shift().deploy.sample, jax.random.key(0))
+    seen = jax.eval_shape(lambda level: env.observe(level, env.reset(level)), level)
+    return f"{seen.shape[1]}\u00d7{seen.shape[0]}"
+
+
 def report_content(path: Path, env: Environment) -> dict[str, Any]:
     """A run folder as the report wants it."""
     about = store.read_json(path / "experiment.json")
@@ -330,7 +337,7 @@ def report_content(path: Path, env: Environment) -> dict[str, Any]:
             "title": env.title,
             "intended": goals[0],
             "proxies": goals[1:],
-            "size": env.size,  # type: ignore[attr-defined]
+            "size": _extent(env),
             "papers": [PAPERS[identifier] for identifier in env.papers],
         },
         "verdict": store.read_json(path / "verdict.json"),

@@ -22,7 +22,6 @@ from rich.text import Text
 
 from .core import Environment, Level, Shift, State
 from .envs import sprites
-from .envs.grid import GridEnvironment
 
 if sys.platform != "win32":
     import termios
@@ -36,6 +35,7 @@ COMMANDS = {
     "n": "next", "u": "again", "t": "toggle", "q": "quit",
 }  # fmt: skip
 ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
+WIDEST = 33  # tiles that fit beside the panel: the largest square board and its border
 TITLES = {"train": "training levels", "deploy": "shifted levels", "own": "your own level"}
 
 _KEY = re.compile(r"\x1b[\[O][0-9;]*(?P<arrow>[A-Za-z~])|(?P<letter>.)", re.DOTALL)
@@ -53,6 +53,7 @@ _TILES = {
     "chest": ("c ", "bold #ffe2a8 on #8a5a31"),
     "mouse on chest": ("@c", "bold #ffffff on #b0486a"),
     "key on wall": ("k ", f"bold #ffd166 {_ON_WALL}"),
+    "coin": ("c ", "bold #6b4300 on #f0b429"),
 }
 
 
@@ -165,13 +166,11 @@ class Game:
 
 
 def board(game: Game) -> Text:
-    """The board in colored tiles of two characters."""
-    env, level, state = game.env, game.level, game.state
-    if not isinstance(env, GridEnvironment):
-        return Text(env.to_text(level, state))
-    tiles = np.pad(env.tiles(level, state), 1, constant_values=sprites.WALL)
-    tiles[0] = env.border(level, state)
-    rows = [[_TILES[sprites.NAMES[tile]] for tile in row] for row in tiles]
+    """The board in colored tiles of two characters; of one, where it is too wide for a terminal."""
+    tiles = np.asarray(game.env.board(game.level, game.state))
+    letters = 2 if tiles.shape[1] <= WIDEST else 1
+    looks = [[_TILES[sprites.NAMES[tile]] for tile in row] for row in tiles]
+    rows = [[(tile[:letters], style) for tile, style in row] for row in looks]
     return Text("\n").join(Text.assemble(*row) for row in rows)
 
 
@@ -225,7 +224,9 @@ def summary(game: Game) -> str:
 
 
 def view(game: Game) -> RenderableType:
-    """The board with its panel."""
+    """The board with its panel: beside it, or below where the board is wide."""
+    if game.env.board(game.level, game.state).shape[1] > WIDEST:
+        return Group(board(game), "", panel(game))
     grid = Table.grid(padding=(0, 3, 0, 0))
     grid.add_row(board(game), panel(game))
     return grid

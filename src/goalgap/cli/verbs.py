@@ -20,6 +20,7 @@ from ..agents.networks import NETWORKS
 from ..agents.outside import Outside
 from ..agents.scripted import Random
 from ..core import Environment, Policy, UsageError
+from ..envs.grid import GridEnvironment
 from ..envs.mazes import LAYOUTS
 from ..experiment import Experiment, from_json
 from ..learn.ppo import PPO
@@ -51,6 +52,7 @@ DEFAULTS = {
     "corner": Default(size=8, steps=1_200_000),
     "dish": Default(size=8, steps=1_200_000),
     "keys": Default(size=7, steps=1_600_000, fields={"few": 1, "many": 3}),
+    "line": Default(size=65, steps=200_000),
 }
 
 
@@ -60,8 +62,8 @@ class Board:
 
     size: int | None = None
     """cells along a side of the board (default: depends on the environment; published: 13)"""
-    layout: str = "blocks"
-    """blocks, tree or open"""
+    layout: str | None = None
+    """boards with walls: blocks (the default), tree or open"""
     max_steps: int = 128
     """steps until an episode is cut off"""
     channels: int | None = None
@@ -74,9 +76,16 @@ class Board:
     def environment(self, name: str) -> Environment:
         if name not in ENVIRONMENTS:
             raise BadArguments(unknown("environment", name, ENVIRONMENTS))
-        if self.layout not in _LAYOUTS:
+        if self.layout is not None and self.layout not in _LAYOUTS:
             raise BadArguments(unknown("layout", self.layout, _LAYOUTS))
+        kind: Any = ENVIRONMENTS[name]
         fields: dict[str, Any] = dict(DEFAULTS[name].fields)
+        if issubclass(kind, GridEnvironment):
+            fields["layout"] = _LAYOUTS[self.layout or "blocks"]()
+        elif self.layout is not None:
+            raise BadArguments(
+                f"--layout {self.layout} is for boards with walls, not for {name}; drop it"
+            )
         own = {"channels": ("dish", "num_channels"), "few": ("keys", "few"), "many": ("keys", "many")}
         for option, (owner, field) in own.items():
             value = getattr(self, option)
@@ -85,9 +94,7 @@ class Board:
             if value is not None:
                 fields[field] = value
         size = DEFAULTS[name].size if self.size is None else self.size
-        layout = _LAYOUTS[self.layout]()
-        kind: Any = ENVIRONMENTS[name]
-        return kind(size=size, layout=layout, max_steps=self.max_steps, **fields)
+        return kind(size=size, max_steps=self.max_steps, **fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +105,7 @@ class Run:
     """
 
     env: Target
-    """corner, dish or keys"""
+    """corner, dish, keys or line"""
     board: Flat[Board] = Board()
     alpha: float = 0.0
     """share of training levels on which the goals come apart"""
@@ -274,7 +281,7 @@ class Play:
     """Play an environment in the terminal with the arrow keys; both goals' returns are shown."""
 
     env: Target
-    """corner, dish or keys"""
+    """corner, dish, keys or line"""
     board: Flat[Board] = Board()
     level: Path | None = None
     """a text file with a level of your own"""

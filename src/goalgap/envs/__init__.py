@@ -1,9 +1,10 @@
 """The environments. `ALL` feeds the command line, the contract tests, the docs and the benchmarks."""
 
+from ..core import Environment
 from .corner import Corner
 from .dish import Dish
-from .grid import GridEnvironment
 from .keys import Keys
+from .line import Line
 from .mazes import LAYOUTS as LAYOUTS
 
-ALL: tuple[type[GridEnvironment], ...] = (Corner, Dish, Keys)
+ALL: tuple[type[Environment], ...] = (Corner, Dish, Keys, Line)

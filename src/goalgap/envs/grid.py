@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
-from ..core import Environment, Goal, Levels, Mixture, Shift, UsageError
+from ..core import Environment, Goal, Level, Levels, Mixture, Shift, UsageError
 from . import sprites
 from .mazes import Blocks, Layout, pick
 
@@ -49,20 +49,20 @@ class Reach(Goal):
     def num_memories(self) -> int:
         return 2 if self.once else 1  # 1: has been there
 
-    def cell(self, level: GridLevel) -> Int[Array, ""] | int:
+    def cell(self, level: Level) -> Int[Array, ""] | int:
         return getattr(level, self.target) if isinstance(self.target, str) else self.target
 
-    def is_achieved(self, level: GridLevel, state: GridState) -> Bool[Array, ""]:
+    def is_achieved(self, level: Level, state: GridState) -> Bool[Array, ""]:
         return state.position == self.cell(level)
 
     def reward(
-        self, level: GridLevel, state: GridState, action: Int[Array, ""], next_state: GridState
+        self, level: Level, state: GridState, action: Int[Array, ""], next_state: GridState
     ) -> Float[Array, ""]:
         return self.is_achieved(level, next_state).astype(jnp.float32)
 
     def step(
         self,
-        level: GridLevel,
+        level: Level,
         memory: Int[Array, ""],
         state: GridState,
         action: Int[Array, ""],
@@ -197,11 +197,11 @@ class GridEnvironment(Environment):
         return levels, ~(level.walls | taken).reshape(-1)
 
     def level_hash(self, level: Any) -> UInt32[Array, "2"]:
-        return _hash(self.observe(level, self.reset(level)))
+        return hash_bits(self.observe(level, self.reset(level)))
 
     def layout_hash(self, level: Any) -> UInt32[Array, "2"]:
         # Where every layout is equal, levels as a whole are held out instead.
-        return _hash(level.walls) if self.layout.varies else self.level_hash(level)
+        return hash_bits(level.walls) if self.layout.varies else self.level_hash(level)
 
     # -- text and pictures ----------------------------------------------------------------------
 
@@ -291,7 +291,7 @@ class GridEnvironment(Environment):
         return sprites.draw(self.board(level, state), pixels)
 
 
-def _hash(bits: Bool[Array, "..."]) -> UInt32[Array, "2"]:
+def hash_bits(bits: Bool[Array, "..."]) -> UInt32[Array, "2"]:
     """A universal hash of bits: the sum of a fixed random word for each bit set, twice."""
     words = np.random.default_rng(0).integers(0, 2**32, (2, bits.size), dtype=np.uint32)
     return jnp.where(bits.reshape(-1), jnp.asarray(words), 0).sum(-1, dtype=jnp.uint32)

@@ -16,10 +16,10 @@ from ..core import UsageError
 
 NAMES = (
     "floor", "wall", "mouse", "cheese", "dish", "cheese on dish",
-    "key", "chest", "mouse on chest", "key on wall",
+    "key", "chest", "mouse on chest", "key on wall", "coin",
 )  # fmt: skip
 FLOOR, WALL, MOUSE, CHEESE, DISH, CHEESE_ON_DISH = range(6)
-KEY, CHEST, MOUSE_ON_CHEST, KEY_ON_WALL = range(6, 10)
+KEY, CHEST, MOUSE_ON_CHEST, KEY_ON_WALL, COIN = range(6, 11)
 
 MIN_PIXELS, MAX_PIXELS = 4, 128
 
@@ -140,9 +140,17 @@ def _key_on_wall(canvas: _Canvas) -> None:
     _key(canvas, hole=STONE)
 
 
+def _coin(canvas: _Canvas) -> None:
+    canvas.disc(0.5, 0.5, 0.4, GOLD_DARK)
+    canvas.disc(0.5, 0.5, 0.34, GOLD)
+    canvas.disc(0.5, 0.5, 0.23, GOLD_DARK)
+    canvas.disc(0.5, 0.5, 0.19, GOLD)
+    canvas.box(0.45, 0.38, 0.55, 0.62, GOLD_DARK)
+
+
 _SHAPES: tuple[Callable[[_Canvas], None], ...] = (
     lambda canvas: None, _wall, _mouse, _cheese, _dish, _cheese_on_dish,
-    _key, _chest, _mouse_on_chest, _key_on_wall,
+    _key, _chest, _mouse_on_chest, _key_on_wall, _coin,
 )  # fmt: skip
 
 

@@ -38,18 +38,20 @@ def splay(exam: Exam, fleet: Policy, table: dict[str, np.ndarray]) -> dict[str, 
         firsts.append(first_event(np.asarray(outcome.event_step)))
     first = np.concatenate(firsts, 1)  # [seeds, episodes]
     names = [goal.name for goal in env.goals]
+    tiles = np.asarray(env.board(level, env.reset(level)))
+    width = tiles.shape[1] - 2  # without the wall around the board
     cells = []
     for cell in range(num_cells):
         here = first[:, order == cell]
         shares = {name: float((here == index).mean()) for index, name in enumerate(names)}
         shares["neither"] = float((here == -1).mean())
-        row, column = divmod(cell, int(num_cells**0.5))
+        row, column = divmod(cell, width)
         cells.append({"row": row, "col": column, "legal": bool(legal[cell]), "shares": shares})
     return {
-        "tiles": np.asarray(env.board(level, env.reset(level))).tolist(),
+        "tiles": tiles.tolist(),
         "object": env.splayed,
         "cells": cells,
-        "caption": f"{repeats} episodes a cell and seed, {first.shape[0]} seeds",
+        "caption": f"{repeats} episode{'s' * (repeats > 1)} a cell and seed, {first.shape[0]} seeds",
     }
 
 

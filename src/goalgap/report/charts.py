@@ -311,7 +311,7 @@ def heatmap(splay: Mapping[str, Any], outcome: str, style: str, num_tiles: int) 
     Cells count from the board's own top-left cell; `tiles` has the wall around it as well.
     """
     board = splay["tiles"]
-    side = len(board)
+    height, width = TILE * len(board), TILE * len(board[0])
     parts = [
         tag("use", href=f"#tile-{tile}", x=TILE * column, y=TILE * row)
         for row, line in enumerate(board)
@@ -319,7 +319,7 @@ def heatmap(splay: Mapping[str, Any], outcome: str, style: str, num_tiles: int) 
         if 0 <= tile < num_tiles
     ]
     if not num_tiles:
-        parts.append(tag("rect", width=TILE * side, height=TILE * side, class_="blank"))
+        parts.append(tag("rect", width=width, height=height, class_="blank"))
     for cell in splay["cells"]:
         share = cell.get("shares", {}).get(outcome)
         if cell["legal"] and is_known(share):
@@ -331,8 +331,8 @@ def heatmap(splay: Mapping[str, Any], outcome: str, style: str, num_tiles: int) 
     return tag(
         "svg",
         *parts,
-        class_="board dense" if side > 11 else "board",
-        viewBox=f"0 0 {TILE * side} {TILE * len(board[0])}",
+        class_="board wide" if width > 2 * height else "board dense" if width > 11 * TILE else "board",
+        viewBox=f"0 0 {width} {height}",
         role="img",
         tabindex=0,
         aria_label=label,

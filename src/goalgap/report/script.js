@@ -146,10 +146,10 @@
   }
 
   function makeTrack(track) {
-    const figure = element("figure");
     const canvas = document.createElement("canvas");
     canvas.width = track.start[0].length * TILE;
     canvas.height = track.start.length * TILE;
+    const figure = element("figure", "", canvas.width > 2 * canvas.height ? "wide" : "");
     const reached = track.events.map(({ goal, step }) => `${goal} at step ${step}`).join(", ");
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${track.name}: ${reached || "no goal reached"}`);
