@@ -198,6 +198,25 @@ class Environment(eqx.Module):
         """
         return self.layout_hash(level)[0] % 8 == 0
 
+    def facts(self, level: Level, state: State) -> dict[str, Bool[Array, ""]]:
+        """Where the agent is, in words: places ("the cheese", "the top row") and whether it is there.
+
+        The vocabulary out of which `theory.grammar` makes goals that nobody listed.
+        """
+        return {}
+
+    def gauges(self, level: Level, state: State) -> dict[str, Float[Array, ""]]:
+        """What an agent may want to raise, in words ("go up", "collect keys"), from 0 to about 1."""
+        return {}
+
+    def symmetries(self, level: Level) -> dict[str, Level]:
+        """The level as symmetries of the dynamics change it: rotated, mirrored."""
+        return {}
+
+    def restart(self, level: Level, state: State) -> Level:
+        """The same level begun in another state."""
+        raise NotImplementedError(f"levels of {self.name} begin where they begin")
+
     def extras(self, level: Level, state: State) -> dict[str, Array]:
         """Numbers worth a column in the outcomes, read off an episode's last state."""
         return {}

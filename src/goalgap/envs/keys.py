@@ -166,6 +166,23 @@ class Keys(GridEnvironment):
     def is_terminal(self, level: KeysLevel, state: KeysState) -> Bool[Array, ""]:
         return state.opened.sum() >= level.num_openable
 
+    def states(self, level: KeysLevel) -> KeysState:
+        """Every cell with every set of collected keys and open chests: few enough to tabulate where
+        `many` is at most 3 or so."""
+        bits = jnp.arange(4**self.many)[:, None] >> jnp.arange(2 * self.many) & 1 == 1
+        cells = jnp.repeat(jnp.arange(self.size**2), 4**self.many)
+        bits = jnp.tile(bits, (self.size**2, 1))
+        return KeysState(cells, bits[:, : self.many], bits[:, self.many :])
+
+    def index(self, level: KeysLevel, state: KeysState) -> Int[Array, ""]:
+        bits = jnp.concatenate([state.collected, state.opened])
+        return state.position * 4**self.many + (bits << jnp.arange(2 * self.many)).sum()
+
+    def gauges(self, level: KeysLevel, state: KeysState) -> dict[str, Float[Array, ""]]:
+        counts = {"collect keys": state.collected, "open chests": state.opened}
+        raised = {name: done.sum() / self.many for name, done in counts.items()}
+        return super().gauges(level, state) | raised
+
     def is_distinguishing(self, level: KeysLevel) -> Bool[Array, ""]:
         return level.num_keys > (level.chests >= 0).sum(-1)
 

@@ -12,14 +12,14 @@ at every step.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..core import Environment, Goal, Level, UsageError
+from ..core import Environment, Goal, Level, UsageError, tree_index
 from . import worlds
 from .worlds import GoalTable, Product, World
 
@@ -27,19 +27,19 @@ TIES = ("worst", "mean", "best")  # how a tie among greedy actions is broken, ju
 
 
 class Regrets(NamedTuple):
-    """[l, i, j]: the regret under goal i, on level l, of an optimizer of goal j.
+    """[l, i, j]: the regret under goal i, on level l, of an optimizer of goal j, for each way of
+    breaking ties that was asked for.
 
-    `off_path` is the largest that the worst- or best-tie regret gets in any state that some behavior
-    can reach: a level may leave a goal open from its start and yet reveal it elsewhere, which random
-    starts or exploration expose.
+    `off_path` is the largest that the worst-tie regret gets in any state that some behavior can reach:
+    a level may leave a goal open from its start and yet reveal it elsewhere, which random starts or
+    exploration expose.
     """
 
     optimum: Float[np.ndarray, "l i"]
     worst: Float[np.ndarray, "l i j"]
-    mean: Float[np.ndarray, "l i j"]
-    best: Float[np.ndarray, "l i j"]
-    off_path_worst: Float[np.ndarray, "l i j"] | None = None
-    off_path_best: Float[np.ndarray, "l i j"] | None = None
+    mean: Float[np.ndarray, "l i j"] | None = None
+    best: Float[np.ndarray, "l i j"] | None = None
+    off_path: Float[np.ndarray, "l i j"] | None = None
 
 
 def regrets(
@@ -48,6 +48,7 @@ def regrets(
     by: tuple[Goal, ...],
     levels: Level,
     gamma: float,
+    ties: tuple[str, ...] = TIES,
     off_path: bool = False,
 ) -> Regrets:
     """The regret under each of `goals` of optimizers of each goal in `by`, level by level.
@@ -57,62 +58,58 @@ def regrets(
     """
     worlds.check_gamma(gamma)
     num_bytes = worlds.check(env, (*goals, *by), len(goals) * len(by))
-    return Regrets(
-        *worlds.in_chunks(
-            lambda chunk: _regrets(env, goals, by, chunk, gamma, off_path), levels, num_bytes
-        )
+    found = worlds.in_chunks(
+        lambda chunk: _regrets(env, goals, by, chunk, gamma, ties, off_path), levels, num_bytes
     )
+    return Regrets(**found)
 
 
-@functools.partial(jax.jit, static_argnames=("goals", "by", "gamma", "off_path"))
+@functools.partial(jax.jit, static_argnames=("goals", "by", "gamma", "ties", "off_path"))
 def _regrets(
     env: Environment,
     goals: tuple[Goal, ...],
     by: tuple[Goal, ...],
     levels: Level,
     gamma: float,
+    ties: tuple[str, ...],
     off_path: bool,
-) -> tuple[Array, ...]:
+) -> dict[str, Array]:
     every = tuple(dict.fromkeys((*goals, *by)))
-    world, q = worlds.solved(env, every, levels, gamma)
-    place = {goal: index for index, goal in enumerate(every)}
-    bare = World(world.start, world.successor, world.goes_on, ())
+    world, tables, q = worlds.solved(env, every, levels, gamma)
+    place = {
+        goal: index for group in worlds.by_memories(every).values() for index, goal in enumerate(group)
+    }
     num_levels = world.start.shape[0]
-    fields = [jnp.zeros((num_levels, len(goals), len(by))) for _ in range(5 if off_path else 3)]
-    pair = functools.partial(_pair, gamma=gamma, horizon=env.max_steps, off_path=off_path)
+    names = (*ties, "off_path") if off_path else ties
+    found = {name: jnp.zeros((num_levels, len(goals), len(by))) for name in names}
+    pair = functools.partial(_pair, gamma=gamma, horizon=env.max_steps, ties=ties, off_path=off_path)
     over_pairs = jax.vmap(jax.vmap(pair, (None, 0, 0, 0, 0)))
-    for rows, columns in _by_memories(goals, by):
-
-        def stack(parts: tuple[Any, ...], chosen: list[Goal]) -> Any:
-            picked = (parts[place[goal]] for goal in chosen)
-            return jax.tree.map(lambda *each: jnp.stack(each, 1), *picked)
-
-        first, second = [goals[row] for row in rows], [by[column] for column in columns]
-        tables = (world.goals, q)
-        found = over_pairs(
-            bare, *(stack(part, first) for part in tables), *(stack(part, second) for part in tables)
+    for (first, second), (rows, columns) in _pairs(goals, by).items():
+        i = np.array([place[goals[row]] for row in rows])
+        j = np.array([place[by[column]] for column in columns])
+        one, other = (
+            tuple(tree_index(part[size], (slice(None), at)) for part in (tables, q))
+            for size, at in ((first, i), (second, j))
         )
-        fields = [
-            field.at[:, rows, columns].set(part) for field, part in zip(fields, found, strict=True)
-        ]
-
-    def at_start(goal: Goal) -> Array:
-        values = q[place[goal]][:, :, 0].max(-1)
-        return jnp.take_along_axis(values, world.start[:, None], 1)[:, 0]
-
-    return (jnp.stack([at_start(goal) for goal in goals], 1), *fields)
+        costs = over_pairs(world, *one, *other)
+        found = {name: found[name].at[:, rows, columns].set(costs[name]) for name in names}
+    start = jnp.arange(num_levels), world.start
+    values = [q[goal.num_memories][:, place[goal], :, 0].max(-1)[start] for goal in goals]
+    return {"optimum": jnp.stack(values, 1), **found}
 
 
-def _by_memories(goals: tuple[Goal, ...], by: tuple[Goal, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The pairs of different goals as (rows, columns), those with automata of the same sizes together:
-    they run the same program. A goal's own optimizer costs nothing."""
+def _pairs(
+    goals: tuple[Goal, ...], by: tuple[Goal, ...]
+) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
+    """The pairs of different goals as (rows, columns), by the sizes of their automata. A goal's own
+    optimizer costs nothing."""
     groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for row, one in enumerate(goals):
         for column, other in enumerate(by):
             if one != other:
                 sizes = (one.num_memories, other.num_memories)
                 groups.setdefault(sizes, []).append((row, column))
-    return [(pairs[:, 0], pairs[:, 1]) for pairs in map(np.array, groups.values())]
+    return {sizes: tuple(np.array(pairs).T) for sizes, pairs in groups.items()}
 
 
 def _pair(
@@ -123,43 +120,43 @@ def _pair(
     second_q: Float[Array, "s n a"],
     gamma: float,
     horizon: int,
+    ties: tuple[str, ...],
     off_path: bool,
-) -> tuple[Array, ...]:
+) -> dict[str, Array]:
     """What optimizers of the second goal cost under the first, on one level."""
     both = worlds.product(world, first, second)
     allowed = worlds.greedy(second_q, first_q.shape[1])
-    value = restricted_values(both, allowed, gamma, horizon)
     optimum = jnp.broadcast_to(first_q.max(-1)[..., None], (*first_q.shape[:2], second_q.shape[1]))
-    regret = jnp.maximum(optimum.reshape(-1, 1) - value, 0)
-    regret = jnp.where(regret < worlds.ZERO, 0, regret)
-    found = tuple(regret[both.start])
+
+    def regret(how: str) -> Float[Array, " x"]:
+        value = restricted_values(both, allowed, gamma, horizon, how)
+        found = optimum.reshape(-1) - value
+        return jnp.where(found < worlds.ZERO, 0, found)
+
+    everywhere = {how: regret(how) for how in ties}
+    found = {how: each[both.start] for how, each in everywhere.items()}
     if off_path:
-        reach = worlds.reachable(both)[:, None]
-        largest = jnp.where(reach, regret, 0).max(0)
-        found += (largest[0], largest[2])
+        found["off_path"] = jnp.where(worlds.reachable(both), everywhere["worst"], 0).max()
     return found
 
 
 def restricted_values(
-    both: Product, allowed: Bool[Array, "x a"], gamma: float, horizon: int
-) -> Float[Array, "x 3"]:
-    """What the first goal of a product earns by allowed actions only, in the order of TIES."""
+    both: Product, allowed: Bool[Array, "x a"], gamma: float, horizon: int, ties: str
+) -> Float[Array, " x"]:
+    """What the first goal of a product earns by allowed actions only, ties broken in one of TIES."""
     discount = jnp.where(both.goes_on, gamma, 0.0)
     weight = allowed / allowed.sum(-1, keepdims=True)
     pick = {
         "worst": lambda q: jnp.where(allowed, q, jnp.inf).min(-1),
         "mean": lambda q: (weight * q).sum(-1),
         "best": lambda q: jnp.where(allowed, q, -jnp.inf).max(-1),
-    }
+    }[ties]
 
-    def value(ties: str) -> Float[Array, " x"]:
-        def update(value: Float[Array, " x"]) -> Float[Array, " x"]:
-            following = value.at[both.successor].get(mode="promise_in_bounds")
-            return pick[ties](both.rewards[0] + discount * following)
+    def update(value: Float[Array, " x"]) -> Float[Array, " x"]:
+        following = value.at[both.successor].get(mode="promise_in_bounds")
+        return pick(both.rewards[0] + discount * following)
 
-        return worlds.iterate(update, jnp.zeros(allowed.shape[0]), horizon)
-
-    return jnp.stack([value(ties) for ties in TIES], -1)
+    return worlds.iterate(update, jnp.zeros(allowed.shape[0]), horizon)
 
 
 # -- what a set of levels leaves open ---------------------------------------------------------------

@@ -7,7 +7,6 @@ run at once: a *product state* is (state, memory of the first goal, memory of th
 Axes: l levels, g goals, s states, m memories of a goal's automaton, a actions, x product states.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Int8
 
 from ..core import Environment, Goal, Level, State, UsageError, tree_index
 from ..oracle import is_greedy
+from .grammar import Attain, attain_tables, words
 
 CHUNK_BYTES = 2**26  # tables worked on together, which bounds memory and keeps them near the cache
 MAX_BYTES = 2**31  # of the tables of one level
@@ -77,10 +77,32 @@ def check(env: Environment, goals: tuple[Goal, ...], num_pairs: int = 1) -> int:
     return num_bytes
 
 
+Tables = dict[int, GoalTable]  # [l g s m a] by m, the size of the automata, in the order of the goals
+
+
+def by_memories(goals: tuple[Goal, ...]) -> dict[int, tuple[Goal, ...]]:
+    """The goals with automata of one size together: they run the same program."""
+    sizes = sorted({goal.num_memories for goal in goals})
+    return {size: tuple(goal for goal in goals if goal.num_memories == size) for size in sizes}
+
+
 def tabulate(env: Environment, goals: tuple[Goal, ...], levels: Level) -> World:
     """The tables of a batch of levels, made by moving from every state."""
+    world, tables = tabulate_stacked(env, goals, levels)
+    members = by_memories(goals)
 
-    def one(level: Level) -> World:
+    def of(goal: Goal) -> GoalTable:
+        index = members[goal.num_memories].index(goal)
+        return GoalTable(*(array[:, index] for array in tables[goal.num_memories]))
+
+    return world._replace(goals=tuple(of(goal) for goal in goals))
+
+
+def tabulate_stacked(env: Environment, goals: tuple[Goal, ...], levels: Level) -> tuple[World, Tables]:
+    """A world without goals, and the goals' tables stacked."""
+    members = by_memories(goals)
+
+    def one(level: Level) -> tuple[World, Tables]:
         states = env.states(level)
         actions = jnp.arange(env.num_actions)
 
@@ -101,8 +123,21 @@ def tabulate(env: Environment, goals: tuple[Goal, ...], levels: Level) -> World:
             by_state = jax.vmap(by_memory, (None, 0, None, 0))
             return GoalTable(*by_state(jnp.arange(goal.num_memories), states, actions, following))
 
+        def stack(group: tuple[Goal, ...]) -> GoalTable:
+            # Goals of the grammar come by the hundred: their words are looked up once for all of them.
+            attain = tuple(goal for goal in group if isinstance(goal, Attain))
+            tables = [judge(goal) for goal in group if not isinstance(goal, Attain)]
+            parts = [jax.tree.map(lambda *each: jnp.stack(each), *tables)] if tables else []
+            if attain:
+                facts = jax.vmap(jax.vmap(lambda state: words(env, level, state)))(following)
+                parts.append(GoalTable(*attain_tables(env, attain, facts)))
+            order = np.argsort([isinstance(goal, Attain) for goal in group], kind="stable")
+            back = np.argsort(order)
+            return jax.tree.map(lambda *each: jnp.concatenate(each)[back], *parts)
+
         start = env.index(level, env.reset(level))
-        return World(start, successor, goes_on, tuple(judge(goal) for goal in goals))
+        tables = {size: stack(group) for size, group in members.items()}
+        return World(start, successor, goes_on, ()), tables
 
     return jax.vmap(one)(levels)
 
@@ -166,12 +201,18 @@ def greedy(q: Float[Array, "s m a"], num_other: int, is_second: bool = True) -> 
 
 def reachable(world: Product) -> Bool[Array, " x"]:
     """The product states in which some behavior can find itself, the start included."""
-    here = jnp.zeros(world.successor.shape[0], bool).at[world.start].set(True)
+    return flood(world.start, world.successor, world.goes_on)
+
+
+def flood(
+    start: Int[Array, ""], successor: Int[Array, "x a"], goes_on: Bool[Array, "x a"]
+) -> Bool[Array, " x"]:
+    """What can be reached from a start by moves that do not end the episode."""
 
     def spread(reach: Bool[Array, " x"]) -> Bool[Array, " x"]:
-        return reach.at[world.successor].max(reach[:, None] & world.goes_on)
+        return reach.at[successor].max(reach[:, None] & goes_on)
 
-    return iterate(spread, here, here.size)
+    return iterate(spread, jnp.zeros(len(successor), bool).at[start].set(True), len(successor))
 
 
 def in_chunks(
@@ -194,10 +235,10 @@ def check_gamma(gamma: float) -> None:
         raise UsageError(f"gamma is {gamma}; a discount is above 0 and below 1")
 
 
-@functools.partial(jax.jit, static_argnames=("goals", "gamma"))
 def solved(
     env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float
-) -> tuple[World, tuple[Float[Array, "l s m a"], ...]]:
-    """The tables of a batch of levels, and Q* of every goal."""
-    world = tabulate(env, goals, levels)
-    return world, tuple(action_values(world, table, gamma, env.max_steps) for table in world.goals)
+) -> tuple[World, Tables, dict[int, Float[Array, "l g s m a"]]]:
+    """The tables of a batch of levels, and Q* of every goal, by the size of its automaton."""
+    world, tables = tabulate_stacked(env, goals, levels)
+    over_goals = jax.vmap(lambda table: action_values(world, table, gamma, env.max_steps), 1, out_axes=1)
+    return world, tables, {size: over_goals(table) for size, table in tables.items()}

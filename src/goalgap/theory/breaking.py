@@ -1,0 +1,102 @@
+"""Which levels to add to training, so that no proxy stays open: smallest sets and best mixtures.
+
+Both start from the regret of each proxy's optimizer on each candidate level. Guarantees concern
+selection by return with slack epsilon, not inductive bias: a learner may avoid a proxy with less, or
+keep a goal that nobody listed.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import optimize, sparse
+
+from ..core import UsageError
+
+MIN_WEIGHT = 1e-9
+
+
+class Game(NamedTuple):
+    """The mixture of levels whose worst column is best, and the mixture of columns that holds it down:
+    optimal play of a zero-sum game between a designer, who picks levels, and an adversary."""
+
+    weights: Float[np.ndarray, " l"]
+    value: float
+    adversary: Float[np.ndarray, " j"]
+    gap: float  # of LP duality: what either side could still gain
+
+    @property
+    def support(self) -> Int[np.ndarray, " n"]:
+        """The levels with weight, heaviest first."""
+        order = np.argsort(-self.weights, kind="stable")
+        return order[self.weights[order] > MIN_WEIGHT]
+
+
+def best_mixture(regret: Float[np.ndarray, "l j"]) -> Game:
+    """max over mixtures w of levels of min over columns j of sum_l w_l regret[l, j], by an LP.
+
+    With best-tie regrets of proxies, and only ambiguous levels beside the mixture, every policy that is
+    optimal for some proxy has training regret of at least alpha times the value; no other mixture of
+    these levels guarantees more. Raises UsageError without levels or columns.
+    """
+    num_levels, num_columns = regret.shape
+    if not num_levels or not num_columns:
+        raise UsageError(f"a mixture of {num_levels} levels against {num_columns} goals; expected some")
+    # Maximize v subject to v <= sum_l w_l regret[l, j] for each j.
+    costs = np.append(np.zeros(num_levels), -1.0)
+    bounds = [(0, None)] * num_levels + [(None, None)]
+    found = optimize.linprog(
+        costs,
+        A_ub=np.column_stack([-regret.T, np.ones(num_columns)]),
+        b_ub=np.zeros(num_columns),
+        A_eq=np.append(np.ones(num_levels), 0.0)[None],
+        b_eq=[1.0],
+        bounds=bounds,
+        method="highs",
+    )
+    weights = np.maximum(found.x[:-1], 0)
+    weights /= weights.sum()
+    adversary = np.maximum(-found.ineqlin.marginals, 0)
+    adversary /= adversary.sum()
+    value = float((weights @ regret).min())
+    return Game(weights, value, adversary, float((regret @ adversary).max()) - value)
+
+
+def breaking_set(
+    regret: Float[np.ndarray, "l j"], margin: float, names: tuple[str, ...]
+) -> Int[np.ndarray, " n"]:
+    """The smallest set of levels such that each column exceeds `margin` on one of them, by integer
+    programming; levels with larger regrets are preferred among smallest sets.
+
+    For pairs of goals as columns it is a test cover. Raises UsageError naming the columns that no level
+    breaks.
+    """
+    breaks = regret > margin
+    shadow = [name for name, broken in zip(names, breaks.any(0), strict=True) if not broken]
+    if shadow:
+        raise UsageError(
+            f"no candidate level breaks {', '.join(shadow)} by more than {margin}; leave them out, "
+            "lower the margin, or offer other levels"
+        )
+    if not regret.shape[1]:
+        return np.zeros(0, int)
+    # A level less saves more than all the regret there can be in the sum.
+    prefer = (regret * breaks).sum(1)
+    costs = 1 - prefer / (1 + prefer.sum())
+    cover = optimize.LinearConstraint(sparse.csr_array(breaks.T.astype(float)), lb=1)
+    found = optimize.milp(
+        costs, integrality=np.ones(len(costs)), bounds=optimize.Bounds(0, 1), constraints=cover
+    )
+    return np.flatnonzero(found.x > 0.5)
+
+
+def is_shadow(regret: Float[np.ndarray, "l j"], margin: float) -> Bool[np.ndarray, " j"]:
+    """The columns that no level breaks: they need other observations, symmetries, or supervision."""
+    return ~(regret > margin).any(0)
+
+
+def share_needed(epsilon: float, value: float) -> float:
+    """The share alpha of training that such a mixture must have, so that no epsilon-optimal learner is
+    an optimizer of a proxy; above 1 where nothing suffices."""
+    return epsilon / value if value > 0 else math.inf

@@ -1,0 +1,100 @@
+"""Why a policy loses: outer gap + inner gap + competence residual, exactly, level by level.
+
+Three goals: what is wanted, what training pays, and what the policy turned out to pursue. With ties
+broken uniformly (the policies pi_designed and pi_revealed),
+
+    V*_wanted - V(pi) = [V*_wanted - V(pi_designed)]        outer gap: the reward was the wrong one
+                      + [V(pi_designed) - V(pi_revealed)]   inner gap: another goal was learned
+                      + [V(pi_revealed) - V(pi)]            competence: it is not pursued perfectly
+
+all under the wanted goal. The terms add up exactly and may be negative. Goal misgeneralization proper
+has outer gap 0 everywhere, and an inner gap of 0 in training that is above 0 after the shift;
+specification gaming has an outer gap.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ..core import Environment, Goal, Level, Moment, Policy, State
+from . import worlds
+from .underspecification import regrets
+
+
+class Decomposition(NamedTuple):
+    """Regret under the wanted goal, and its three parts, on each level."""
+
+    regret: Float[np.ndarray, " l"]
+    outer: Float[np.ndarray, " l"]
+    inner: Float[np.ndarray, " l"]
+    competence: Float[np.ndarray, " l"]
+
+
+def decompose(
+    env: Environment,
+    wanted: Goal,
+    designed: Goal,
+    revealed: Goal,
+    levels: Level,
+    values: Float[np.ndarray, " l"],
+    gamma: float,
+) -> Decomposition:
+    """Split the regret of a policy of which `values` are the (expected) returns under the wanted goal.
+
+    They come from `policy_values`, or from episodes discounted by the same `gamma`.
+    """
+    found = regrets(env, (wanted,), (designed, revealed), levels, gamma, ("worst", "mean"))
+    assert found.mean is not None
+    by_designed, by_revealed = found.mean[:, 0].T
+    regret = found.optimum[:, 0] - values
+    return Decomposition(regret, by_designed, by_revealed - by_designed, regret - by_revealed)
+
+
+def policy_values(
+    env: Environment, goals: tuple[Goal, ...], policy: Policy, levels: Level, gamma: float
+) -> Float[np.ndarray, "l g"]:
+    """The exact value at the start of each level, under each goal, of a policy without memory: it is
+    asked once for every state, and no episode is played."""
+    worlds.check_gamma(gamma)
+    num_bytes = worlds.check(env, goals)
+    return worlds.in_chunks(
+        lambda chunk: _policy_values(env, goals, policy, chunk, gamma), levels, num_bytes
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("goals", "gamma"))
+def _policy_values(
+    env: Environment, goals: tuple[Goal, ...], policy: Policy, levels: Level, gamma: float
+) -> Float[Array, "l g"]:
+    world = worlds.tabulate(env, goals, levels)
+    num_levels, num_states, _ = world.successor.shape
+
+    def ask(level: Level, states: State) -> Float[Array, "s a"]:
+        repeated = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_states, *leaf.shape)), level)
+        fresh: tuple[Int[Array, " s"], ...] = (jnp.zeros(num_states, int),) * len(env.goals)
+        moment = Moment(repeated, states, fresh, jnp.zeros(num_states, int))
+        seen = policy.view(env, moment, None)
+        return jax.nn.softmax(policy(seen, policy.initial(num_states)).logits)
+
+    # One level after another: a network's activations on all states of all levels would not fit.
+    chosen = jax.lax.map(lambda level: ask(level, env.states(level)), levels)
+    discount = jnp.where(world.goes_on, gamma, 0.0)[:, :, None]
+    values = []
+    for table in world.goals:
+        num_memories = table.reward.shape[2]
+        successor = world.successor[:, :, None] * num_memories + table.memory
+
+        def update(
+            value: Float[Array, "l s m"], table=table, successor=successor
+        ) -> Float[Array, "l s m"]:
+            flat = value.reshape(num_levels, -1)
+            following = jax.vmap(lambda v, at: v.at[at].get(mode="promise_in_bounds"))(flat, successor)
+            return (chosen[:, :, None] * (table.reward + discount * following)).sum(-1)
+
+        settled = worlds.iterate(update, jnp.zeros(table.reward.shape[:-1]), env.max_steps)
+        values.append(settled[jnp.arange(num_levels), world.start, 0])
+    return jnp.stack(values, 1)

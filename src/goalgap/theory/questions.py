@@ -1,0 +1,104 @@
+"""Which evaluation levels tell goals apart with the fewest episodes.
+
+An agent that pursues goal g acts by the Boltzmann policy exp(beta Q*_g). A level is worth, to a judge who
+asks "g or h?", the divergence of the two laws of paths. The best design is the mixture of levels whose
+least divergence over ordered pairs is greatest (Chernoff 1959), a linear program; about
+ln(1 / error) / value episodes then suffice. A pair that no level tells apart has value 0: proof that no
+test on such levels ever will.
+"""
+
+import functools
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..core import Environment, Goal, Level, UsageError
+from . import worlds
+from .breaking import Game, best_mixture
+from .worlds import GoalTable, World
+
+
+def divergences(
+    env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float, beta: float
+) -> Float[np.ndarray, "l g g"]:
+    """[l, g, h]: nats by which an episode of a pursuer of g on level l speaks for g against h.
+
+    Raises UsageError for `beta` not above 0, and as `worlds.check` does.
+    """
+    worlds.check_gamma(gamma)
+    if not beta > 0:
+        raise UsageError(f"beta is {beta}; an inverse temperature is above 0 (100: nearly greedy)")
+    num_bytes = worlds.check(env, goals, len(goals) ** 2)
+    return worlds.in_chunks(
+        lambda chunk: _divergences(env, goals, chunk, gamma, beta), levels, num_bytes
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("goals", "gamma"))
+def _divergences(
+    env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float, beta: float
+) -> Float[Array, "l g g"]:
+    world = worlds.tabulate(env, goals, levels)
+    log_policies = [
+        jax.nn.log_softmax(beta * worlds.action_values(world, table, gamma, env.max_steps))
+        for table in world.goals
+    ]
+    found = jnp.zeros((world.start.shape[0], len(goals), len(goals)))
+    for g, h in itertools.permutations(range(len(goals)), 2):
+        one = functools.partial(_divergence, horizon=env.max_steps)
+        bare = World(world.start, world.successor, world.goes_on, ())
+        pair = (world.goals[g], log_policies[g], world.goals[h], log_policies[h])
+        found = found.at[:, g, h].set(jax.vmap(one)(bare, *pair))
+    return found
+
+
+def _divergence(
+    world: World,
+    first: GoalTable,
+    first_log: Float[Array, "s m a"],
+    second: GoalTable,
+    second_log: Float[Array, "s n a"],
+    horizon: int,
+) -> Float[Array, ""]:
+    """KL of the paths of the first policy from those of the second, on one level."""
+    both = worlds.product(world, first, second)
+    sizes = (first_log.shape[0], first_log.shape[1], second_log.shape[1], first_log.shape[-1])
+    log_p = jnp.broadcast_to(first_log[:, :, None], sizes).reshape(-1, sizes[-1])
+    log_q = jnp.broadcast_to(second_log[:, None], sizes).reshape(-1, sizes[-1])
+    p = jnp.exp(log_p)
+    now = (p * (log_p - log_q)).sum(-1)
+
+    def update(later: Float[Array, " x"]) -> Float[Array, " x"]:
+        following = later.at[both.successor].get(mode="promise_in_bounds")
+        return now + (p * jnp.where(both.goes_on, following, 0.0)).sum(-1)
+
+    total = worlds.iterate(update, jnp.zeros_like(now), horizon)[both.start]
+    return jnp.where(total < worlds.ZERO, 0, total)
+
+
+def design(divergence: Float[np.ndarray, "l g g"]) -> Game:
+    """The levels to ask on, and how often each: columns are the ordered pairs of different goals."""
+    return best_mixture(divergence[:, *_ordered_pairs(divergence.shape[1])])
+
+
+def hardest_pair(game: Game, num_goals: int) -> tuple[int, int]:
+    """The pair that the design must ask about most: the adversary's favorite."""
+    rows, columns = _ordered_pairs(num_goals)
+    index = int(np.argmax(game.adversary))
+    return int(rows[index]), int(columns[index])
+
+
+def _ordered_pairs(num_goals: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.nonzero(~np.eye(num_goals, dtype=bool))
+
+
+def num_episodes(value: float, error: float) -> float:
+    """Episodes after which the wrong goal is preferred with probability of about `error`; infinite where
+    nothing tells the goals apart. Raises UsageError for an error outside (0, 1)."""
+    if not 0 < error < 1:
+        raise UsageError(f"error is {error}; expected a probability above 0 and below 1")
+    return math.ceil(math.log(1 / error) / value) if value > 0 else math.inf
