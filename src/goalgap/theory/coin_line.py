@@ -1,4 +1,4 @@
-"""The coin line's linear learner: how long does the proxy hold, when a few episodes tell the goals apart?
+"""The coin line's linear learner: how long does the proxy hold when few episodes tell the goals apart?
 
 On the cells 0 to L stand a mouse at p and a coin at c. A linear logistic policy goes right with
 probability sigmoid(w . x), where x = (1, p, c), or (1, c - p) with `relative`. It learns to go to the
