@@ -14,7 +14,7 @@ from quick import jit
 from goalgap import lab, oracle
 from goalgap.cli import BadArguments
 from goalgap.cli.verbs import Board
-from goalgap.core import UsageError
+from goalgap.core import UsageError, tree_index
 from goalgap.envs import Line
 from goalgap.envs.line import LineLevel
 from goalgap.play import Game, board, play
@@ -165,6 +165,26 @@ def test_a_random_walk_is_a_gambler():
     for value, (mouse, coin) in zip(values, PLACES, strict=True):
         if coin < mouse < L:
             assert abs(value - (mouse - coin) / (L - coin)) < 1e-4
+
+
+# -- what analysis asks ------------------------------------------------------------------------------
+
+
+def test_places_restarts_and_the_mirror():
+    env = Line(size=5)
+    level = env.from_text(".@..c")
+    here = jax.vmap(lambda state: env.facts(level, state))(env.states(level))
+    cells = {name: np.flatnonzero(there).tolist() for name, there in here.items()}
+    places = {"the left end": [0], "the middle": [2], "the right end": [4]}
+    assert cells == {**places, "the coin": [4], "the start": [1]}
+    again = env.restart(level, tree_index(env.states(level), 3))
+    assert env.to_text(again) == "...@c\n"
+    (mirrored,) = env.symmetries(level).values()
+    assert env.to_text(mirrored) == "c..@.\n"
+    assert env.is_distinguishing(mirrored), "where the world is mirrored the end is no proxy"
+    moved = env.step(level, env.reset(level), jnp.asarray(1))
+    before, after = (env.gauges(level, state) for state in (env.reset(level), moved))
+    assert after["go right"] - before["go right"] == before["go left"] - after["go left"] == 0.25
 
 
 # -- a board that is not square ----------------------------------------------------------------------

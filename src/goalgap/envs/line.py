@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Key, UInt8, UInt32
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
 from ..core import Environment, Goal, Levels, Mixture, Shift, UsageError
 from . import sprites
@@ -112,6 +112,24 @@ class Line(Environment):
     def layout_hash(self, level: LineLevel) -> UInt32[Array, "2"]:
         # There is only one layout, so levels as a whole are held out.
         return self.level_hash(level)
+
+    # -- what analysis asks -----------------------------------------------------------------------
+
+    def facts(self, level: LineLevel, state: GridState) -> dict[str, Bool[Array, ""]]:
+        ends = {"the left end": 0, "the middle": self.size // 2, "the right end": level.end}
+        places = {**ends, "the coin": level.coin, "the start": level.mouse}
+        return {name: state.position == cell for name, cell in places.items()}
+
+    def gauges(self, level: LineLevel, state: GridState) -> dict[str, Float[Array, ""]]:
+        right = state.position / (self.size - 1)
+        return {"go left": 1 - right, "go right": right}
+
+    def symmetries(self, level: LineLevel) -> dict[str, LineLevel]:
+        mouse, coin = level.end - level.mouse, level.end - level.coin
+        return {"mirrored left to right": LineLevel(mouse, coin, level.end)}
+
+    def restart(self, level: LineLevel, state: GridState) -> LineLevel:
+        return LineLevel(state.position, level.coin, level.end)
 
     # -- text and pictures ----------------------------------------------------------------------
 
