@@ -91,8 +91,9 @@ def test_the_forecast_rises_with_each_modifier(name, shift, others):
 def test_mitigations_multiply_the_probability_by_what_they_leave(name):
     shift = SHIFTS["extreme"]
     modifiers = {"capability": 3.0}
-    left = few(shift, modifiers, [name]).point / few(shift, modifiers).point
-    assert left == pytest.approx(1 - sum(model.MITIGATIONS[name]) / 2)
+    mitigated, unmitigated = few(shift, modifiers, [name]), few(shift, modifiers)
+    assert mitigated.point / unmitigated.point == pytest.approx(1 - sum(model.MITIGATIONS[name]) / 2)
+    assert mitigated.plain == pytest.approx(unmitigated.plain) == pytest.approx(3 * shift.base)
 
 
 # -- what it hangs on --------------------------------------------------------------------------------
@@ -207,6 +208,12 @@ def test_where_no_seed_kept_its_capability_the_goal_is_not_measured():
     assert result.inputs["goal fails"].point == pytest.approx(SHIFTS["extreme"].goal)
     assert len(result.measured) == 1
     assert "No seed kept its capability" in " ".join(result.notes)
+
+
+def test_an_impossible_product_is_said_in_full_digits():
+    worst = {name: high for name, (_, high) in model.MODIFIERS.items()}
+    result = few(SHIFTS["extreme"], worst, counts=model.Counts(400, 400, 400))
+    assert result.plain > 10 and f"is {100 * result.plain:.0f} %: no probability" in result.notes[0]
 
 
 @pytest.mark.parametrize(

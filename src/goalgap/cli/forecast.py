@@ -204,11 +204,13 @@ def _summary(forecasts: Sequence[model.Forecast]) -> Table:
     }
     rows |= {
         "[bold]P(harm)[/bold]": lambda item: f"[bold]{_points(item.point)}[/bold]",
-        "  by the plain product": lambda item: _points(item.plain) + (" (!)" if item.plain > 1 else ""),
+        "  plain product, no mitigations": lambda item: (
+            _points(item.plain) + (" (!)" if item.plain > 1 else "")
+        ),
         "  drawn: mean": lambda item: _points(item.drawn.mean),
         "  drawn: median": lambda item: _points(item.drawn.median),
         "  drawn: 5 to 95 %": lambda item: _interval(item.drawn.low, item.drawn.high),
-        "  drawn: plain product above 1": lambda item: _points(item.overflowing),
+        "  drawn: that product above 1": lambda item: _points(item.overflowing),
         "Factors alone: 5 to 95 %": lambda item: _interval(item.base.low, item.base.high),
         "  the source's range for them": lambda item: _interval(*item.shift.risk),
     }

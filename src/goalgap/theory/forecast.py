@@ -158,7 +158,7 @@ class Forecast(NamedTuple):
     shift: ShiftType
     inputs: dict[str, Input]
     point: float  # every input at its point
-    plain: float  # the same by the source's plain product: no probability where above 1
+    plain: float  # by the source's plain product, before mitigations: no probability where above 1
     base: Distribution  # the three factors alone, for comparison with `shift.risk`
     drawn: Distribution  # every input drawn
     overflowing: float  # share of draws whose plain product is above 1
@@ -187,24 +187,19 @@ def in_odds(base: Any, multiplier: Any) -> Any:
 def probability(values: Mapping[str, Any]) -> Any:
     """P(significant harm) for values of the inputs by name: numbers, or arrays of draws.
 
-    The three factors' product, its odds multiplied by the modifiers (1 where there is none), times what
-    each mitigation leaves.
+    The three factors' product, its odds multiplied by the modifiers, times what each mitigation leaves.
     """
-    base, multiplier, left = _products(values)
-    return in_odds(base, multiplier) * left
+    left = math.prod(1 - values.get(name, 0.0) for name in MITIGATIONS)
+    return in_odds(*_base_and_multiplier(values)) * left
 
 
 def plain_product(values: Mapping[str, Any]) -> Any:
     """The source's formula, P_base x M_spec x M_cap x M_div x M_align. It can exceed 1."""
-    return math.prod(_products(values))
+    return math.prod(_base_and_multiplier(values))
 
 
-def _products(values: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    return (
-        math.prod(values[name] for name in FACTORS),
-        math.prod(values.get(name, 1.0) for name in MODIFIERS),
-        math.prod(1 - values.get(name, 0.0) for name in MITIGATIONS),
-    )
+def _base_and_multiplier(values: Mapping[str, Any]) -> tuple[Any, Any]:
+    return math.prod(values[name] for name in FACTORS), math.prod(values[name] for name in MODIFIERS)
 
 
 @functools.cache
@@ -226,7 +221,8 @@ def concentration(shift: ShiftType) -> float:
         ends = special.betaincinv(mean * total, (1 - mean) * total, [TAIL, 1 - TAIL])
         return float(np.sum((special.logit(ends) - wanted) ** 2))
 
-    return float(np.exp(optimize.minimize_scalar(miss, bounds=(0, np.log(1000)), method="bounded").x))
+    found: Any = optimize.minimize_scalar(miss, bounds=(0, np.log(1000)), method="bounded")
+    return float(np.exp(found.x))
 
 
 def forecast(
@@ -262,7 +258,7 @@ def forecast(
         inputs=inputs,
         point=probability(points),
         plain=plain,
-        base=_distribution(math.prod(draws[name] for name in FACTORS)),
+        base=_distribution(np.prod([draws[name] for name in FACTORS], axis=0)),
         drawn=_distribution(probability(draws)),
         overflowing=float(np.mean(plain_product(draws) > 1)),
         tornado=_tornado(inputs, points),
@@ -412,7 +408,8 @@ def checks(shifts: Sequence[ShiftType] = SHIFTS) -> list[Check]:
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    """In percent: three digits, or all before the point."""
+    return f"{100 * share:.3g} %" if share < 1 else f"{100 * share:.0f} %"
 
 
 def _span(values: Sequence[float]) -> str:
