@@ -20,6 +20,7 @@ from goalgap.envs.line import LineLevel
 from goalgap.play import Game, board, play
 from goalgap.report.charts import TILE, heatmap
 from goalgap.theory import coin_line
+from goalgap.theory.underspecification import regrets
 
 L = 8
 MAX_MARGIN = np.array([1, 0, L]) / (1 + L**2)
@@ -185,6 +186,24 @@ def test_places_restarts_and_the_mirror():
     moved = env.step(level, env.reset(level), jnp.asarray(1))
     before, after = (env.gauges(level, state) for state in (env.reset(level), moved))
     assert after["go right"] - before["go right"] == before["go left"] - after["go left"] == 0.25
+
+
+def test_the_end_costs_nothing_in_training_and_a_known_regret_elsewhere():
+    """An optimizer of the end, once there, may never turn to the coin (the worst tie) or do so at once
+    (the best)."""
+    env = Line(size=L + 1, max_steps=40)
+    levels = jax.tree.map(lambda cells: cells[np.array([m < L for m, _ in PLACES])], all_levels())
+    found = regrets(env, (env.intended,), env.proxies, levels, GAMMA, ("worst", "best"))
+    assert found.best is not None
+    for row, (mouse, coin) in enumerate(place for place in PLACES if place[0] < L):
+        best = worst = 0.0
+        if coin < mouse:
+            worst = GAMMA ** (mouse - coin - 1)
+            best = worst - GAMMA ** ((L - mouse) + (L - coin) - 1)
+        elif coin < L:  # the end is out of reach, so that nothing it does is better than anything else
+            worst = GAMMA ** (coin - mouse - 1)
+        np.testing.assert_allclose(found.worst[row, 0, 0], worst, atol=1e-5)
+        np.testing.assert_allclose(found.best[row, 0, 0], best, atol=1e-5)
 
 
 # -- a board that is not square ----------------------------------------------------------------------
