@@ -95,6 +95,19 @@ class Mixture(Levels):
         )
 
 
+class Listed(Levels):
+    """Levels of one's own (stacked, leading axis), each drawn in proportion to its weight."""
+
+    levels: Level
+    weights: Float[Array, " n"]
+
+    def sample(self, key: Key[Array, ""]) -> Level:
+        ranks = jnp.cumsum(self.weights)
+        drawn = jax.random.uniform(key) * ranks[-1]
+        index = jnp.minimum(jnp.searchsorted(ranks, drawn, side="right"), len(ranks) - 1)
+        return tree_index(self.levels, index)
+
+
 class Shift(NamedTuple):
     """What an agent is trained on and where it is deployed: two distributions, one environment."""
 

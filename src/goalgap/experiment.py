@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from . import envs
 from .agents import networks
-from .core import Environment, UsageError
+from .core import Environment, Levels, Listed, Mixture, UsageError
 from .envs import mazes
 from .learn.ppo import PPO, Trainer, TrainState
 
@@ -30,6 +32,8 @@ class Experiment:
     steps: int = 1_500_000  # environment steps of each seed, rounded up to whole updates
     num_levels: int = 512  # evaluation levels of each split
     num_checkpoints: int = 12  # log-spaced
+    # Levels, as text, with weights, that take the place of random distinguishing ones in training.
+    injected: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1:
@@ -44,6 +48,12 @@ class Experiment:
             raise UsageError(f"num_levels is {self.num_levels}; expected 16 to 100000")
         if not 1 <= self.num_checkpoints <= 1000:
             raise UsageError(f"num_checkpoints is {self.num_checkpoints}; expected 1 to 1000")
+        if self.injected and not self.alpha:
+            raise UsageError(
+                "levels are injected with alpha 0, so never shown; set alpha to their share"
+            )
+        if not all(weight > 0 for _, weight in self.injected):
+            raise UsageError("an injected level has weight 0 or less; leave it out")
 
     @property
     def num_updates(self) -> int:
@@ -61,13 +71,31 @@ class Experiment:
         text = json.dumps(to_json(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
+    @property
+    def train_levels(self) -> Levels:
+        """What training shows. Raises UsageError for injected levels that cannot be read or whose layout
+        is kept for evaluation."""
+        shift = self.env.shift(0.0 if self.injected else self.alpha)
+        if not self.injected:
+            return shift.train
+        levels = [self.env.from_text(text) for text, _ in self.injected]
+        kept = [number for number, level in enumerate(levels, 1) if self.env.is_test(level)]
+        if kept:
+            raise UsageError(
+                f"injected levels {kept} have layouts that are kept for evaluation (an eighth of all "
+                "are); change a wall in each"
+            )
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *levels)
+        weights = jnp.array([weight for _, weight in self.injected], jnp.float32)
+        return Mixture(shift.train, Listed(stacked, weights), self.alpha)
+
     def trainer(self) -> Trainer:
         return Trainer(
             self.learner,
             self.network,
             self.env,
             self.env.intended,
-            self.env.shift(self.alpha).train,
+            self.train_levels,
             self.seeds,
             self.num_updates,
         )

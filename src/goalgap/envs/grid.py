@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
 from ..core import Environment, Goal, Level, Levels, Mixture, Shift, UsageError
-from . import sprites
+from . import places, sprites
 from .mazes import Blocks, Layout, pick
 
 MIN_SIZE, MAX_SIZE = 3, 31
@@ -202,6 +202,21 @@ class GridEnvironment(Environment):
     def layout_hash(self, level: Any) -> UInt32[Array, "2"]:
         # Where every layout is equal, levels as a whole are held out instead.
         return hash_bits(level.walls) if self.layout.varies else self.level_hash(level)
+
+    # -- what analysis asks -----------------------------------------------------------------------
+
+    def facts(self, level: Any, state: Any) -> dict[str, Bool[Array, ""]]:
+        objects = {name: getattr(level, name) for name in self.symbols}
+        return places.facts(state.position, self.size, objects, level.mouse)
+
+    def gauges(self, level: Any, state: Any) -> dict[str, Float[Array, ""]]:
+        return places.gauges(state.position, self.size)
+
+    def symmetries(self, level: Any) -> dict[str, Any]:
+        return places.symmetries(level, self.size, ("mouse", *self.symbols))
+
+    def restart(self, level: Any, state: Any) -> Any:
+        return eqx.tree_at(lambda tree: tree.mouse, level, state.position.astype(level.mouse.dtype))
 
     # -- text and pictures ----------------------------------------------------------------------
 

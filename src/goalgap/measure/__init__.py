@@ -1,6 +1,6 @@
 """From episodes to verdicts: evaluation levels, scores, the verdict, heatmaps and replays."""
 
-from .exam import SCORE_GAMMA, Exam, prepare, sit
+from .exam import SCORE_GAMMA, Exam, pivot, prepare, sit
 from .pictures import replays, splay
 from .summary import curves, measurements, ratio
 from .verdict import Thresholds, judge, sentence
@@ -12,6 +12,7 @@ __all__ = [
     "curves",
     "judge",
     "measurements",
+    "pivot",
     "prepare",
     "ratio",
     "replays",

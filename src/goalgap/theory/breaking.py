@@ -33,26 +33,31 @@ class Game(NamedTuple):
         return order[self.weights[order] > MIN_WEIGHT]
 
 
-def best_mixture(regret: Float[np.ndarray, "l j"]) -> Game:
+def best_mixture(regret: Float[np.ndarray, "l j"], cap: float = 1.0) -> Game:
     """max over mixtures w of levels of min over columns j of sum_l w_l regret[l, j], by an LP.
 
     With best-tie regrets of proxies, and only ambiguous levels beside the mixture, every policy that is
     optimal for some proxy has training regret of at least alpha times the value; no other mixture of
-    these levels guarantees more. Raises UsageError without levels or columns.
+    these levels guarantees more. `cap` bounds the weight of one level, since a learner can memorize
+    what it sees too often. Raises UsageError without levels or columns, or where the cap leaves no
+    mixture.
     """
     num_levels, num_columns = regret.shape
     if not num_levels or not num_columns:
         raise UsageError(f"a mixture of {num_levels} levels against {num_columns} goals; expected some")
+    if not 1 <= cap * num_levels:
+        raise UsageError(
+            f"cap is {cap} with {num_levels} levels; expected at least {1 / num_levels:.3g}, so that "
+            "the weights can add up to 1"
+        )
     # Maximize v subject to v <= sum_l w_l regret[l, j] for each j.
-    costs = np.append(np.zeros(num_levels), -1.0)
-    bounds = [(0, None)] * num_levels + [(None, None)]
     found = optimize.linprog(
-        costs,
+        np.append(np.zeros(num_levels), -1.0),
         A_ub=np.column_stack([-regret.T, np.ones(num_columns)]),
         b_ub=np.zeros(num_columns),
         A_eq=np.append(np.ones(num_levels), 0.0)[None],
         b_eq=[1.0],
-        bounds=bounds,
+        bounds=[(0, cap)] * num_levels + [(None, None)],
         method="highs",
     )
     weights = np.maximum(found.x[:-1], 0)
@@ -60,7 +65,10 @@ def best_mixture(regret: Float[np.ndarray, "l j"]) -> Game:
     adversary = np.maximum(-found.ineqlin.marginals, 0)
     adversary /= adversary.sum()
     value = float((weights @ regret).min())
-    return Game(weights, value, adversary, float((regret @ adversary).max()) - value)
+    # Against a fixed adversary the designer fills up the best levels, one after another.
+    best = np.sort(regret @ adversary)[::-1]
+    filled = np.clip(1 - cap * np.arange(num_levels), 0, cap)
+    return Game(weights, value, adversary, float(best @ filled) - value)
 
 
 def breaking_set(

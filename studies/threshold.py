@@ -1,0 +1,292 @@
+"""Can the share of distinguishing levels that training needs be predicted before training with them?
+
+Question. A policy that is optimal for the proxy loses alpha * C of training return, where C is its mean
+regret on the injected levels. A learner that stops within epsilon of the optimum may therefore keep the
+proxy while alpha * C <= epsilon (2507.03068, theorem 1), which suggests a threshold of epsilon / C. Both
+can be had without training on a single distinguishing level: epsilon is the measured slack of agents
+trained at alpha = 0, C comes from exact play. Is the alpha at which half of the seeds misgeneralize
+proportional to it?
+
+Prediction, written before the first run (small boards, .4 M steps a seed, a dense network, 6 seeds a
+point; corner at 6x6 and 7x7, the dish with 1 and with 6 channels at 7x7; each with random
+distinguishing levels and with the optimal mixture of theory.breaking, in which no level weighs more
+than 1/64; ties of the proxy's optimizer broken uniformly):
+
+1. The measured threshold lies above the predicted one everywhere, by a factor of up to 10: being able to
+   afford the proxy is not all that keeps it.
+2. Over the conditions, the slope of log measured on log predicted is positive, and its 95 % interval
+   contains 1.
+3. The optimal mixture needs less than random distinguishing levels, in every environment.
+4. The ratio of the two thresholds is that of the mean regrets within a factor of 3.
+"""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from scipy import optimize, special
+
+import goalgap
+from goalgap import lab, measure, store
+from goalgap.core import tree_index
+from goalgap.theory import breaking
+from goalgap.theory.underspecification import regrets
+
+NUM_SEEDS, STEPS = 6, 400_000
+NUM_CANDIDATES, CAP = 2048, 1 / 64
+GRID = tuple(float(alpha) for alpha in np.geomspace(0.001, 1, 19))  # steps of a factor of 1.47
+ENVIRONMENTS: dict[str, Any] = {
+    "corner 6x6": goalgap.Corner(size=6),
+    "corner 7x7": goalgap.Corner(size=7),
+    "dish 7x7, 1 channel": goalgap.Dish(size=7, num_channels=1),
+    "dish 7x7, 6 channels": goalgap.Dish(size=7, num_channels=6),
+}
+KINDS = ("random", "mixture")
+
+
+class Injected(NamedTuple):
+    """What is mixed into training, and what the proxy's optimizer loses on it."""
+
+    levels: tuple[tuple[str, float], ...]  # text and weight; none for random ones
+    regret: float  # mean, ties broken uniformly
+    least_regret: float  # mean, ties broken for the best
+
+
+def candidates(env: Any, kind: str) -> Injected:
+    """Distinguishing levels that training may show, and the proxy's exact regret on them."""
+    keys = jax.random.split(jax.random.key(1), NUM_CANDIDATES)
+    levels = jax.jit(jax.vmap(env.shift().deploy.sample))(keys)
+    levels = tree_index(levels, np.flatnonzero(~jax.vmap(env.is_test)(levels)))
+    found = regrets(env, (env.intended,), env.proxies, levels, measure.SCORE_GAMMA)
+    assert found.mean is not None and found.best is not None
+    if kind == "random":
+        return Injected((), float(found.mean.mean()), float(found.best.mean()))
+    game = breaking.best_mixture(found.best[:, 0], CAP)
+    texts = tuple(
+        (env.to_text(tree_index(levels, int(row))), float(game.weights[row])) for row in game.support
+    )
+    return Injected(texts, float(game.weights @ found.mean[:, 0, 0]), game.value)
+
+
+def experiment(env: Any, alpha: float, injected: Injected, seed: int) -> goalgap.Experiment:
+    """One point of a curve."""
+    return goalgap.Experiment(
+        env=env,
+        alpha=alpha,
+        learner=goalgap.PPO(entropy_coefficient=0.02),
+        seeds=tuple(range(seed, seed + NUM_SEEDS)),
+        steps=STEPS,
+        num_checkpoints=2,
+        injected=injected.levels if alpha else (),
+    )
+
+
+def slack(run: lab.Run) -> np.ndarray:
+    """What each seed falls short of the optimum in training, on average over all levels."""
+    table, intended = run.outcomes, run.folder.experiment.env.intended.name
+    short = measure.pivot(table, "train", f"optimum_{intended}") - measure.pivot(
+        table, "train", f"return_{intended}"
+    )
+    # Levels that cannot be solved were dropped; on them nobody falls short.
+    return short.mean(1) * (1 - run.verdict["dropped"]["train"])
+
+
+def staircase(
+    env: Any, injected: Injected, out: Path, seed: int, failing: dict[float, list[bool]]
+) -> None:
+    """Halve the grid's interval in which the fraction of misgeneralizing seeds crosses one half."""
+    low, high = -1, len(GRID) - 1  # below the grid stands alpha = 0, at its end 1: known ends
+    while high - low > 1:
+        middle = (low + high) // 2
+        alpha = GRID[middle]
+        run = lab.run(experiment(env, alpha, injected, seed), out)
+        failing[alpha] = [each["verdict"] == "goal misgeneralization" for each in run.verdict["seeds"]]
+        share = float(np.mean(failing[alpha]))
+        print(f"  alpha {alpha:.4f}: {share:.2f} of {NUM_SEEDS} seeds misgeneralize", flush=True)
+        low, high = (middle, high) if share >= 0.5 else (low, middle)
+
+
+def half(failing: dict[float, np.ndarray]) -> float:
+    """The alpha at which half of the seeds misgeneralize: a logistic curve in log alpha, its slope held
+    near a fall from .9 to .1 within a factor of 3 by a weak penalty, because few seeds fall between."""
+    alphas = np.log(np.repeat(list(failing), [len(seeds) for seeds in failing.values()]))
+    fails = np.concatenate(list(failing.values())).astype(float)
+
+    def loss(at: np.ndarray) -> float:
+        chance = special.expit(np.exp(at[1]) * (at[0] - alphas))
+        likelihood = special.xlogy(fails, chance) + special.xlogy(1 - fails, 1 - chance)
+        return float(0.5 * (at[1] - np.log(4)) ** 2 - likelihood.sum())
+
+    start = np.array([alphas.mean(), np.log(4)])
+    return float(np.exp(optimize.minimize(loss, start, method="Nelder-Mead").x[0]))
+
+
+def resampled_half(failing: dict[float, list[bool]], rng: np.random.Generator) -> float:
+    """The same for seeds drawn with repetition at each point."""
+    return half({a: rng.choice(np.array(seeds), len(seeds)) for a, seeds in failing.items()})
+
+
+def main(out: Path, seed: int = 0) -> dict[str, Any]:
+    """Train every point (finished ones are found again), write data and figure, print agreement."""
+    print(__doc__)
+    rows: list[dict[str, Any]] = []
+    seeds_rows: list[dict[str, Any]] = []
+    rng = np.random.default_rng(0)
+    draws: list[np.ndarray] = []
+    for name, env in ENVIRONMENTS.items():
+        base = lab.run(experiment(env, 0.0, candidates(env, "random"), seed), out)
+        short = slack(base)
+        at_zero = [each["verdict"] == "goal misgeneralization" for each in base.verdict["seeds"]]
+        for kind in KINDS:
+            injected = candidates(env, kind)
+            predicted = float(short.mean()) / injected.regret
+            print(
+                f"{name}, {kind}: slack {short.mean():.4f}, mean regret {injected.regret:.3f}, "
+                f"predicted {predicted:.4f}; at alpha 0 {np.mean(at_zero):.2f} misgeneralize",
+                flush=True,
+            )
+            failing: dict[float, list[bool]] = {}
+            staircase(env, injected, out, seed, failing)
+            measured = half({alpha: np.array(fails) for alpha, fails in failing.items()})
+            again = np.array([resampled_half(failing, rng) for _ in range(400)])
+            # The seeds of the slack are resampled, too.
+            slacks = np.array([rng.choice(short, len(short)).mean() for _ in range(400)])
+            draws.append(np.log(np.stack([slacks / injected.regret, again])))
+            tested = sorted(failing)
+            share = {alpha: float(np.mean(failing[alpha])) for alpha in tested}
+            above = [alpha for alpha in tested if share[alpha] >= 0.5]
+            below = [alpha for alpha in tested if share[alpha] < 0.5]
+            low, high = np.quantile(again, [0.025, 0.975])
+            rows.append(
+                {
+                    "environment": name,
+                    "kind": kind,
+                    "num_levels": len(injected.levels) or None,
+                    "slack": float(short.mean()),
+                    "mean_regret": injected.regret,
+                    "least_regret": injected.least_regret,
+                    "predicted": predicted,
+                    "measured": measured,
+                    # Never narrower than the two points of the grid that it lies between.
+                    "low": float(min([low, measured, *above[-1:]])),
+                    "high": float(max([high, measured, *below[:1]])),
+                    "misgeneralizing_at_0": float(np.mean(at_zero)),
+                }
+            )
+            seeds_rows += [
+                {"environment": name, "kind": kind, "alpha": alpha, "seed": seed + index, "fails": fails}
+                for alpha in tested
+                for index, fails in enumerate(failing[alpha])
+            ]
+    result = {
+        "study": "threshold",
+        "conditions": rows,
+        "slope": slope(rows, np.stack(draws)),
+        "agreement": {},
+        "provenance": store.provenance("goalgap study threshold"),
+    }
+    result["agreement"] = agreement(rows, result["slope"])
+    folder = out / "threshold-study"
+    store.write_json(folder / "threshold.json", result)
+    store.write(folder / "threshold.csv", lambda path: write_csv(path, seeds_rows))
+    store.write(folder / "threshold.svg", lambda path: draw(path, rows))
+    for row in rows:
+        print(
+            f"{row['environment']:22} {row['kind']:8} predicted {row['predicted']:.4f}  measured "
+            f"{row['measured']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
+        )
+    fit = result["slope"]
+    print(
+        f"\nSlope of log measured on log predicted: {fit['estimate']:.2f} [{fit['low']:.2f}, "
+        f"{fit['high']:.2f}] over {fit['n']} conditions; measured over predicted: "
+        f"{fit['factor']:.1f} (geometric mean)"
+    )
+    for claim, holds in result["agreement"].items():
+        print(f"{'holds      ' if holds else 'DOES NOT HOLD'} {claim}")
+    print(f"Data and figure: {folder}")
+    return result
+
+
+def slope(rows: list[dict[str, Any]], draws: np.ndarray) -> dict[str, Any]:
+    """Least squares through the conditions; for the interval both the conditions and, within each, the
+    seeds are resampled. `draws` [condition, (predicted, measured), resample] are logarithms."""
+    predicted, measured = (np.log([row[name] for row in rows]) for name in ("predicted", "measured"))
+    rng = np.random.default_rng(1)
+    slopes = []
+    for index in range(draws.shape[2]):
+        chosen = rng.integers(0, len(rows), len(rows))
+        x, y = draws[chosen, :, index].T
+        if np.ptp(x) > 1e-9:
+            slopes.append(np.polyfit(x, y, 1)[0])
+    estimate = float(np.polyfit(predicted, measured, 1)[0])
+    low, high = np.quantile(slopes, [0.025, 0.975])
+    return {
+        "estimate": estimate,
+        "low": float(min(low, estimate)),
+        "high": float(max(high, estimate)),
+        "n": len(rows),
+        "unit": "conditions",
+        "factor": float(np.exp((measured - predicted).mean())),
+    }
+
+
+def agreement(rows: list[dict[str, Any]], fit: dict[str, Any]) -> dict[str, bool]:
+    """The prediction, claim by claim."""
+    by_kind = {(row["environment"], row["kind"]): row for row in rows}
+    pairs = [tuple(by_kind[name, kind] for kind in KINDS) for name in ENVIRONMENTS]
+    ratios = [
+        (random["measured"] / mixture["measured"]) / (mixture["mean_regret"] / random["mean_regret"])
+        for random, mixture in pairs
+    ]
+    return {
+        "measured above predicted, by a factor of at most 10": all(
+            1 <= row["measured"] / row["predicted"] <= 10 for row in rows
+        ),
+        "slope positive, its interval contains 1": fit["estimate"] > 0
+        and fit["low"] <= 1 <= fit["high"],
+        "the mixture needs less than random levels everywhere": all(
+            mixture["measured"] < random["measured"] for random, mixture in pairs
+        ),
+        "thresholds in the ratio of mean regrets, within a factor of 3": all(
+            1 / 3 <= ratio <= 3 for ratio in ratios
+        ),
+    }
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def draw(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Predicted against measured thresholds, on logarithmic axes, with the line of equality."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.6, 4.6), layout="constrained")
+    axes = figure.subplots()
+    marks = dict(zip(ENVIRONMENTS, "osD^", strict=True))
+    for row in rows:
+        spread = [[row["measured"] - row["low"]], [row["high"] - row["measured"]]]
+        is_random = row["kind"] == "random"
+        axes.errorbar(
+            row["predicted"], row["measured"], spread, marker=marks[row["environment"]], capsize=3,
+            color="#b3401f" if is_random else "#2b6a8f", mfc=None if is_random else "white",
+            linestyle="none", label=f"{row['environment']}, {row['kind']}",
+        )  # fmt: skip
+    span = np.array([GRID[0], 1.0])
+    axes.plot(span, span, color="gray", linestyle=":", label="equal")
+    axes.set(
+        xscale="log", yscale="log", xlabel="predicted threshold: slack / mean proxy regret",
+        ylabel="measured: half of the seeds misgeneralize",
+    )  # fmt: skip
+    axes.legend(fontsize=7, frameon=False)
+    figure.savefig(path, format="svg")
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path("runs"))["agreement"], indent=1))
