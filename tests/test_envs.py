@@ -30,13 +30,14 @@ from goalgap.rollout import episodes
 
 SMALL: dict[str, dict[str, int]] = {"keys": {"few": 1, "many": 3}}
 KINDS: tuple[Any, ...] = envs.ALL
+SQUARE = {kind for kind in KINDS if issubclass(kind, GridEnvironment)}
 GRIDS = [
     kind(size=5, layout=layout(), max_steps=24, **SMALL.get(kind.name, {}))
     for kind in KINDS
-    if issubclass(kind, GridEnvironment)
+    if kind in SQUARE
     for layout in envs.LAYOUTS
 ]
-OTHERS = [kind(size=9, max_steps=24) for kind in KINDS if not issubclass(kind, GridEnvironment)]
+OTHERS = [kind(size=9, max_steps=24) for kind in KINDS if kind not in SQUARE]
 ENVS = [*GRIDS, *OTHERS]
 BLOCKS = [env for env in GRIDS if env.layout.name == "blocks"]
 LINE = Line(size=9, max_steps=24)
