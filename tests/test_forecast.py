@@ -267,6 +267,29 @@ def test_other_numbers_are_judged_otherwise():
     assert "60 % to 84 %" in worse["P(harm | misgeneralization) is 50 % to 70 %"].found
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("POOLED", (0.95, 0.80, 0.45), "the pooled 95/80/45 weighs 60+ cases"),
+        ("POOLED", (0.40, 0.40, 0.45), "the pooled evidence agrees with the tables"),
+        (
+            "MODIFIERS",
+            {"spec": model.Range(0.9, 1.1)},
+            "the risk table's ranges cover what the modifiers do",
+        ),
+        ("MITIGATIONS", dict.fromkeys(model.RESTATED, model.Range(0.01, 0.02)), "are separate effects"),
+        ("SPEC_BANDS", model.SPEC_BANDS[:1], "every quality of specification has its M_spec"),
+        ("SOON", 1.3, "until 2027 risk grows 1.3-fold"),
+        ("LATER", model.Range(1.0, 1.5), "after 2030 risk grows 1- to 1.5-fold"),
+    ],
+)
+def test_each_contradiction_goes_when_its_numbers_are_repaired(monkeypatch, name, value, expected):
+    if name == "MODIFIERS":
+        monkeypatch.setattr(model, "RESTATED", {})
+    monkeypatch.setattr(model, name, value)
+    assert [check.holds for check in model.checks() if expected in check.expected] == [True]
+
+
 # -- the verb ----------------------------------------------------------------------------------------
 
 
@@ -333,6 +356,7 @@ def test_measured_runs_are_pooled(capsys, tmp_path):
         (("--alignment", "low"), "could not convert"),
         (("--samples", "10"), "samples is 10; expected"),
         (("--runs", "nowhere"), "nowhere is no folder"),
+        (("--runs",), "--runs names no folder"),
         (("--divresity", "1"), "did you mean --diversity?"),
     ],
 )

@@ -45,7 +45,7 @@ class Forecast:
     """how it was aligned: 0.4 (verified by interpretability) to 1.5 (behavioral cloning only)"""
     mitigations: str = ""
     """with commas between: adversarial-training, objective, interpretability, control"""
-    runs: tuple[Path, ...] = ()
+    runs: tuple[Path, ...] | None = None
     """run folders, whose seeds give the first two factors"""
     samples: int = 100_000
     """Monte Carlo draws, 1,000 to 1,000,000"""
@@ -65,12 +65,15 @@ class Forecast:
                 raise BadArguments(unknown("mitigation", name, model.MITIGATIONS))
         given = {name: getattr(self, name) for name in model.MODIFIERS}
         given = {name: value for name, value in given.items() if value is not None}
-        counts = count(self.runs) if self.runs else None
+        if self.runs == ():
+            raise BadArguments("--runs names no folder; give folders that `goalgap run` wrote")
+        runs = self.runs or ()
+        counts = count(runs) if runs else None
         forecasts = [
             model.forecast(shift, given, mitigations, counts, self.samples, self.seed)
             for shift in ([_SHIFTS[self.scenario]] if self.scenario else model.SHIFTS)
         ]
-        document = describe(forecasts, self.runs, counts, self.samples, self.seed)
+        document = describe(forecasts, runs, counts, self.samples, self.seed)
         if self.out is not None:
             store.write_json(self.out / "forecast.json", document)
             store.write(self.out / "tornado.svg", lambda path: save(figure(forecasts), path))
@@ -78,7 +81,7 @@ class Forecast:
             print(json.dumps(document, indent=1))
             return
         console = Console(highlight=False)
-        show(console, forecasts, self.runs, counts)
+        show(console, forecasts, runs, counts)
         if self.out is not None:
             console.print(
                 f"\nStored: {self.out / 'forecast.json'}, {self.out / 'tornado.svg'}", soft_wrap=True
