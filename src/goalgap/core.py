@@ -13,7 +13,8 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8, UInt32
 
 Level = PyTree  # what is fixed within an episode: walls, objects, where the agent starts
 State = PyTree  # what changes within an episode
@@ -314,3 +315,9 @@ def measurement(name: str, estimate: float, low: float, high: float, n: int, uni
 def tree_index(tree: Any, index: Any) -> Any:
     """The same rows of every array in a tree."""
     return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def hash_bits(bits: Bool[Array, "..."]) -> UInt32[Array, "2"]:
+    """A universal hash of bits: the sum of a fixed random word for each bit set, twice."""
+    words = np.random.default_rng(0).integers(0, 2**32, (2, bits.size), dtype=np.uint32)
+    return jnp.where(bits.reshape(-1), jnp.asarray(words), 0).sum(-1, dtype=jnp.uint32)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
-from ..core import Environment, Goal, Level, Levels, Mixture, Shift, UsageError
+from ..core import Environment, Goal, Level, Levels, Mixture, Shift, UsageError, hash_bits
 from . import places, sprites
 from .mazes import Blocks, Layout, pick
 
@@ -304,9 +304,3 @@ class GridEnvironment(Environment):
     def rgb(self, level: Any, state: Any, pixels: int = 8) -> UInt8[Array, "y x 3"]:
         """The board with its border, from the sprite atlas: (size + 2) * pixels square."""
         return sprites.draw(self.board(level, state), pixels)
-
-
-def hash_bits(bits: Bool[Array, "..."]) -> UInt32[Array, "2"]:
-    """A universal hash of bits: the sum of a fixed random word for each bit set, twice."""
-    words = np.random.default_rng(0).integers(0, 2**32, (2, bits.size), dtype=np.uint32)
-    return jnp.where(bits.reshape(-1), jnp.asarray(words), 0).sum(-1, dtype=jnp.uint32)

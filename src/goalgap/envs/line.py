@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
-from ..core import Environment, Goal, Levels, Mixture, Shift, UsageError
+from ..core import Environment, Goal, Levels, Mixture, Shift, UsageError, hash_bits
 from . import sprites
-from .grid import GridState, Reach, hash_bits
+from .grid import GridState, Reach
 from .mazes import pick
 
 MIN_SIZE, MAX_SIZE = 3, 129

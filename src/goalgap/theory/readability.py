@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..core import Environment, Goal, Level
+from ..core import Environment, Goal, Level, hash_bits
 from ..oracle import is_greedy
 from . import worlds
 
@@ -62,13 +62,13 @@ def _demands(
             return jax.tree.map(lambda leaf: leaf[None], level)
 
     many = jax.vmap(variants)(levels)
-    num_levels, num_variants = jax.tree.leaves(many)[0].shape[:2]
+    num_levels = len(jax.tree.leaves(levels)[0])
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), many)
     world = worlds.tabulate(env, goals, flat)
     reach = jax.vmap(lambda level: _reach(env, level))(flat)
 
     def look(level: Level) -> Array:
-        return jax.vmap(lambda state: _hash(env.observe(level, state)))(env.states(level))
+        return jax.vmap(lambda state: hash_bits(env.observe(level, state)))(env.states(level))
 
     observed = jax.lax.map(look, flat).reshape(num_levels, -1, 2)
     bits = 1 << np.arange(env.num_actions)
@@ -83,9 +83,3 @@ def _demands(
 def _reach(env: Environment, level: Level) -> Array:
     world = worlds.tabulate(env, (), jax.tree.map(lambda leaf: leaf[None], level))
     return worlds.flood(world.start[0], world.successor[0], world.goes_on[0])
-
-
-def _hash(observation: Array) -> Array:
-    """64 bits, in two words, of an observation: sums of fixed random words."""
-    words = np.random.default_rng(0).integers(0, 2**32, (2, observation.size), dtype=np.uint32)
-    return (observation.reshape(-1).astype(jnp.uint32) * words).sum(-1, dtype=jnp.uint32)
