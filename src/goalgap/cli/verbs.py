@@ -52,7 +52,7 @@ DEFAULTS = {
     "corner": Default(size=8, steps=1_200_000),
     "dish": Default(size=8, steps=1_200_000),
     "keys": Default(size=7, steps=1_600_000, fields={"few": 1, "many": 3}),
-    "line": Default(size=65, steps=200_000),
+    "line": Default(size=65, steps=1_000_000),
 }
 
 
