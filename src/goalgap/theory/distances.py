@@ -1,0 +1,220 @@
+"""How far apart two goals are, as rewards: 0 where they order all policies alike, 1 where the other way round.
+
+Each distance first makes a reward canonical, which takes potential shaping out, then compares directions.
+
+- `starc`: the residual of the orthogonal projection onto shapings (2309.15257, section 3: the minimal
+  L2 norm), `starc-value`: the advantages of the uniformly random policy V, R - V + gamma E V' (its
+  value-adjusted levelling). Both normalized by, and compared in, the L2 norm over the moves of all states
+  that behavior can reach before the episode ends; half of the distance, so that it lies in [0, 1].
+- `epic` (2006.13900, definition 4.1): R + E[gamma R(s', A, S') - R(s, A, S') - gamma R(S, A, S')] with S, S',
+  A uniform, compared by sqrt((1 - Pearson) / 2) over all triples (s, a, s'), possible or not. It knows of
+  no end: states that end the episode are among S and S' like any other.
+- `dard` (2201.10081, definition 4): the same with possible S' = T(s, A), S'' = T(s', A) in
+  R + E[gamma R(s', A, S'') - R(s, A, S') - gamma R(S', A, S'')], over possible moves. Departure: where the
+  episode has ended it stays there, unpaid, since the paper's tasks have no end.
+
+Goals far apart after the shift but at distance 0 in training are the proxies to fear. By `starc`, that is:
+the other two also look at moves that cannot be made, or only after the end, and there goals may differ that
+coincide in every episode (a first visit to the corner, and a cheese there that ends the episode). States are products
+with both goals' automata, so that first-visit goals are exact. A goal whose canonical reward vanishes, like
+the constant one, has no direction: its distance is 0 from another such goal, 1/2 from any other (which is
+what 2309.15257's definition comes to; 2006.13900 leaves it open).
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from ..core import Environment, Goal, Level, State, UsageError
+from . import worlds
+from .shaping import TOLERANCE, action_values, end_to_end, policy_values, residual
+
+KINDS = ("starc", "starc-value", "epic", "dard")
+MAX_TRIPLES = 50_000_000  # (s, a, s') of all levels together: seconds
+
+
+class Distances(NamedTuple):
+    """Between two goals, by kind: on each level, and over all levels as one (every move counts alike)."""
+
+    per_level: dict[str, Float[np.ndarray, " l"]]
+    overall: dict[str, float]
+
+
+class _World(NamedTuple):
+    """One level under both goals; x: product states, triples by states (s) and the goals' memories."""
+
+    successor: Int[np.ndarray, "x a"]
+    goes_on: Bool[np.ndarray, "x a"]
+    reach: Bool[np.ndarray, " x"]
+    pays: tuple[Float[np.ndarray, "s m a s"], Float[np.ndarray, "s n a s"]]
+
+    def pay(
+        self, before: Int[np.ndarray, "*b"], action: Int[np.ndarray, "*b"], after: Int[np.ndarray, "*b"]
+    ) -> Float[np.ndarray, "*b 2"]:
+        """What both goals pay for triples of product states, possible or not."""
+        sizes = tuple(table.shape[1] for table in self.pays)
+        cell, *memories = np.unravel_index(before, (len(self.pays[0]), *sizes))
+        to = after // (sizes[0] * sizes[1])
+        pairs = zip(self.pays, memories, strict=True)
+        return np.stack([table[cell, memory, action, to] for table, memory in pairs], -1).astype(float)
+
+
+def distances(
+    env: Environment,
+    first: Goal,
+    second: Goal,
+    levels: Level,
+    gamma: float,
+    kinds: tuple[str, ...] = KINDS,
+) -> Distances:
+    """The distances between two goals on a batch of levels, exactly.
+
+    Raises UsageError where states cannot be enumerated or are too many, for a discount outside (0, 1), for an
+    unknown kind, and where `epic` or `dard` would have to look at more than `MAX_TRIPLES` triples.
+    """
+    worlds.check_gamma(gamma)
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UsageError(f"{kind!r} is no distance between goals; expected {', '.join(KINDS)}")
+    num_bytes = worlds.check(env, (first, second))
+    tables = worlds.in_chunks(lambda chunk: _tables(env, first, second, chunk), levels, num_bytes)
+    parts: dict[str, list[Float[np.ndarray, "r 2"]]] = {}
+    if {"starc", "starc-value"} & set(kinds):
+        parts |= _projected(tables, gamma)
+    if {"epic", "dard"} & set(kinds):
+        parts |= _averaged(env, first, second, levels, tables, gamma)
+    moments = {
+        kind: np.array([_moments(part, kind in ("epic", "dard")) for part in parts[kind]])
+        for kind in kinds
+    }
+    return Distances(
+        {kind: _distance(rows) for kind, rows in moments.items()},
+        {kind: float(_distance(rows.sum(0))) for kind, rows in moments.items()},
+    )
+
+
+def _projected(
+    tables: tuple[np.ndarray, ...], gamma: float
+) -> dict[str, list[Float[np.ndarray, "r 2"]]]:
+    """The canonical rewards of STARC, level by level."""
+    *dynamics, reach, rewards = tables
+    moves = end_to_end(*dynamics, reach)
+    reward = rewards[reach].astype(float)
+    uniform = np.full(reward.shape[:2], 1 / reward.shape[1])
+    value = policy_values(moves, reward, uniform, gamma)
+    advantage = action_values(moves, reward, value, gamma) - value[:, None]
+    ends = np.cumsum(reach.sum(1))[:-1]
+
+    def by_level(canonical: Float[np.ndarray, "n a 2"]) -> list[Float[np.ndarray, "r 2"]]:
+        pairs = zip(np.split(canonical, ends), np.split(reward, ends), strict=True)
+        return [_cleaned(part.reshape(-1, 2), raw.reshape(-1, 2)) for part, raw in pairs]
+
+    return {"starc": by_level(residual(moves, reward, gamma)), "starc-value": by_level(advantage)}
+
+
+def _averaged(
+    env: Environment,
+    first: Goal,
+    second: Goal,
+    levels: Level,
+    tables: tuple[np.ndarray, ...],
+    gamma: float,
+) -> dict[str, list[Float[np.ndarray, "r 2"]]]:
+    """The canonical rewards of EPIC and DARD, level by level."""
+    _, successor, goes_on, reach, _ = tables
+    count, num_states, num_actions = successor.shape
+    triples = num_states**2 * num_actions
+    if count * triples > MAX_TRIPLES:
+        raise UsageError(
+            f"{count:,} levels have {count * triples / 1e6:,.0f} million triples (s, a, s') for epic and "
+            f"dard; expected at most {MAX_TRIPLES / 1e6:.0f} million: give at most "
+            f"{MAX_TRIPLES // triples:,} levels, or ask for starc and starc-value only"
+        )
+    pays = worlds.in_chunks(lambda chunk: _triples(env, first, second, chunk), levels, 4 * triples)
+    found: dict[str, list[Float[np.ndarray, "r 2"]]] = {"epic": [], "dard": []}
+    for row in range(count):
+        world = _World(successor[row], goes_on[row], reach[row], (pays[0][row], pays[1][row]))
+        found["epic"].append(_epic(world, gamma))
+        found["dard"].append(_dard(world, gamma))
+    return found
+
+
+def _epic(world: _World, gamma: float) -> Float[np.ndarray, "r 2"]:
+    seen = np.union1d(np.flatnonzero(world.reach), world.successor[world.reach])
+    actions = np.arange(world.successor.shape[1])
+    raw = world.pay(*np.broadcast_arrays(*np.ix_(seen, actions, seen)))
+    potential = raw.mean((1, 2))
+    canonical = raw + gamma * (potential - potential.mean(0)) - potential[:, None, None]
+    return _cleaned(canonical.reshape(-1, 2), raw.reshape(-1, 2))
+
+
+def _dard(world: _World, gamma: float) -> Float[np.ndarray, "r 2"]:
+    here = np.flatnonzero(world.reach)
+    actions = np.arange(world.successor.shape[1])
+    # Where the episode has ended, nothing moves any more.
+    ended = ~world.reach[:, None]
+    follow = np.where(ended, np.arange(len(world.reach))[:, None], world.successor)
+    raw = world.pay(*np.broadcast_arrays(here[:, None], actions, follow[here]))
+    potential = np.zeros((len(world.reach), 2))
+    potential[here] = raw.mean(1)
+    after = follow[here]
+    beyond = world.pay(*np.broadcast_arrays(after[:, None], actions, follow[after])).mean(2)
+    canonical = raw + gamma * (potential[after] - beyond) - potential[here, None]
+    return _cleaned(canonical.reshape(-1, 2), raw.reshape(-1, 2))
+
+
+def _cleaned(
+    canonical: Float[np.ndarray, "r 2"], raw: Float[np.ndarray, "r 2"]
+) -> Float[np.ndarray, "r 2"]:
+    """What is but a rounding error of the rewards becomes 0."""
+    vanishes = np.linalg.norm(canonical, axis=0) <= TOLERANCE * np.linalg.norm(raw, axis=0)
+    return np.where(vanishes, 0.0, canonical)
+
+
+def _moments(pair: Float[np.ndarray, "r 2"], centered: bool) -> Float[np.ndarray, "6"]:
+    """Count, sums and products of two canonical rewards, which add up over levels."""
+    sums = pair.sum(0) * centered
+    return np.array([len(pair), *sums, *(pair**2).sum(0), pair.prod(1).sum()])
+
+
+def _distance(moments: Float[np.ndarray, "*l 6"]) -> Float[np.ndarray, "*l"]:
+    """sqrt((1 - cosine) / 2), which is half the distance of the two directions."""
+    count, one, two, one_one, two_two, one_two = np.moveaxis(moments, -1, 0)
+    norms = np.stack([one_one - one**2 / count, two_two - two**2 / count])
+    vanishes = norms <= TOLERANCE**2 * np.stack([one_one, two_two])
+    size = np.sqrt(np.where(vanishes, 1, norms).prod(0))
+    cosine = (one_two - one * two / count) / size
+    apart = np.sqrt(np.clip(1 - cosine, 0, 2) / 2)
+    apart = np.where(apart < TOLERANCE, 0.0, apart)
+    return np.where(vanishes.any(0), np.where(vanishes.all(0), 0.0, 0.5), apart)
+
+
+@functools.partial(jax.jit, static_argnames=("first", "second"))
+def _tables(env: Environment, first: Goal, second: Goal, levels: Level) -> tuple[Array, ...]:
+    world = worlds.tabulate(env, (first, second), levels)
+    both = jax.vmap(lambda one: worlds.product(one, *one.goals))(world)
+    rewards = jnp.stack(both.rewards, -1)
+    return both.start, both.successor, both.goes_on, jax.vmap(worlds.reachable)(both), rewards
+
+
+@functools.partial(jax.jit, static_argnames=("first", "second"))
+def _triples(env: Environment, first: Goal, second: Goal, levels: Level) -> tuple[Array, Array]:
+    """What each goal pays for all (state, action, next state), possible or not: [s m a s] each."""
+
+    def one(level: Level, goal: Goal) -> Float[Array, "s m a s"]:
+        states = env.states(level)
+
+        def pay(state: State, memory: Array, action: Array, after: State) -> Float[Array, ""]:
+            return goal.step(level, memory, state, action, after)[0].astype(jnp.float32)
+
+        over = jax.vmap(pay, (None, None, None, 0))
+        over = jax.vmap(over, (None, None, 0, None))
+        over = jax.vmap(over, (None, 0, None, None))
+        over = jax.vmap(over, (0, None, None, None))
+        return over(states, jnp.arange(goal.num_memories), jnp.arange(env.num_actions), states)
+
+    return jax.vmap(lambda level: (one(level, first), one(level, second)))(levels)
