@@ -8,10 +8,12 @@ the outcomes of each checkpoint until the end, when they become `outcomes.parque
 import datetime
 import importlib.metadata
 import json
+import math
 import os
 import platform
+import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from .core import UsageError
+from .core import Environment, UsageError
 from .experiment import Experiment, from_json, to_json
 
 FORMAT = 1
@@ -133,6 +135,63 @@ def read_tree(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
         return jax.numpy.asarray(found)
 
     return jax.tree_util.tree_map_with_path(pick, like), about
+
+
+# -- levels as text ---------------------------------------------------------------------------------
+
+_WEIGHT = re.compile(r";\s*weight\s+([-+.\deE]+)\s*$")
+
+
+def write_levels(path: Path, levels: Sequence[tuple[str, float]]) -> None:
+    """Levels with weights into one text file, set off by empty lines; lines with `;` are comments."""
+    blocks = (f"; weight {weight:.6g}\n{text.strip()}\n" for text, weight in levels)
+    text = "\n".join(blocks)
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_levels(env: Environment, path: Path) -> list[tuple[str, float]]:
+    """The levels of a text file, each checked against the environment, with their weights (1 where none
+    is given). Raises UsageError with file, line and column."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from None
+    levels: list[tuple[str, float]] = []
+    block: list[str] = []
+    weight = 1.0
+    for number, line in enumerate([*lines, ""]):
+        if line.startswith(";"):
+            if found := _WEIGHT.match(line):
+                weight = _weight(found[1], path, number + 1)
+        elif line.strip():
+            block.append(line.rstrip())
+        elif block:
+            levels.append((_checked(env, block, path, number - len(block)), weight))
+            block, weight = [], 1.0
+    if not levels:
+        raise UsageError(f"{path} holds no level; expected boards as `goalgap play` reads them")
+    return levels
+
+
+def _weight(text: str, path: Path, line: int) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        raise UsageError(f"{path}, line {line}: weight {text!r}; expected a number above 0")
+    return weight
+
+
+def _checked(env: Environment, block: list[str], path: Path, before: int) -> str:
+    """The text of a level, found to be one; `before` lines of the file stand above it."""
+    text = "\n".join(block) + "\n"
+    try:
+        return env.to_text(env.from_text(text))
+    except UsageError as error:
+        place = re.match(r"line (\d+)(.*)", str(error), re.DOTALL)
+        said = f"line {before + int(place[1])}{place[2]}" if place else str(error)
+        raise UsageError(f"{path}, {said}") from None
 
 
 class RunFolder:

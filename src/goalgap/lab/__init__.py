@@ -14,14 +14,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import measure, report, store
-from .agents.networks import Network
-from .core import Environment, Policy, UsageError, tree_index
-from .experiment import Experiment, fit, to_json
-from .learn.ppo import Trainer, TrainState
-from .literature import PAPERS
-from .measure import Exam
-from .store import RunFolder
+from .. import measure, report, store
+from ..agents.networks import Network
+from ..core import Environment, Policy, UsageError, tree_index
+from ..experiment import Experiment, fit, to_json
+from ..learn.ppo import Trainer, TrainState
+from ..literature import PAPERS
+from ..measure import Exam
+from ..store import RunFolder
 
 SAVE_SECONDS = 5.0  # of training that an interruption may cost, unless it can be waited for
 
@@ -317,6 +317,19 @@ def write_report(folder: RunFolder) -> Path:
     return path
 
 
+def environment_content(env: Environment) -> dict[str, Any]:
+    """An environment as reports want it."""
+    goals = [{"name": goal.name, "sentence": goal.sentence} for goal in env.goals]
+    return {
+        "name": env.name,
+        "title": env.title,
+        "intended": goals[0],
+        "proxies": goals[1:],
+        "size": _extent(env),
+        "papers": [PAPERS[identifier] for identifier in env.papers],
+    }
+
+
 def _extent(env: Environment) -> str:
     """The board's width and height, as the report names them."""
     level = jax.eval_shape(env.shift().deploy.sample, jax.random.key(0))
@@ -328,18 +341,10 @@ def report_content(path: Path, env: Environment) -> dict[str, Any]:
     """A run folder as the report wants it."""
     about = store.read_json(path / "experiment.json")
     curves = store.read_table(path / "curves.parquet")
-    goals = [{"name": goal.name, "sentence": goal.sentence} for goal in env.goals]
     content = {
         "experiment": about["experiment"],
         "about": {"subject": "trained fleet", "hash": None} | about,
-        "env": {
-            "name": env.name,
-            "title": env.title,
-            "intended": goals[0],
-            "proxies": goals[1:],
-            "size": _extent(env),
-            "papers": [PAPERS[identifier] for identifier in env.papers],
-        },
+        "env": environment_content(env),
         "verdict": store.read_json(path / "verdict.json"),
         "measurements": store.read_json(path / "measurements.json"),
     }
