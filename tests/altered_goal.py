@@ -1,4 +1,4 @@
-"""A goal whose reward is scaled and bent by potential shaping: for distances and certificates the same."""
+"""A goal scaled and bent by potential shaping, which distances and certificates take no notice of."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from goalgap.core import Goal
 class Altered(Goal):
     """`factor` times a goal's reward, plus shaping of a given `height`; for the corner environment."""
 
+    name: str = eqx.field(static=True)
+    sentence: str = eqx.field(static=True)
+    bits: float = eqx.field(static=True)
     goal: Goal
     factor: float = eqx.field(static=True)
-    height: float = eqx.field(static=True, default=0.0)
-    gamma: float = eqx.field(static=True, default=0.95)
-    name: str = eqx.field(static=True, default="altered")
-    sentence: str = eqx.field(static=True, default="do the same")
-    bits: float = eqx.field(static=True, default=1.0)
+    height: float = eqx.field(static=True)
+    gamma: float = eqx.field(static=True)
 
     @property
     def num_memories(self) -> int:
@@ -41,3 +41,9 @@ class Altered(Goal):
 
     def is_achieved(self, level: Any, state: Any) -> Any:
         return self.goal.is_achieved(level, state)
+
+
+def altered(
+    goal: Goal, factor: float, height: float = 0.0, gamma: float = 0.95, name: str = "altered"
+) -> Altered:
+    return Altered(name, goal.sentence, goal.bits, goal, factor, height, gamma)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from altered_goal import Altered
+from altered_goal import altered
 from quick import jit
 from scipy.optimize import linprog
 
@@ -137,6 +137,12 @@ def test_training_levels_leave_cheese_or_corner_open_and_deployment_tells():
     assert not after.generalizes and after.share[0] > 0.5
 
 
+def test_a_goal_that_is_out_of_reach_is_invisible():
+    level = jax.tree.map(lambda leaf: leaf[None], ENV.from_text("#@..\n....\n..#.\n...c\n"))
+    found = identify(ENV, ENV.goals, level, GAMMA)
+    assert found.rank == 2 and mixtures(found) == ["corner", "cheese + 0.053 step"]
+
+
 def test_one_distinguishing_level_closes_the_gap():
     cheese_apart = ENV.from_text("....\n.@..\n..#.\n...c\n")
     levels = joined(levels_of(0.0), jax.tree.map(lambda leaf: leaf[None], cheese_apart))
@@ -146,18 +152,18 @@ def test_one_distinguishing_level_closes_the_gap():
 
 
 def test_potential_shaping_is_invisible_everywhere():
-    bent = Altered(CHEESE, factor=-2.0, height=3.0, gamma=GAMMA)
+    bent = altered(CHEESE, factor=-2.0, height=3.0, gamma=GAMMA)
     found = identify(ENV, (CHEESE, bent), levels_of(1.0), GAMMA, generic=False)
     assert found.rank == 1 and mixtures(found) == ["cheese + 0.5 altered"]
     assert reveals(ENV, found, levels_of(1.0, seed=1)).generalizes
-    wrong = Altered(CHEESE, factor=-2.0, height=3.0, gamma=0.9)
+    wrong = altered(CHEESE, factor=-2.0, height=3.0, gamma=0.9)
     assert identify(ENV, (CHEESE, wrong), levels_of(1.0), GAMMA, generic=False).rank == 2
 
 
 def test_mixtures_read_well():
     def read(*directions: list[float]) -> list[str]:
         size = len(directions[0])
-        features = tuple(Altered(CHEESE, 1.0, name=name) for name in "abc"[:size])
+        features = tuple(altered(CHEESE, 1.0, name=name) for name in "abc"[:size])
         basis = np.array(directions, dtype=float)
         other = np.zeros((size, size))
         return mixtures(certificate.Certificate(features, GAMMA, 0, other[0], other, other[0], basis))
@@ -260,8 +266,8 @@ def test_the_worst_regret_is_0_where_behavior_was_seen_and_the_programs_are_solv
 
 
 def test_a_worst_regret_known_by_hand():
-    """Cheese and corner cannot be told apart, so that the worst weights are -1 and 1. After the shift the
-    corner is 1 step away, and pays for ever; the cheese is 3 steps away, and costs."""
+    """Cheese and corner cannot be told apart, so that the worst weights are -1 and 1. After the shift
+    the corner is 1 step away, and pays for ever; the cheese is 3 steps away, and costs."""
     env = Corner(size=3)
     train, deploy = (
         jax.tree.map(lambda leaf: leaf[None], env.from_text(text))
@@ -287,5 +293,5 @@ def test_mistakes_are_named():
         identify(ENV, ENV.goals, levels, 1)
     keys = Keys()
     drawn = jax.tree.map(lambda leaf: leaf[None], keys.shift().train.sample(jax.random.key(0)))
-    with pytest.raises(UsageError, match="^keys: .* states"):
+    with pytest.raises(UsageError, match=r"^keys: .* states"):
         identify(keys, keys.goals, drawn, GAMMA)

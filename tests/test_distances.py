@@ -1,4 +1,4 @@
-"""Distances between goals against dense references, loops over triples, and what they must be by definition."""
+"""Distances between goals against loops over states, and what they must be by definition."""
 
 import functools
 import itertools
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from altered_goal import Altered
+from altered_goal import altered
 from quick import jit
 
 from goalgap.core import UsageError
@@ -39,7 +39,7 @@ def between_goals(alpha: float) -> Any:
 def test_scaling_and_shaping_change_nothing_and_reversal_is_as_far_as_can_be(goal):
     levels = levels_of(1.0)
     for factor, expected in ((3.0, 0), (-2.0, 1)):
-        found = distances(ENV, goal, Altered(goal, factor, height=2.0, gamma=GAMMA), levels, GAMMA)
+        found = distances(ENV, goal, altered(goal, factor, height=2.0, gamma=GAMMA), levels, GAMMA)
         for kind in KINDS:
             is_there = found.per_level[kind] != 0.5  # the goal can be reached, or vanishes
             np.testing.assert_allclose(found.overall[kind], expected, atol=1e-5)
@@ -64,8 +64,8 @@ def test_cheese_and_corner_coincide_in_training_and_part_after_the_shift():
 
 
 def test_a_goal_that_orders_no_policies_has_no_direction():
-    nothing = Altered(CHEESE, 0.0)
-    bent = Altered(CHEESE, 0.0, height=1.0, gamma=GAMMA, name="bent")
+    nothing = altered(CHEESE, 0.0)
+    bent = altered(CHEESE, 0.0, height=1.0, gamma=GAMMA, name="bent")
     for other, expected in ((bent, 0.0), (CHEESE, 0.5)):
         found = distances(ENV, nothing, other, levels_of(0.0), GAMMA)
         assert found.overall == dict.fromkeys(KINDS, expected)
@@ -200,6 +200,6 @@ def test_mistakes_are_named(monkeypatch):
     with pytest.raises(UsageError, match="gamma is 0; a discount"):
         distances(ENV, CHEESE, FIRST_VISIT, levels, 0)
     monkeypatch.setattr(module, "MAX_TRIPLES", 5 * 18**2 * 4)
-    with pytest.raises(UsageError, match="8 levels have .* give at most 5 levels, or ask for starc"):
+    with pytest.raises(UsageError, match=r"8 levels have .* give at most 5 levels, or ask for starc"):
         distances(ENV, CHEESE, FIRST_VISIT, levels, GAMMA)
     assert distances(ENV, CHEESE, FIRST_VISIT, levels, GAMMA, ("starc",)).overall == {"starc": 0.0}

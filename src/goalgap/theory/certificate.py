@@ -1,15 +1,16 @@
-"""The goal certificate: which mixtures of goals a set of levels cannot reveal, for infinitely many goals.
+"""The goal certificate: which mixtures of goals a set of levels cannot reveal, out of infinitely many.
 
-A family of rewards is linear, r_w(level, s, a) = sum_k w_k phi_k(level, s, a), in features that goals and two
-generic ones (`step`, `bump`) provide. Behavior reveals a reward up to potential shaping, level by level.
-So with the shaping projected out and the levels stacked, the null space of the features is what no soft-
-optimal behavior on these levels can reveal (2106.03498, 2209.10974, 2203.07475); the certificate holds on
-other levels where these directions stay invisible. Optimal rather than soft-optimal behavior reveals only
-half-spaces: a cone of weights, over which a linear program finds the worst case (1805.07687, 2012.01557).
+A family of rewards is linear in features, r_w(level, s, a) = sum_k w_k phi_k(level, s, a): those of
+goals and two generic ones, `step` and `bump`. Behavior reveals a reward up to potential shaping, level
+by level. With the shaping projected out and the levels stacked, the null space of the features is what
+no soft-optimal behavior on these levels can reveal (2106.03498, 2209.10974, 2203.07475); the
+certificate holds on other levels if these directions stay invisible there. Optimal rather than
+soft-optimal behavior reveals only half-spaces: a cone of weights, over which linear programs find the
+worst case (1805.07687, 2012.01557).
 
-A goal's automaton is left out: "the first visit to the corner" counts as "the corner", paid at every
-visit. The two differ only where the episode goes on after the visit; a certificate says nothing about them.
-As everywhere in `shaping`, there is no time limit.
+A goal's automaton is left out: "the first visit to the corner" becomes "the corner", paid at every step
+that leads there or stays there. Where the episode goes on after the visit these are different goals, and
+the certificate is about the second. As everywhere in `shaping`, there is no time limit.
 """
 
 import functools
@@ -42,19 +43,10 @@ SAME_DIGITS = 8  # decimals to which equal half-spaces agree
 class Memoryless(Goal):
     """A goal without its automaton: pays whenever the goal may pay."""
 
+    name: str = eqx.field(static=True)
+    sentence: str = eqx.field(static=True)
+    bits: float = eqx.field(static=True)
     goal: Goal
-
-    @property
-    def name(self) -> str:
-        return self.goal.name
-
-    @property
-    def sentence(self) -> str:
-        return self.goal.sentence
-
-    @property
-    def bits(self) -> float:
-        return self.goal.bits
 
     def reward(
         self, level: Level, state: State, action: Int[Array, ""], next_state: State
@@ -101,10 +93,11 @@ class Bump(Goal):
 class Certificate(NamedTuple):
     """What behavior on a set of levels says about the weights of k features.
 
-    `singular_values` are those of the stack, divided by the root of its number of rows: the root mean
-    square of what a unit change of weights along each of `principal` changes, beyond shaping.
-    An error of size e in what was observed becomes one of e * `noise` in the weight: infinite if invisible.
-    `invisible` is a readable basis of the null space, largest weight 1.
+    `singular_values`: how much a unit of weight along each of the `principal` directions changes rewards
+    beyond shaping, as the root mean square over all moves (the stack's singular values over the root of
+    its number of rows). `noise`: their inverses; an error of size e in what was observed becomes one of
+    size e * noise along the direction, infinite if it is invisible. `invisible`: a readable basis of the
+    null space, largest weights 1.
     """
 
     features: tuple[Goal, ...]
@@ -134,8 +127,8 @@ class Cone(NamedTuple):
 
 
 class WorstCase(NamedTuple):
-    """For each feature, how much better its optimizer may do than the intended goal's, under some weights
-    in a cone (largest 1), on average over levels; these weights; and the linear programs' duality gaps."""
+    """How much better each feature's optimizer may do than the intended goal's, on average over levels,
+    under some weights of a cone; these weights, at most 1; and the linear programs' duality gaps."""
 
     regret: Float[np.ndarray, " k"]
     weights: Float[np.ndarray, "k k"]
@@ -150,15 +143,16 @@ def identify(
 ) -> Certificate:
     """Which mixtures of features the soft-optimal behavior on a batch of levels reveals, exactly.
 
-    `generic` adds the features `step` and `bump`. Put the features that matter first: each one that shows
-    nothing new beside those before it becomes an invisible mixture with them. Raises UsageError where states
-    cannot be enumerated or are too many, for a discount outside (0, 1), and for features that share a name.
+    `generic` adds the features `step` and `bump`. Put first what matters most: each feature that shows
+    nothing new beside those before it gives an invisible mixture with them. Raises UsageError where
+    states cannot be enumerated or are too many, for a discount outside (0, 1), and for equal names.
     """
     family = _family(features, generic)
     moves, rewards = _rewards(env, family, levels, gamma)
     visible = residual(moves, rewards, gamma)
-    stack = np.concatenate([visible.reshape(-1, len(family)), np.zeros((len(family),) * 2)])
-    triangle = np.linalg.qr(stack / np.sqrt(stack.shape[0] - len(family)), mode="r")
+    stack = visible.reshape(-1, len(family)) / np.sqrt(visible[..., 0].size)
+    # Rows of zeros, in case there are fewer moves than features.
+    _, triangle = np.linalg.qr(np.concatenate([stack, np.zeros((len(family),) * 2)]))
     invisible = _invisible(triangle, root_mean_square(rewards))
     rank = len(family) - len(invisible)
     _, singular, principal = np.linalg.svd(triangle)
@@ -179,12 +173,14 @@ def _invisible(
         direction[feature] = 1
         if independent:
             direction[independent] = -np.linalg.lstsq(triangle[:, independent], column)[0]
-        if np.linalg.norm(triangle @ direction) > tolerance * np.abs(direction).max():
+        largest = np.abs(direction).max()
+        if np.linalg.norm(triangle @ direction) > tolerance * largest:
             independent.append(feature)
             continue
-        direction[np.abs(direction) * np.maximum(size, TOLERANCE) <= tolerance] = 0
-        direction /= np.abs(direction).max()
-        found.append(direction * np.sign(direction[np.flatnonzero(direction)[0]]))
+        matters = np.abs(direction) * size > tolerance * largest
+        matters[feature] = True
+        sign = np.sign(direction[np.argmax(matters)])
+        found.append(np.where(matters, sign * direction / largest, 0.0))
     return np.array(found).reshape(-1, len(size))
 
 
@@ -206,7 +202,7 @@ def _mixture(direction: Float[np.ndarray, " k"], names: list[str]) -> str:
 def reveals(env: Environment, certificate: Certificate, levels: Level) -> Revealed:
     """Whether what training left invisible stays so on deployment levels: null(M) within null(M').
 
-    Where it does, whatever reward training behavior suggests, all of its readings agree on these levels.
+    If so, all rewards that explain behavior in training ask for the same behavior on these levels.
     """
     moves, rewards = _rewards(env, certificate.features, levels, certificate.gamma)
     visible = residual(moves, rewards, certificate.gamma) @ certificate.invisible.T
@@ -230,12 +226,13 @@ def cone(
 ) -> Cone:
     """The weights under which a policy optimal for the intended ones stays optimal on a batch of levels.
 
-    `intended`: weights by the features' names, 0 where not given. The policy breaks ties uniformly, in all
-    states that any behavior reaches; so it shows indifference between tied actions, also where the goal is
-    out of reach. The half-spaces w . (mu(s, a*) - mu(s, a)) >= 0, mu being discounted feature counts of
-    the action, then the policy, are reduced to a minimal set: 1805.07687's behavioral equivalence class.
-    Departure: an implied half-space is recognized as a nonnegative combination of others (Farkas' lemma, by
-    nonnegative least squares), which is the dual of the paper's linear program and faster for few features.
+    `intended`: weights by the features' names, 0 where not given. The policy acts in all states that
+    any behavior reaches and breaks ties uniformly, so that it shows indifference between tied actions,
+    also where the goal is out of reach. The half-spaces are w . (mu(s, a*) - mu(s, a)) >= 0 for the
+    policy's actions a* and all others a; mu are the discounted feature counts of the action, then the
+    policy. They are reduced to a minimal set, 1805.07687's behavioral equivalence class. Departure: an
+    implied half-space is found to be a nonnegative combination of others (Farkas' lemma, by nonnegative
+    least squares), which is the dual of the paper's linear program and faster for few features.
 
     Raises UsageError as `identify` does, and for unknown names of features.
     """
@@ -288,8 +285,8 @@ def _implied(normal: Float[np.ndarray, " k"], others: Float[np.ndarray, "h k"]) 
 
 
 def worst_regret(env: Environment, cone: Cone, levels: Level) -> WorstCase:
-    """What trusting the intended goal may cost on deployment levels, if all that is known is that training
-    behavior was optimal for it.
+    """What trusting the intended goal may cost on deployment levels, if all that is known is that
+    behavior in training was optimal for it.
 
     For each feature, the most that its optimizer earns beyond the intended goal's optimizer, both with
     uniform ties, from the levels' starts and on average over them, under any weights of the cone with
@@ -325,7 +322,10 @@ def _largest(
 
 
 def _family(features: tuple[Goal, ...], generic: bool) -> tuple[Goal, ...]:
-    family = tuple(goal if goal.num_memories == 1 else Memoryless(goal) for goal in features)
+    family = tuple(
+        goal if goal.num_memories == 1 else Memoryless(goal.name, goal.sentence, goal.bits, goal)
+        for goal in features
+    )
     family += (Step(), Bump()) if generic else ()
     names = [feature.name for feature in family]
     if not names or len(set(names)) < len(names):

@@ -1,24 +1,26 @@
-"""How far apart two goals are, as rewards: 0 where they order all policies alike, 1 where the other way round.
+"""How far apart two goals are as rewards: 0 if they order all policies alike, 1 if the other way round.
 
-Each distance first makes a reward canonical, which takes potential shaping out, then compares directions.
+Each distance first makes rewards canonical, which takes potential shaping out, then compares directions.
 
-- `starc`: the residual of the orthogonal projection onto shapings (2309.15257, section 3: the minimal
-  L2 norm), `starc-value`: the advantages of the uniformly random policy V, R - V + gamma E V' (its
-  value-adjusted levelling). Both normalized by, and compared in, the L2 norm over the moves of all states
-  that behavior can reach before the episode ends; half of the distance, so that it lies in [0, 1].
-- `epic` (2006.13900, definition 4.1): R + E[gamma R(s', A, S') - R(s, A, S') - gamma R(S, A, S')] with S, S',
-  A uniform, compared by sqrt((1 - Pearson) / 2) over all triples (s, a, s'), possible or not. It knows of
-  no end: states that end the episode are among S and S' like any other.
-- `dard` (2201.10081, definition 4): the same with possible S' = T(s, A), S'' = T(s', A) in
-  R + E[gamma R(s', A, S'') - R(s, A, S') - gamma R(S', A, S'')], over possible moves. Departure: where the
-  episode has ended it stays there, unpaid, since the paper's tasks have no end.
+- `starc`: the residual of the orthogonal projection onto shapings; `starc-value`: R - V + gamma E V',
+  the advantages of uniformly random play (2309.15257: the minimal canonicalization for the L2 norm, and
+  the one by a policy's value). Both are normalized by, and compared in, the L2 norm over the moves of
+  all states that behavior can reach before the end. Departure: half of the distance, to be in [0, 1].
+- `epic` (2006.13900): R + E[gamma R(s', A, S') - R(s, A, S') - gamma R(S, A, S')] with S, S', A uniform,
+  compared by sqrt((1 - Pearson) / 2) over all triples (s, a, s'), possible or not. It knows of no end:
+  states that end the episode are among S and S' like any other.
+- `dard` (2201.10081): R + E[gamma R(s', A, S'') - R(s, A, S') - gamma R(S', A, S'')] with S' = T(s, A)
+  and S'' = T(s', A), compared in the same way over possible moves. Departure: where the episode has
+  ended, nothing moves and s' earns nothing more, since the paper's tasks have no end.
 
-Goals far apart after the shift but at distance 0 in training are the proxies to fear. By `starc`, that is:
-the other two also look at moves that cannot be made, or only after the end, and there goals may differ that
-coincide in every episode (a first visit to the corner, and a cheese there that ends the episode). States are products
-with both goals' automata, so that first-visit goals are exact. A goal whose canonical reward vanishes, like
-the constant one, has no direction: its distance is 0 from another such goal, 1/2 from any other (which is
-what 2309.15257's definition comes to; 2006.13900 leaves it open).
+Goals far apart after the shift but at distance 0 in training are the proxies to fear. Judge that by
+`starc`: the other two also look at moves that nobody can make, such as those after the end, by which
+goals may differ that coincide in every episode (a first visit to a corner where the cheese ends the
+episode).
+
+States are products with both goals' automata, so that first-visit goals are exact. A goal whose
+canonical reward vanishes, being all shaping, has no direction: its distance is 0 from another such
+goal and 1/2 from any other, as follows from 2309.15257's definition (2006.13900 leaves it open).
 """
 
 import functools
@@ -38,7 +40,7 @@ MAX_TRIPLES = 50_000_000  # (s, a, s') of all levels together: seconds
 
 
 class Distances(NamedTuple):
-    """Between two goals, by kind: on each level, and over all levels as one (every move counts alike)."""
+    """Between two goals, by kind: on each level, and over all as one, where every move counts alike."""
 
     per_level: dict[str, Float[np.ndarray, " l"]]
     overall: dict[str, float]
@@ -73,8 +75,9 @@ def distances(
 ) -> Distances:
     """The distances between two goals on a batch of levels, exactly.
 
-    Raises UsageError where states cannot be enumerated or are too many, for a discount outside (0, 1), for an
-    unknown kind, and where `epic` or `dard` would have to look at more than `MAX_TRIPLES` triples.
+    Raises UsageError where states cannot be enumerated or are too many, for a discount outside (0, 1),
+    for an unknown kind, and where `epic` or `dard` would have to look at more than `MAX_TRIPLES`
+    triples.
     """
     worlds.check_gamma(gamma)
     for kind in kinds:
@@ -101,8 +104,8 @@ def _projected(
     tables: tuple[np.ndarray, ...], gamma: float
 ) -> dict[str, list[Float[np.ndarray, "r 2"]]]:
     """The canonical rewards of STARC, level by level."""
-    *dynamics, reach, rewards = tables
-    moves = end_to_end(*dynamics, reach)
+    start, successor, goes_on, reach, rewards = tables
+    moves = end_to_end(start, successor, goes_on, reach)
     reward = rewards[reach].astype(float)
     uniform = np.full(reward.shape[:2], 1 / reward.shape[1])
     value = policy_values(moves, reward, uniform, gamma)
@@ -130,8 +133,8 @@ def _averaged(
     triples = num_states**2 * num_actions
     if count * triples > MAX_TRIPLES:
         raise UsageError(
-            f"{count:,} levels have {count * triples / 1e6:,.0f} million triples (s, a, s') for epic and "
-            f"dard; expected at most {MAX_TRIPLES / 1e6:.0f} million: give at most "
+            f"{count:,} levels have {count * triples / 1e6:,.0f} million triples (s, a, s') for epic "
+            f"and dard; expected at most {MAX_TRIPLES / 1e6:.0f} million: give at most "
             f"{MAX_TRIPLES // triples:,} levels, or ask for starc and starc-value only"
         )
     pays = worlds.in_chunks(lambda chunk: _triples(env, first, second, chunk), levels, 4 * triples)

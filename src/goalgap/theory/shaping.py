@@ -1,9 +1,9 @@
 """What is left of a reward when potential shaping is taken out; shared by `certificate` and `distances`.
 
-Adding `gamma phi(s') - phi(s)` to a reward, with phi = 0 where the episode has ended, changes no policy's
-rank and no soft-optimal policy. On a level these shapings are the span of S, with
-S[(s, a), x] = [x = s] - gamma P(x | s, a), over the states that behavior can reach before the end
-(2106.03498, theorem 1; 2203.07475, section 3). The rest is the residual of the orthogonal projection.
+Adding `gamma phi(s') - phi(s)` to a reward, with phi = 0 where the episode has ended, changes no order
+among policies and no soft-optimal policy, and nothing else leaves the latter alone. On a level these
+shapings are the span of S, S[(s, a), x] = [x = s] - gamma P(x | s, a), over the states that behavior can
+reach before the end (2106.03498, 2203.07475). The rest is the residual of the orthogonal projection.
 
 All levels of a batch form one list of states, so that one sparse factorization serves them all. There is
 no time limit: values are those of play that goes on until the episode ends by itself. Double precision.
