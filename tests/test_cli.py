@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from goalgap.cli import call
-from goalgap.cli.verbs import ENVIRONMENTS
+from goalgap.cli.options import ENVIRONMENTS
 
 
 def fails(capsys: pytest.CaptureFixture, *argv: str, code: int = 2) -> str:

@@ -13,7 +13,7 @@ from quick import jit
 
 from goalgap import lab, oracle
 from goalgap.cli import BadArguments
-from goalgap.cli.verbs import Board
+from goalgap.cli.options import Board
 from goalgap.core import UsageError, tree_index
 from goalgap.envs import Line
 from goalgap.envs.line import LineLevel

@@ -18,6 +18,7 @@ from typing import Any
 
 VERBS = {
     "run": "train a fleet of seeds, measure before and after the shift, give the verdict, report",
+    "analyze": "before training: which goals the levels leave open, which levels would close them",
     "measure": "judge a stored run, oracle:GOAL, random, or your own policy module:function",
     "forecast": "a published probability model of harm, its contradictions, your runs in it",
     "play": "play an environment yourself in the terminal",

@@ -8,93 +8,24 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.table import Table
 
-from .. import envs, lab, literature, oracle, store
+from .. import lab, literature, oracle, store
 from ..agents.networks import NETWORKS
 from ..agents.outside import Outside
 from ..agents.scripted import Random
 from ..core import Environment, Policy, UsageError
-from ..envs.grid import GridEnvironment
-from ..envs.mazes import LAYOUTS
 from ..experiment import Experiment, from_json
 from ..learn.ppo import PPO
 from . import BadArguments, unknown
+from .analyze import Analyze
 from .forecast import Forecast
+from .options import DEFAULTS, ENVIRONMENTS, LAYOUT_KINDS, Board, Flat, Target
 from .progress import Progress
-
-ENVIRONMENTS: dict[str, type[Environment]] = {kind.name: kind for kind in envs.ALL}
-_LAYOUTS = {kind.name: kind for kind in LAYOUTS}
-Target = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
-Flat = tyro.conf.OmitArgPrefixes
-
-
-@dataclasses.dataclass(frozen=True)
-class Default:
-    """What `run` uses where the user does not say: the largest board that the default fleet masters
-    within two minutes on two cores, the steps that it takes, and the environment's own options.
-
-    On its small board *keys* has fewer objects than the published 3 and 10, so that they stand about as
-    densely as on the published board.
-    """
-
-    size: int
-    steps: int
-    fields: dict[str, int] = dataclasses.field(default_factory=dict)
-
-
-DEFAULTS = {
-    "corner": Default(size=8, steps=1_200_000),
-    "dish": Default(size=8, steps=1_200_000),
-    "keys": Default(size=7, steps=1_600_000, fields={"few": 1, "many": 3}),
-    "line": Default(size=65, steps=1_000_000),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Board:
-    """The options that describe an environment."""
-
-    size: int | None = None
-    """cells along a side of the board (default: depends on the environment; published: 13)"""
-    layout: str | None = None
-    """boards with walls: blocks (the default), tree or open"""
-    max_steps: int = 128
-    """steps until an episode is cut off"""
-    channels: int | None = None
-    """dish: channels that the dish fills in the observation (published: 6)"""
-    few: int | None = None
-    """keys: how many there are of the scarce kind (published: 3)"""
-    many: int | None = None
-    """keys: how many there are of the plentiful kind (published: 10)"""
-
-    def environment(self, name: str) -> Environment:
-        if name not in ENVIRONMENTS:
-            raise BadArguments(unknown("environment", name, ENVIRONMENTS))
-        if self.layout is not None and self.layout not in _LAYOUTS:
-            raise BadArguments(unknown("layout", self.layout, _LAYOUTS))
-        kind: Any = ENVIRONMENTS[name]
-        fields: dict[str, Any] = dict(DEFAULTS[name].fields)
-        if issubclass(kind, GridEnvironment):
-            fields["layout"] = _LAYOUTS[self.layout or "blocks"]()
-        elif self.layout is not None:
-            raise BadArguments(
-                f"--layout {self.layout} is for boards with walls, not for {name}; drop it"
-            )
-        own = {"channels": ("dish", "num_channels"), "few": ("keys", "few"), "many": ("keys", "many")}
-        for option, (owner, field) in own.items():
-            value = getattr(self, option)
-            if value is not None and owner != name:
-                raise BadArguments(f"--{option} {value} is for {owner}, not for {name}")
-            if value is not None:
-                fields[field] = value
-        size = DEFAULTS[name].size if self.size is None else self.size
-        return kind(size=size, max_steps=self.max_steps, **fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,13 +37,15 @@ class Run:
 
     env: Target
     """corner, dish, keys or line"""
-    board: Flat[Board] = Board()
+    board: Flat[Board] = dataclasses.field(default_factory=Board)
     alpha: float = 0.0
     """share of training levels on which the goals come apart"""
     seeds: int = 4
     """how many agents are trained"""
     steps: int | None = None
     """environment steps of each seed (default: depends on the environment)"""
+    inject: tuple[Path, ...] = ()
+    """files with levels that take the place of random distinguishing ones, as `analyze` writes them"""
     network: str = "mlp"
     """mlp, mlp-lstm, impala, impala-lstm or impala-small"""
     levels: int = 512
@@ -139,6 +72,7 @@ class Run:
             seeds=tuple(range(self.seed, self.seed + self.seeds)),
             steps=DEFAULTS[self.env].steps if self.steps is None else self.steps,
             num_levels=self.levels,
+            injected=tuple(one for path in self.inject for one in store.read_levels(env, path)),
         )
 
     def call(self) -> None:
@@ -166,7 +100,7 @@ class Measure:
     """run folder, oracle:GOAL, random, or module:function"""
     env: str | None = None
     """the environment, for subjects that are not run folders"""
-    board: Flat[Board] = Board()
+    board: Flat[Board] = dataclasses.field(default_factory=Board)
     levels: int = 512
     """evaluation levels of each split"""
     seed: int = 0
@@ -282,7 +216,7 @@ class Play:
 
     env: Target
     """corner, dish, keys or line"""
-    board: Flat[Board] = Board()
+    board: Flat[Board] = dataclasses.field(default_factory=Board)
     level: Path | None = None
     """a text file with a level of your own"""
     seed: int = 0
@@ -292,17 +226,10 @@ class Play:
         from ..play import play
 
         env = self.board.environment(self.env)
-        level = None if self.level is None else read_level(env, self.level)
+        level = None
+        if self.level is not None:
+            level = env.from_text(store.read_levels(env, self.level)[0][0])
         play(env, self.seed, level)
-
-
-def read_level(env: Environment, path: Path) -> Any:
-    try:
-        return env.from_text(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadArguments(f"cannot read {path}: {error}") from None
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -379,8 +306,8 @@ class List:
             runs.append({"run": str(path), "verdict": verdict})
         there = {
             "runs": runs,
-            "environments": {kind.name: kind.title for kind in envs.ALL},
-            "layouts": list(_LAYOUTS),
+            "environments": {kind.name: kind.title for kind in ENVIRONMENTS.values()},
+            "layouts": list(LAYOUT_KINDS),
             "networks": list(NETWORKS),
             "studies": [path.stem.replace("_", "-") for path in beside("studies")],
         }
@@ -457,6 +384,7 @@ def _figure(value: float | None) -> str:
 
 OPTIONS: dict[str, type] = {
     "run": Run,
+    "analyze": Analyze,
     "measure": Measure,
     "forecast": Forecast,
     "play": Play,
