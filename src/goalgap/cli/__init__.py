@@ -133,6 +133,7 @@ def _one_line(box: str) -> str:
     lines, rules = lines[rules.index(True) + 1 :], rules[rules.index(True) + 1 :]
     end = rules.index(True) if True in rules else len(lines)
     message = " ".join(line for line in lines[:end] if line)
+    message = re.sub(r"^Error parsing \w+: ", "", message)
     near = re.findall(r"(--[\w.-]+)", " ".join(lines[end + 1 :]).split("For full helptext")[0])
     if near and "nrecognized" in message:
         message += f"; did you mean {near[0]}?"

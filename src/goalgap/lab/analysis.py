@@ -24,6 +24,7 @@ from ..measure.pictures import atlas
 from ..theory import grammar
 from ..theory.analysis import Samples, Settings
 from ..theory.analysis import analyze as work_out
+from ..theory.worlds import check
 from . import environment_content
 
 MAX_OTHERS = 512  # deployment levels, and candidates: as many as training levels, but at most
@@ -34,7 +35,8 @@ Texts = tuple[tuple[str, float], ...]  # levels as text, with weights
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is to be analyzed. Levels given as text take the place of drawn ones."""
+    """What is to be analyzed. Levels given as text take the place of drawn ones; each counts alike,
+    whatever its weight."""
 
     env: Environment
     settings: Settings = dataclasses.field(default_factory=Settings)
@@ -79,6 +81,7 @@ def analyze(
     env = request.env
     every = env.goals + (grammar.goals(env) if request.grammar else ())
     intended = _intended(every, request.intended)
+    check(env, env.goals)
     say("drawing levels")
     samples = _samples(request)
     rivals = tuple(goal for goal in every if goal != intended)
@@ -181,19 +184,22 @@ def draw(
         )
         rows = np.flatnonzero(wanted)
         if distinct:
-            rows = [
-                row
-                for row in rows
-                if not (hashes[row].tobytes() in seen or seen.add(hashes[row].tobytes()))
-            ]
+            rows = np.array([row for row in rows if _is_new(hashes[row], seen)], int)
         rows = rows[: count - total]
-        found.append(tree_index(drawn, np.asarray(rows, int)))
+        found.append(tree_index(drawn, rows))
         total += len(rows)
         if total >= count:
             break
     if not total:
         raise UsageError(f"{env.name}: no such levels turned up; use a larger size or another layout")
     return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+
+
+def _is_new(level_hash: np.ndarray, seen: set[bytes]) -> bool:
+    """Whether a level was not seen before; it is from now on."""
+    known = level_hash.tobytes() in seen
+    seen.add(level_hash.tobytes())
+    return not known
 
 
 # -- pictures ---------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from .readability import unreadable
 from .underspecification import TIES, Regrets, regrets
 
 # How many levels the dearer parts look at, and how many goals are shown.
-SCREENED, COMPARED, ASKED, CERTIFIED, MEASURED, READ = 32, 128, 256, 48, 24, 24
+SCREENED, COMPARED, ASKED, CERTIFIED, MEASURED, READ = 32, 256, 256, 48, 24, 24
 MAX_GOALS = 8
 
 
@@ -379,14 +379,14 @@ def _symmetries(
     before = found.train.optimum[: _count(some), 0]
     rows = []
     for name, changed in jax.jit(jax.vmap(env.symmetries))(some).items():
-        costs = regrets(env, (found.goals[0],), found.dangerous, changed, settings.gamma)
+        costs = regrets(env, (found.goals[0],), found.goals, changed, settings.gamma)
         rows.append(
             {
                 "name": name,
                 "keeps_intended": bool(np.allclose(costs.optimum[:, 0], before, atol=1e-4)),
                 "costs": {
-                    goal.name: float(_best(costs)[:, 0, i].mean())
-                    for i, goal in enumerate(found.dangerous)
+                    goal.name: float(_best(costs)[:, 0, found.goals.index(goal)].mean())
+                    for goal in found.dangerous
                 },
             }
         )
@@ -458,7 +458,8 @@ def _distances(
         for name in ("train", "deploy"):
             levels = getattr(samples, name)
             some = tree_index(levels, np.arange(min(MEASURED, _count(levels))))
-            row[name] = distances.distances(env, intended, goal, some, settings.gamma).overall
+            kinds = distances.affordable(env, _count(some))
+            row[name] = distances.distances(env, intended, goal, some, settings.gamma, kinds).overall
         rows.append(row)
     return rows
 

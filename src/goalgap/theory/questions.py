@@ -1,8 +1,8 @@
 """Which evaluation levels tell goals apart with the fewest episodes.
 
-An agent that pursues goal g acts by the Boltzmann policy exp(beta Q*_g). A level is worth, to a judge who
-asks "g or h?", the divergence of the two laws of paths. The best design is the mixture of levels whose
-least divergence over ordered pairs is greatest (Chernoff 1959), a linear program; about
+An agent that pursues goal g acts by the Boltzmann policy exp(beta Q*_g). A level is worth, to a judge
+who asks "g or h?", the divergence of the two laws of paths. The best design is the mixture of levels
+whose least divergence over ordered pairs is greatest (Chernoff 1959), a linear program; about
 ln(1 / error) / value episodes then suffice. A pair that no level tells apart has value 0: proof that no
 test on such levels ever will.
 """

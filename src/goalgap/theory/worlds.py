@@ -50,11 +50,8 @@ class Product(NamedTuple):
     rewards: tuple[Float[Array, "x a"], Float[Array, "x a"]]
 
 
-def check(env: Environment, goals: tuple[Goal, ...], num_pairs: int = 1) -> int:
-    """Bytes that the tables of one level take.
-
-    Raises UsageError where the states cannot be enumerated or are too many.
-    """
+def count_states(env: Environment) -> int:
+    """States of a level. Raises UsageError where they cannot be enumerated."""
     level = jax.eval_shape(env.shift().train.sample, jax.random.key(0))
     try:
         states = jax.eval_shape(env.states, level)
@@ -63,16 +60,24 @@ def check(env: Environment, goals: tuple[Goal, ...], num_pairs: int = 1) -> int:
             f"the states of {env.name} are not enumerated, so that nothing exact can be said before "
             "training; use an environment that has `states`, such as corner or dish"
         ) from None
-    num_states = jax.tree.leaves(states)[0].shape[0]
+    return jax.tree.leaves(states)[0].shape[0]
+
+
+def check(env: Environment, goals: tuple[Goal, ...], num_pairs: int = 1) -> int:
+    """Bytes that the tables of one level take.
+
+    Raises UsageError where the states cannot be enumerated or are too many.
+    """
+    num_states = count_states(env)
     memories = sorted((goal.num_memories for goal in goals), reverse=True)
     product = num_states * math.prod((memories * 2)[:2])
     # Of each pair: successor, two rewards, values and what follows them, in three ties.
     num_bytes = 4 * env.num_actions * (12 * product * num_pairs + 3 * num_states * sum(memories))
     if num_bytes > MAX_BYTES:
         raise UsageError(
-            f"{env.name}: {num_states:,} states, {product:,} with the memories of two goals, for "
-            f"{num_pairs:,} pairs of goals take {num_bytes / 2**30:,.1f} GiB a level; expected at most "
-            f"{MAX_BYTES >> 30}: reduce the size of the board, its objects, or the number of goals"
+            f"{env.name}: {num_states:,} states, {product:,} with the memories of two goals, take "
+            f"{num_bytes / 2**30:,.1f} GiB a level ({num_pairs:,} pairs of goals); expected at most "
+            f"{MAX_BYTES >> 30} GiB: reduce the size of the board, its objects, or the number of goals"
         )
     return num_bytes
 
@@ -221,7 +226,8 @@ def in_chunks(
     """A function of a batch of levels, called on as many at a time as memory allows; the last chunk is
     filled up, so that any number of levels runs the same program. Results are NumPy arrays."""
     count = jax.tree.leaves(levels)[0].shape[0]
-    size = min(max(1, CHUNK_BYTES // num_bytes), at_most, count)
+    # Sets of nearly equal sizes share a program, too.
+    size = min(max(1, CHUNK_BYTES // num_bytes), at_most, 2 ** math.ceil(math.log2(count)))
     parts = []
     for first in range(0, count, size):
         rows = np.arange(first, first + size) % count
