@@ -1,0 +1,369 @@
+"""Exact regrets against all policies there are, tried one by one; what they mean on known boards."""
+
+import functools
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from altered_goal import altered
+from quick import jit
+from tiny import NUM_ACTIONS, ONCE, PLAIN, Pay, Tiny
+
+from goalgap import core, oracle
+from goalgap.core import UsageError
+from goalgap.envs import Corner, Dish, Keys
+from goalgap.theory import underspecification, worlds
+from goalgap.theory.grammar import Attain
+from goalgap.theory.underspecification import compatible, equivalence_classes, prior_mass, regrets
+
+GAMMA = 0.8
+COUNT = 32
+
+
+@functools.cache
+def levels_of(env: Any, deploy: bool = False, count: int = COUNT) -> Any:
+    shift = env.shift()
+    draw = jit(jax.vmap((shift.deploy if deploy else shift.train).sample))
+    return draw(jax.random.split(jax.random.key(2), count))
+
+
+@functools.cache
+def rows_of(env: Any) -> list[Any]:
+    levels = jax.device_get(levels_of(env))
+    return [jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), levels) for i in range(COUNT)]
+
+
+# -- all policies of tiny worlds --------------------------------------------------------------------
+
+MOST_STATES = 12  # whose 2^12 policies are tried
+
+
+class Joint(NamedTuple):
+    """A level under two goals, in the states that some behavior reaches; the first is the start."""
+
+    successor: np.ndarray  # [x a]; 0 where the episode ends
+    goes_on: np.ndarray  # [x a]
+    rewards: np.ndarray  # [2 x a]
+
+
+def joint(level: Any, goals: tuple[Pay, Pay]) -> Joint:
+    """By search from the start."""
+    first = (int(level.start), False, False)
+    places, todo, moves = {first: 0}, [first], []
+    while todo:
+        state, *spent = todo.pop(0)
+        for action in range(NUM_ACTIONS):
+            after = int(level.successor[state, action])
+            paid, spent_then = [], []
+            for goal, is_spent in zip(goals, spent, strict=True):
+                pay = float(level.pay[goal.row, state, action])
+                paid.append(0.0 if is_spent else pay)
+                spent_then.append(is_spent or (goal.once and pay != 0))
+            following = (after, *spent_then)
+            ends = bool(level.ends[after])
+            if not ends and following not in places:
+                places[following] = len(places)
+                todo.append(following)
+            moves.append((places.get(following, 0) if not ends else 0, not ends, *paid))
+    table = np.array(moves).reshape(len(places), NUM_ACTIONS, 4)
+    return Joint(table[..., 0].astype(int), table[..., 1] > 0, np.moveaxis(table[..., 2:], -1, 0))
+
+
+def evaluate(world: Joint, policies: np.ndarray) -> np.ndarray:
+    """What policies [p x a] earn under both goals, [2 p x], by linear equations."""
+    num_states = len(world.successor)
+    follows = np.eye(num_states)[world.successor] * world.goes_on[..., None]
+    transition = np.einsum("pxa,xay->pxy", policies, follows)
+    earned = np.einsum("pxa,gxa->gpx", policies, world.rewards)
+    return np.linalg.solve(np.eye(num_states) - GAMMA * transition, earned[..., None])[..., 0]
+
+
+def tried(world: Joint) -> dict[str, Any]:
+    """Regrets under the first goal of optimizers of the second, and the first goal's optimum."""
+    num_states = len(world.successor)
+    every = np.array(list(itertools.product(range(NUM_ACTIONS), repeat=num_states)))
+    mine, other = evaluate(world, np.eye(NUM_ACTIONS)[every])
+    optimum, others_optimum = mine.max(0), other.max(0)
+    # Optimal from a state, whatever is done where it does not lead.
+    is_optimal = other >= others_optimum - 1e-9
+    worst = optimum - np.where(is_optimal, mine, np.inf).min(0)
+    best = optimum - np.where(is_optimal, mine, -np.inf).max(0)
+    q = world.rewards[1] + GAMMA * world.goes_on * others_optimum[world.successor]
+    greedy = q >= others_optimum[:, None] - 1e-9
+    (mean,), _ = evaluate(world, (greedy / greedy.sum(1, keepdims=True))[None])
+    return {
+        "optimum": optimum[0],
+        "worst": worst[0],
+        "mean": optimum[0] - mean[0],
+        "best": best[0],
+        "off_path": worst.max(),
+    }
+
+
+PAIRS = {"plain": PLAIN, "once": (PLAIN[0], ONCE[0]), "for-once": (ONCE[1], PLAIN[1]), "both": ONCE}
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+def test_regrets_agree_with_all_policies_tried_one_by_one(pair):
+    env = Tiny()
+    first, second = pair
+    found = regrets(env, (first,), (second,), levels_of(env), GAMMA, off_path=True)
+    compared, seen = 0, []
+    for index, level in enumerate(rows_of(env)):
+        world = joint(level, pair)
+        if len(world.successor) > MOST_STATES or level.ends[level.start]:
+            continue
+        expected = tried(world)
+        for name, value in expected.items():
+            got = float(np.asarray(getattr(found, name))[index].squeeze())
+            assert got == pytest.approx(value, abs=2e-5), (name, index)
+        seen.append(expected)
+        compared += 1
+    assert compared > COUNT / 2
+    assert any(row["worst"] > row["mean"] + 0.01 > row["best"] + 0.02 for row in seen), "some have ties"
+    assert any(row["off_path"] > row["worst"] + 0.01 for row in seen)
+
+
+def test_worst_ties_cost_most_best_ties_least_and_nothing_is_gained():
+    env = Tiny()
+    goals = (*PLAIN, *ONCE)
+    found = regrets(env, goals, goals, levels_of(env), GAMMA, off_path=True)
+    assert found.mean is not None and found.best is not None and found.off_path is not None
+    assert (found.best >= 0).all() and (found.best > 0.1).any()
+    assert (found.mean >= found.best - 1e-5).all() and (found.worst >= found.mean - 1e-5).all()
+    assert (found.off_path >= found.worst).all()
+    for table in found[1:]:
+        assert not np.diagonal(table, axis1=1, axis2=2).any()
+
+
+# -- goals that are the same goal --------------------------------------------------------------------
+
+# Long enough for what follows the last step to be worth nothing.
+CORNER = Corner(size=5, max_steps=300)
+
+
+def test_a_goal_under_another_name_costs_nothing_and_costs_others_as_much():
+    cheese, corner = CORNER.goals
+    goals = (cheese, altered(cheese, 1.0), altered(cheese, 2.0, name="twice"))
+    found = regrets(CORNER, (cheese, corner), goals, levels_of(CORNER, True), GAMMA, off_path=True)
+    for table in found[1:]:
+        assert not table[:, 0].any(), "equal goals have no regret"
+        np.testing.assert_allclose(table[:, 1], np.repeat(table[:, 1, :1], 3, 1), atol=1e-5)
+        assert table[:, 1].max() > 0.1
+    again = regrets(CORNER, goals[1:2], goals[:1], levels_of(CORNER, True), GAMMA)
+    assert not again.worst.any()
+
+
+@pytest.mark.parametrize("which", ["the judged", "the pursued", "both"])
+def test_potential_shaping_changes_no_regret(which):
+    levels = levels_of(CORNER, True)
+    judged, pursued = CORNER.goals
+    plain = regrets(CORNER, (judged,), (pursued,), levels, GAMMA, off_path=True)
+    if which != "the pursued":
+        judged = altered(judged, 1.0, 0.3, GAMMA, "one")
+    if which != "the judged":
+        pursued = altered(pursued, 1.0, 0.3, GAMMA, "other")
+    shaped = regrets(CORNER, (judged,), (pursued,), levels, GAMMA, off_path=True)
+    assert (plain.worst > 0.1).any()
+    for before, after in zip(plain[1:], shaped[1:], strict=True):
+        np.testing.assert_allclose(after, before, atol=2e-5)
+
+
+def test_the_optimizer_of_the_opposite_earns_the_least_that_can_be_earned():
+    cheese = CORNER.intended
+    levels = levels_of(CORNER, True)
+    least = oracle.start_values(CORNER, cheese, levels, GAMMA, "worst")
+    found = regrets(CORNER, (cheese,), (altered(cheese, -1.0),), levels, GAMMA)
+    for table in (found.worst, found.mean, found.best):
+        assert table is not None
+        np.testing.assert_allclose(table[:, 0, 0], found.optimum[:, 0] - least, atol=1e-5)
+
+
+def test_mirrored_goals_on_a_mirrored_board_cost_each_other_the_same():
+    env = Corner(size=3, max_steps=100)
+    level = jax.tree.map(lambda leaf: leaf[None], env.from_text(".#c\n.@#\n...\n"))
+    left, bottom, cell = (
+        Attain(place, "", 1.0, env, (place,))
+        for place in ("the left column", "the bottom row", "the bottom-left corner")
+    )
+    goals = (left, bottom, cell)
+    found = regrets(env, goals, goals, level, GAMMA)
+    for table in found[1:4]:
+        assert table is not None
+        mirrored = table[0][np.ix_((1, 0, 2), (1, 0, 2))]
+        np.testing.assert_allclose(table[0], mirrored, atol=1e-6)
+    assert found.worst[0, 0, 1] > 0.5
+    assert found.worst[0, 0, 2] != found.worst[0, 2, 0], "these two are no mirror images"
+
+
+# -- known boards ------------------------------------------------------------------------------------
+
+
+def test_where_the_cheese_lies_in_the_corner_nothing_tells_the_goals_apart():
+    """Not even off the path; elsewhere the corner costs something on most levels."""
+    cheese, corner = CORNER.goals
+    found = regrets(CORNER, CORNER.goals, CORNER.goals, levels_of(CORNER), GAMMA, off_path=True)
+    assert found.optimum.max() > 0.1
+    for table in found[1:]:
+        assert not table.any()
+    apart = regrets(CORNER, (cheese,), (corner,), levels_of(CORNER, True), GAMMA).worst
+    assert (apart > 0).mean() > 0.5
+
+
+def test_a_board_worked_out_by_hand():
+    """Three steps to the cheese, or one to the corner, after which all is the same to the proxy."""
+    env = Corner(size=3, max_steps=100)
+    level = jax.tree.map(lambda leaf: leaf[None], env.from_text(".@.\n##.\n##c\n"))
+    cheese, corner = env.goals
+    found = regrets(env, (cheese,), (corner,), level, GAMMA)
+    assert found.mean is not None and found.best is not None
+    optimum, detour = GAMMA**2, GAMMA**4
+    np.testing.assert_allclose(found.optimum, optimum)
+    np.testing.assert_allclose(found.worst, optimum)
+    np.testing.assert_allclose(found.best, optimum - detour, rtol=1e-5)
+    # From the corner on a random walk over the cells 0, 1, 2, 5 toward the cheese.
+    walk = np.array([[3, 1, 0, 0], [1, 2, 1, 0], [0, 1, 2, 1], [0, 0, 1, 2]]) / 4
+    chance = np.linalg.solve(np.eye(4) - GAMMA * walk, [0, 0, 0, 0.25])
+    np.testing.assert_allclose(found.mean, optimum - GAMMA * chance[0], rtol=1e-5)
+
+
+def test_off_the_path_a_level_may_reveal_what_it_hides_from_its_start():
+    """Who has been in the corner first is no longer drawn to the cheese, one step away."""
+    env = Corner(size=3, max_steps=100)
+    level = jax.tree.map(lambda leaf: leaf[None], env.from_text(".@c\n.##\n###\n"))
+    for instead, off_path in ((None, 0.0), ("the top-left corner", 1.0)):
+        goal = Attain("cheese", "", 1.0, env, ("the cheese",), instead=instead)
+        found = regrets(env, (env.intended,), (goal,), level, GAMMA, off_path=True)
+        assert not found.worst.any()
+        np.testing.assert_allclose(found.off_path, off_path)
+
+
+EIGHT = {
+    "dish": ("the dish",),
+    "corner": ("the top-left corner",),
+    "top row": ("the top row",),
+    "left column": ("the left column",),
+    "any object": ("the cheese", "the dish"),
+    "top or left": ("the top row", "the left column"),
+    "cheese row": ("the row of the cheese",),
+}
+
+
+def test_the_pilot_of_the_eight_goals():
+    """7x7, cheese and dish in the corner: only the goals that end there are open without any slack,
+    but with a little and luck in ties all eight."""
+    env = Dish(size=7, max_steps=128)
+    levels = levels_of(env)
+    walls = levels.walls.at[:, 0, 0].set(False)
+    mouse = jnp.where(levels.mouse == 0, 48, levels.mouse)
+    walls = walls.at[:, 6, 6].set(walls[:, 6, 6] & (levels.mouse != 0))
+    levels = type(levels)(walls, mouse, jnp.zeros_like(mouse), jnp.zeros_like(mouse))
+    goals = tuple(Attain(name, name, 1.0, env, places, "any") for name, places in EIGHT.items())
+    found = regrets(env, (env.intended,), (env.intended, *goals), levels, 0.95, ("worst", "best"))
+    assert found.best is not None
+    names = np.array(["cheese", *EIGHT])
+    open_now = names[compatible(found.worst[:, 0], 0.0)].tolist()
+    assert open_now == ["cheese", "dish", "corner", "any object"]
+    assert compatible(found.best[:, 0], 0.05).all()
+    assert not compatible(found.best[:, 0], 0.0).all()
+
+
+# -- what is left open -------------------------------------------------------------------------------
+
+
+def test_compatible_is_a_mean_within_the_slack():
+    regret = np.array([[0.0, 0.01, 0.03], [0.0, 0.03, 0.03]])
+    assert compatible(regret, 0.02).tolist() == [True, True, False]
+    assert compatible(regret, 0.0).tolist() == [True, False, False]
+    for epsilon in (-0.01, 1.0, math.nan):
+        with pytest.raises(UsageError, match=f"epsilon is {epsilon}; expected 0 to below 1"):
+            compatible(regret, epsilon)
+
+
+def test_the_diameter_is_over_open_goals():
+    regret = np.array([[0.0, 0.2, 0.9], [0.0, 0.4, 0.9]])
+    open_goals = np.array([True, True, False])
+    assert underspecification.diameter(regret, open_goals) == pytest.approx(0.3)
+    assert underspecification.diameter(regret, np.zeros(3, bool)) == 0
+
+
+def test_classes_need_both_directions_on_all_levels():
+    worst = np.zeros((2, 4, 4))
+    worst[0, 0, 1] = 0.5  # an optimizer of the second is none of the first
+    worst[1, 3, :3] = worst[1, :3, 3] = 0.5
+    assert equivalence_classes(worst) == [[0, 2], [1], [3]]
+    assert equivalence_classes(worst[1:]) == [[0, 1, 2], [3]]
+
+
+def test_classes_of_the_corner():
+    goals = (*CORNER.goals, Attain("row", "", 1.0, CORNER, ("the top row",)))
+    for deploy, expected in ((False, [[0, 1], [2]]), (True, [[0], [1], [2]])):
+        worst = regrets(CORNER, goals, goals, levels_of(CORNER, deploy), GAMMA, ("worst",)).worst
+        assert equivalence_classes(worst) == expected
+
+
+def test_the_prior_prefers_short_descriptions():
+    goals = tuple(Attain("", "", bits, CORNER, ("the cheese",)) for bits in (1.0, 2.0, 3.0))
+    assert prior_mass(goals, np.array([True, False, True])) == pytest.approx(5 / 7)
+    assert prior_mass(goals, np.ones(3, bool)) == 1
+
+
+# -- what cannot be analyzed, and how it is cut up ----------------------------------------------------
+
+
+class Blind(Corner):
+    """A corner whose states nobody counted."""
+
+    def states(self, level: Any) -> Any:
+        return core.Environment.states(self, level)
+
+
+def refusal(env: Any) -> str:
+    with pytest.raises(UsageError) as caught:
+        regrets(env, env.goals[:1], env.goals[1:], levels_of(env, count=1), GAMMA)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_states_that_are_not_enumerated_are_refused():
+    message = refusal(Blind(size=5))
+    assert message.startswith("the states of corner are not enumerated")
+    assert "use an environment that has `states`" in message
+
+
+def test_too_many_states_are_refused_with_their_number_and_the_repair():
+    env = Keys(size=13)
+    message = refusal(env)
+    assert f"keys: {169 * 4**10:,} states" in message
+    assert "GiB a level" in message and "expected at most 2" in message
+    assert "reduce the size of the board, its objects, or the number of goals" in message
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, math.nan])
+def test_discounts_are_between_0_and_1(gamma):
+    with pytest.raises(UsageError, match=f"gamma is {gamma}; a discount is above 0 and below 1"):
+        regrets(CORNER, CORNER.goals[:1], CORNER.goals[1:], levels_of(CORNER), gamma)
+
+
+def test_chunks_change_nothing(monkeypatch):
+    """Also where the last one is not full."""
+    goals = CORNER.goals
+    levels = levels_of(CORNER, True)
+    whole = regrets(CORNER, goals[:1], goals[1:], levels, GAMMA)
+    asked: list[int] = []
+    inner = underspecification._regrets
+
+    def spy(env: Any, goals: Any, by: Any, levels: Any, *rest: Any) -> Any:
+        asked.append(len(levels.mouse))
+        return inner(env, goals, by, levels, *rest)
+
+    monkeypatch.setattr(underspecification, "_regrets", spy)
+    monkeypatch.setattr(worlds, "CHUNK_BYTES", 7 * worlds.check(CORNER, goals))
+    parts = regrets(CORNER, goals[:1], goals[1:], levels, GAMMA)
+    assert asked == [7] * 5
+    for before, after in zip(whole[:4], parts[:4], strict=True):
+        np.testing.assert_allclose(after, before, atol=1e-6)
