@@ -136,6 +136,9 @@ def test_training_levels_leave_cheese_or_corner_open_and_deployment_tells():
     np.testing.assert_allclose(after.size, [size.mean(), 0], atol=1e-12)
     assert not after.generalizes and after.share[0] > 0.5
 
+    corner_first = identify(ENV, (FIRST_VISIT, CHEESE), levels_of(0.0), GAMMA)
+    assert mixtures(corner_first) == ["corner - cheese", "corner + 0.053 step"]
+
 
 def test_a_goal_that_is_out_of_reach_is_invisible():
     level = jax.tree.map(lambda leaf: leaf[None], ENV.from_text("#@..\n....\n..#.\n...c\n"))
@@ -263,6 +266,15 @@ def test_the_worst_regret_is_0_where_behavior_was_seen_and_the_programs_are_solv
             earned.append(np.mean(starts, 0))
         regret = after.weights[feature] @ (earned[0] - earned[1])
         np.testing.assert_allclose(after.regret[feature], regret, atol=1e-6)
+
+
+def test_a_long_way_to_the_goal_is_no_tie():
+    """On a corridor each step costs or pays the same share of what is still to come: one half-space."""
+    env = Corner(size=7)
+    text = "@......\n######.\n.......\n.######\n.......\n######.\nc......\n"
+    level = jax.tree.map(lambda leaf: leaf[None], env.from_text(text))
+    found = cone(env, SIMPLE, {"cheese": 1}, level, 0.5, generic=False)
+    np.testing.assert_allclose(found.half_spaces, [[0.5**0.5, -(0.5**0.5)]])
 
 
 def test_a_worst_regret_known_by_hand():

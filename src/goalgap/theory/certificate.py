@@ -36,7 +36,8 @@ from .shaping import (
     root_mean_square,
 )
 
-TIE = 1e-9  # action values this close are equal; double precision
+TIE = 1e-9  # relative; action values this close are equal
+MAX_ROUNDS = 1000  # of policy iteration, which takes a few
 SAME_DIGITS = 8  # decimals to which equal half-spaces agree
 
 
@@ -251,16 +252,20 @@ def cone(
 
 def _optimal(moves: Moves, reward: Float[np.ndarray, "n a"], gamma: float) -> Float[np.ndarray, "n a"]:
     """The optimal policy that is uniform over all optimal actions, by policy iteration."""
+    # Beside each value its size, that of the sum of absolute rewards, to which rounding is relative.
+    both = np.stack([reward, np.abs(reward)], -1)
     policy = np.full(reward.shape, 1 / reward.shape[1])
-    while True:
-        value = policy_values(moves, reward[..., None], policy, gamma)
-        q = action_values(moves, reward[..., None], value, gamma)[..., 0]
-        best = q.max(1, keepdims=True)
-        slack = TIE * np.maximum(1, np.abs(best))
-        good = q >= best - slack
+    for _ in range(MAX_ROUNDS):
+        value = policy_values(moves, both, policy, gamma)
+        q, size = np.moveaxis(action_values(moves, both, value, gamma), -1, 0)
+        least = q.max(1) - TIE * size.max(1)
+        good = q >= least[:, None]
         policy = good / good.sum(1, keepdims=True)
-        if (best <= value + slack).all():
+        if (value[:, 0] >= least).all():
             return policy
+    raise UsageError(
+        f"gamma is {gamma}; too near to 1 to find an optimal policy; expected less, as .999"
+    )
 
 
 def _minimal(gaps: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "h k"]:

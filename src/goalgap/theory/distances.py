@@ -65,6 +65,13 @@ class _World(NamedTuple):
         return np.stack([table[cell, memory, action, to] for table, memory in pairs], -1).astype(float)
 
 
+def affordable(env: Environment, num_levels: int) -> tuple[str, ...]:
+    """The kinds of distance that so many levels can be measured by: `epic` and `dard` look at all pairs
+    of states."""
+    triples = num_levels * worlds.count_states(env) ** 2 * env.num_actions
+    return KINDS if triples <= MAX_TRIPLES else ("starc", "starc-value")
+
+
 def distances(
     env: Environment,
     first: Goal,
