@@ -199,7 +199,7 @@ def test_mistakes_are_named(monkeypatch):
         distances(ENV, CHEESE, FIRST_VISIT, levels, GAMMA, ("epik",))
     with pytest.raises(UsageError, match="gamma is 0; a discount"):
         distances(ENV, CHEESE, FIRST_VISIT, levels, 0)
-    monkeypatch.setattr(module, "MAX_TRIPLES", 5 * 18**2 * 4)
-    with pytest.raises(UsageError, match=r"8 levels have .* give at most 5 levels, or ask for starc"):
+    monkeypatch.setattr(module, "MAX_TRIPLES", 5 * 9**2 * 4)
+    with pytest.raises(UsageError, match=r"8 levels have .* at most 5 levels, or starc"):
         distances(ENV, CHEESE, FIRST_VISIT, levels, GAMMA)
     assert distances(ENV, CHEESE, FIRST_VISIT, levels, GAMMA, ("starc",)).overall == {"starc": 0.0}

@@ -31,12 +31,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ..core import Environment, Goal, Level, State, UsageError
+from ..core import Environment, Goal, Level, State, UsageError, tree_index
 from . import worlds
 from .shaping import TOLERANCE, action_values, end_to_end, policy_values, residual
 
 KINDS = ("starc", "starc-value", "epic", "dard")
-MAX_TRIPLES = 50_000_000  # (s, a, s') of all levels together: seconds
+MAX_TRIPLES = 50_000_000  # (s, a, s') of all levels together, without goals' memories: seconds
 
 
 class Distances(NamedTuple):
@@ -50,7 +50,6 @@ class _World(NamedTuple):
     """One level under both goals; x: product states, triples by states (s) and the goals' memories."""
 
     successor: Int[np.ndarray, "x a"]
-    goes_on: Bool[np.ndarray, "x a"]
     reach: Bool[np.ndarray, " x"]
     pays: tuple[Float[np.ndarray, "s m a s"], Float[np.ndarray, "s n a s"]]
 
@@ -68,8 +67,11 @@ class _World(NamedTuple):
 def affordable(env: Environment, num_levels: int) -> tuple[str, ...]:
     """The kinds of distance that so many levels can be measured by: `epic` and `dard` look at all pairs
     of states."""
-    triples = num_levels * worlds.count_states(env) ** 2 * env.num_actions
-    return KINDS if triples <= MAX_TRIPLES else ("starc", "starc-value")
+    return KINDS if num_levels <= _most_levels(env) else ("starc", "starc-value")
+
+
+def _most_levels(env: Environment) -> int:
+    return MAX_TRIPLES // (worlds.count_states(env) ** 2 * env.num_actions)
 
 
 def distances(
@@ -90,27 +92,28 @@ def distances(
     for kind in kinds:
         if kind not in KINDS:
             raise UsageError(f"{kind!r} is no distance between goals; expected {', '.join(KINDS)}")
+    count = jax.tree.leaves(levels)[0].shape[0]
+    if set(kinds) - set(affordable(env, count)):
+        raise UsageError(
+            f"{count:,} levels have more than {MAX_TRIPLES // 10**6} million triples (s, a, s'), which "
+            f"epic and dard look at; expected at most {_most_levels(env):,} levels, or starc and "
+            "starc-value only"
+        )
     num_bytes = worlds.check(env, (first, second))
     tables = worlds.in_chunks(lambda chunk: _tables(env, first, second, chunk), levels, num_bytes)
-    parts: dict[str, list[Float[np.ndarray, "r 2"]]] = {}
+    moments = {}
     if {"starc", "starc-value"} & set(kinds):
-        parts |= _projected(tables, gamma)
+        moments |= _projected(tables, gamma)
     if {"epic", "dard"} & set(kinds):
-        parts |= _averaged(env, first, second, levels, tables, gamma)
-    moments = {
-        kind: np.array([_moments(part, kind in ("epic", "dard")) for part in parts[kind]])
-        for kind in kinds
-    }
+        moments |= _averaged(env, first, second, levels, tables, gamma)
     return Distances(
-        {kind: _distance(rows) for kind, rows in moments.items()},
-        {kind: float(_distance(rows.sum(0))) for kind, rows in moments.items()},
+        {kind: _distance(moments[kind]) for kind in kinds},
+        {kind: float(_distance(moments[kind].sum(0))) for kind in kinds},
     )
 
 
-def _projected(
-    tables: tuple[np.ndarray, ...], gamma: float
-) -> dict[str, list[Float[np.ndarray, "r 2"]]]:
-    """The canonical rewards of STARC, level by level."""
+def _projected(tables: tuple[np.ndarray, ...], gamma: float) -> dict[str, Float[np.ndarray, "l 6"]]:
+    """The moments of STARC's canonical rewards, level by level."""
     start, successor, goes_on, reach, rewards = tables
     moves = end_to_end(start, successor, goes_on, reach)
     reward = rewards[reach].astype(float)
@@ -119,9 +122,9 @@ def _projected(
     advantage = action_values(moves, reward, value, gamma) - value[:, None]
     ends = np.cumsum(reach.sum(1))[:-1]
 
-    def by_level(canonical: Float[np.ndarray, "n a 2"]) -> list[Float[np.ndarray, "r 2"]]:
+    def by_level(canonical: Float[np.ndarray, "n a 2"]) -> Float[np.ndarray, "l 6"]:
         pairs = zip(np.split(canonical, ends), np.split(reward, ends), strict=True)
-        return [_cleaned(part.reshape(-1, 2), raw.reshape(-1, 2)) for part, raw in pairs]
+        return np.stack([_moments(part, raw, centered=False) for part, raw in pairs])
 
     return {"starc": by_level(residual(moves, reward, gamma)), "starc-value": by_level(advantage)}
 
@@ -133,36 +136,30 @@ def _averaged(
     levels: Level,
     tables: tuple[np.ndarray, ...],
     gamma: float,
-) -> dict[str, list[Float[np.ndarray, "r 2"]]]:
-    """The canonical rewards of EPIC and DARD, level by level."""
-    _, successor, goes_on, reach, _ = tables
-    count, num_states, num_actions = successor.shape
-    triples = num_states**2 * num_actions
-    if count * triples > MAX_TRIPLES:
-        raise UsageError(
-            f"{count:,} levels have {count * triples / 1e6:,.0f} million triples (s, a, s') for epic "
-            f"and dard; expected at most {MAX_TRIPLES / 1e6:.0f} million: give at most "
-            f"{MAX_TRIPLES // triples:,} levels, or ask for starc and starc-value only"
-        )
-    pays = worlds.in_chunks(lambda chunk: _triples(env, first, second, chunk), levels, 4 * triples)
-    found: dict[str, list[Float[np.ndarray, "r 2"]]] = {"epic": [], "dard": []}
-    for row in range(count):
-        world = _World(successor[row], goes_on[row], reach[row], (pays[0][row], pays[1][row]))
-        found["epic"].append(_epic(world, gamma))
-        found["dard"].append(_dard(world, gamma))
-    return found
+) -> dict[str, Float[np.ndarray, "l 6"]]:
+    """The moments of EPIC's and DARD's canonical rewards; one level at a time, for memory's sake."""
+    _, successor, _, reach, _ = tables
+    epic, dard = [], []
+    for row in range(len(reach)):
+        pays = jax.device_get(_triples(env, first, second, tree_index(levels, row)))
+        world = _World(successor[row], reach[row], pays)
+        epic.append(_epic(world, gamma))
+        dard.append(_dard(world, gamma))
+    return {"epic": np.stack(epic), "dard": np.stack(dard)}
 
 
-def _epic(world: _World, gamma: float) -> Float[np.ndarray, "r 2"]:
+def _epic(world: _World, gamma: float) -> Float[np.ndarray, "6"]:
+    """On one level, over all triples of states seen (the ends included) and actions."""
     seen = np.union1d(np.flatnonzero(world.reach), world.successor[world.reach])
     actions = np.arange(world.successor.shape[1])
     raw = world.pay(*np.broadcast_arrays(*np.ix_(seen, actions, seen)))
     potential = raw.mean((1, 2))
     canonical = raw + gamma * (potential - potential.mean(0)) - potential[:, None, None]
-    return _cleaned(canonical.reshape(-1, 2), raw.reshape(-1, 2))
+    return _moments(canonical, raw, centered=True)
 
 
-def _dard(world: _World, gamma: float) -> Float[np.ndarray, "r 2"]:
+def _dard(world: _World, gamma: float) -> Float[np.ndarray, "6"]:
+    """On one level, over all moves."""
     here = np.flatnonzero(world.reach)
     actions = np.arange(world.successor.shape[1])
     # Where the episode has ended, nothing moves any more.
@@ -174,21 +171,18 @@ def _dard(world: _World, gamma: float) -> Float[np.ndarray, "r 2"]:
     after = follow[here]
     beyond = world.pay(*np.broadcast_arrays(after[:, None], actions, follow[after])).mean(2)
     canonical = raw + gamma * (potential[after] - beyond) - potential[here, None]
-    return _cleaned(canonical.reshape(-1, 2), raw.reshape(-1, 2))
+    return _moments(canonical, raw, centered=True)
 
 
-def _cleaned(
-    canonical: Float[np.ndarray, "r 2"], raw: Float[np.ndarray, "r 2"]
-) -> Float[np.ndarray, "r 2"]:
-    """What is but a rounding error of the rewards becomes 0."""
-    vanishes = np.linalg.norm(canonical, axis=0) <= TOLERANCE * np.linalg.norm(raw, axis=0)
-    return np.where(vanishes, 0.0, canonical)
-
-
-def _moments(pair: Float[np.ndarray, "r 2"], centered: bool) -> Float[np.ndarray, "6"]:
-    """Count, sums and products of two canonical rewards, which add up over levels."""
-    sums = pair.sum(0) * centered
-    return np.array([len(pair), *sums, *(pair**2).sum(0), pair.prod(1).sum()])
+def _moments(
+    canonical: Float[np.ndarray, "*n 2"], raw: Float[np.ndarray, "*n 2"], centered: bool
+) -> Float[np.ndarray, "6"]:
+    """Count, sums (0 where the mean is left in) and products of two goals' canonical rewards, which add
+    up over levels. What is but a rounding error of the raw rewards counts as 0."""
+    pair, whole = canonical.reshape(-1, 2), raw.reshape(-1, 2)
+    vanishes = np.linalg.norm(pair, axis=0) <= TOLERANCE * np.linalg.norm(whole, axis=0)
+    pair = np.where(vanishes, 0.0, pair)
+    return np.array([len(pair), *pair.sum(0) * centered, *(pair**2).sum(0), pair.prod(1).sum()])
 
 
 def _distance(moments: Float[np.ndarray, "*l 6"]) -> Float[np.ndarray, "*l"]:
@@ -212,10 +206,10 @@ def _tables(env: Environment, first: Goal, second: Goal, levels: Level) -> tuple
 
 
 @functools.partial(jax.jit, static_argnames=("first", "second"))
-def _triples(env: Environment, first: Goal, second: Goal, levels: Level) -> tuple[Array, Array]:
-    """What each goal pays for all (state, action, next state), possible or not: [s m a s] each."""
+def _triples(env: Environment, first: Goal, second: Goal, level: Level) -> tuple[Array, Array]:
+    """What each goal pays on a level for all (state, action, next state), possible or not."""
 
-    def one(level: Level, goal: Goal) -> Float[Array, "s m a s"]:
+    def one(goal: Goal) -> Float[Array, "s m a s"]:
         states = env.states(level)
 
         def pay(state: State, memory: Array, action: Array, after: State) -> Float[Array, ""]:
@@ -227,4 +221,4 @@ def _triples(env: Environment, first: Goal, second: Goal, levels: Level) -> tupl
         over = jax.vmap(over, (0, None, None, None))
         return over(states, jnp.arange(goal.num_memories), jnp.arange(env.num_actions), states)
 
-    return jax.vmap(lambda level: (one(level, first), one(level, second)))(levels)
+    return one(first), one(second)
