@@ -1,9 +1,11 @@
-"""A made-up run of Cheese in the Corner, with everything a report can show: small and deterministic."""
+"""A made-up run of Cheese in the Corner, with everything a report can show: small and deterministic;
+and a reader of pages that fails on malformed ones."""
 
 import base64
 import itertools
 import struct
 import zlib
+from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ MAP = """
 WALLS = np.array([[letter == "#" for letter in line] for line in MAP.split()])
 MOVES = ((-1, 0), (0, -1), (1, 0), (0, 1))
 Cell = tuple[int, int]
+VOID = {"meta", "link", "input", "br", "img"}
 
 
 def example_run() -> dict[str, Any]:
@@ -326,3 +329,34 @@ def _png(picture: np.ndarray) -> str:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines, 9)) + chunk(b"IEND", b"")
     return base64.b64encode(b"\x89PNG\r\n\x1a\n" + body).decode()
+
+
+class Page(HTMLParser):
+    """A page's elements in order; fails on one that is closed wrongly."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs), f"an attribute twice: {tag} {attrs}"
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open and self._open.pop() == tag, f"</{tag}> at {self.getpos()}"
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]

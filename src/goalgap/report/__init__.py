@@ -1,7 +1,9 @@
-"""The page of a run: `report.html`, made from what a run folder holds. Never trains, never steps.
+"""The page of a run, made from what its folder holds, and the page of an analysis. Never trains, never
+steps.
 
-One file without any outside part: hand-made SVG, one style sheet, one script, and a content security
-policy that lets nothing else in. What a run lacks is left out together with its heading.
+One file without any outside part: hand-made SVG, one style sheet, at most one script, and a content
+security policy that lets nothing else in. What a run or an analysis lacks is left out together with its
+heading.
 """
 
 import base64
@@ -18,17 +20,26 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from . import charts, view, words
+from . import analysis, charts, view, words
 
 HERE = Path(__file__).parent
 
 
 def write(run: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
     """Write the page of a run to `path`, whole or not at all. Raises OSError where it cannot."""
+    return _write(render(run), path)
+
+
+def write_analysis(content: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
+    """Write the page of an analysis to `path`, whole or not at all. Raises OSError where it cannot."""
+    return _write(render_analysis(content), path)
+
+
+def _write(text: str, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(render(run), encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -45,12 +56,29 @@ def render(run: Mapping[str, Any]) -> str:
     of its `frames`. NumPy scalars and arrays are welcome anywhere.
     """
     script = _asset("script.js")
-    assets = {
-        "style": Markup(_asset("style.css")),
-        "script": Markup(script),
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    }
-    return _template().render(view.page(to_plain(run)), **assets)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _template("page.html").render(
+        view.page(to_plain(run)),
+        style=Markup(_asset("style.css")),
+        script=Markup(script),
+        script_source=Markup(f"'sha256-{digest}'"),
+    )
+
+
+def render_analysis(content: Mapping[str, Any]) -> str:
+    """The page of an analysis, as text.
+
+    `content` has `about` and `env` as a run has them, `atlas` (the sprites as base64 PNGs) and
+    `analysis`, what `theory.analysis.analyze` gives, with two additions: beside the `text` of each level
+    stands `tiles`, its board with the wall around it, and `worst["routes"]` maps names of goals to
+    cells, [row, column], counted from the board's first cell. Without tiles or sprites a level is
+    written out. NumPy scalars and arrays are welcome anywhere.
+    """
+    return _template("analysis.html").render(
+        analysis.page(to_plain(content)),
+        style=Markup(_asset("style.css") + _asset("analysis.css")),
+        script_source=Markup("'none'"),
+    )
 
 
 def to_plain(value: Any) -> Any:
@@ -72,14 +100,19 @@ def _asset(name: str) -> str:
 
 
 @functools.cache
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     env = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    env.filters |= {name: getattr(words, name) for name in ("percent", "decimal", "plain", "duration")}
+    forms = ("percent", "decimal", "plain", "duration", "regret", "share")
+    env.filters |= {form: getattr(words, form) for form in forms}
     env.filters |= {"short": charts.short, "json": _json}
-    env.globals |= {"badge": charts.badge, "interval": words.interval}
-    return env.from_string(_asset("page.html"))
+    env.globals |= {"badge": charts.badge, "interval": words.interval, "count": words.count}
+    return env.get_template(name)
 
 
 def _json(value: Any) -> Markup:

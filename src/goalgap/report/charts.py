@@ -26,6 +26,10 @@ TILE = 24  # user units to a tile of a board
 OVERLAP = 0.3  # covers the seams between tiles that scaling opens
 
 
+Board = Sequence[Sequence[int]]  # tiles, row by row
+Cell = Sequence[int]  # row, column
+
+
 class Axis(NamedTuple):
     """What a strip spans, and where its ticks stand."""
 
@@ -304,20 +308,54 @@ def _end_labels(series: Sequence[Series], y: Callable[[float], float]) -> list[M
 
 # -- boards -------------------------------------------------------------------------------------------
 
+ASIDE = 3.2  # by which routes stand apart where they run along each other
+
+
+def level(
+    board: Board, num_tiles: int, label: str, routes: Sequence[tuple[str, Sequence[Cell]]] = ()
+) -> Markup:
+    """A level, and on it routes, each with the class of its goal: a ring at the start, the goal's mark
+    at the end. Cells of a route count from the board's own first cell; `board` has the wall as well."""
+    height, width = TILE * len(board), TILE * len(board[0])
+    lines, ends = [], []
+    for index, (style, cells) in enumerate(routes):
+        shift = ASIDE * (index - (len(routes) - 1) / 2)
+        places = [(TILE * (column + 1.5) + shift, TILE * (row + 1.5) + shift) for row, column in cells]
+        path = "M" + "L".join(f"{x:g} {y:g}" for x, y in places)
+        lines += [tag("path", d=path, class_="halo"), tag("path", d=path, class_=f"route {style}")]
+        ends.append(mark(style, *(f"{place:g}" for place in places[-1])))
+    if routes:
+        row, column = routes[0][1][0]
+        start = {"cx": f"{TILE * (column + 1.5):g}", "cy": f"{TILE * (row + 1.5):g}", "r": 0.44 * TILE}
+        lines.append(tag("circle", **start, class_="start"))
+    return tag(
+        "svg",
+        *_tiled(board, num_tiles),
+        *lines,
+        *ends,
+        class_="board wide" if width > 2 * height else "board",
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        aria_label=label,
+    )
+
+
+def _tiled(board: Board, num_tiles: int) -> list[Markup]:
+    return [
+        tag("use", href=f"#tile-{tile}", x=TILE * column, y=TILE * row)
+        for row, line in enumerate(board)
+        for column, tile in enumerate(line)
+        if 0 <= tile < num_tiles
+    ]
+
 
 def heatmap(splay: Mapping[str, Any], outcome: str, style: str, num_tiles: int) -> Markup:
     """On each cell that may hold the object: in what share of episodes the outcome came about.
 
     Cells count from the board's own top-left cell; `tiles` has the wall around it as well.
     """
-    board = splay["tiles"]
-    height, width = TILE * len(board), TILE * len(board[0])
-    parts = [
-        tag("use", href=f"#tile-{tile}", x=TILE * column, y=TILE * row)
-        for row, line in enumerate(board)
-        for column, tile in enumerate(line)
-        if 0 <= tile < num_tiles
-    ]
+    height, width = TILE * len(splay["tiles"]), TILE * len(splay["tiles"][0])
+    parts = _tiled(splay["tiles"], num_tiles)
     if not num_tiles:
         parts.append(tag("rect", width=width, height=height, class_="blank"))
     for cell in splay["cells"]:

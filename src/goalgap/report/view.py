@@ -64,14 +64,19 @@ def page(run: dict[str, Any]) -> dict[str, Any]:
         "splay": _splay(run.get("splay"), source, len(atlas)),
         "replay": _replay(episodes, source),
         "sensitivity": _sensitivity(verdict),
-        "papers": [
-            paper | {"link": "https://arxiv.org/abs/" + quote(paper["id"])}
-            for paper in env.get("papers") or ()
-        ],
+        "papers": papers(env),
         "pitfalls": words.PITFALLS,
         "marks": charts.marks(),
         "tiles": charts.tiles(atlas),
     }
+
+
+def papers(env: dict[str, Any]) -> list[dict]:
+    """What the environment comes from, with links."""
+    return [
+        paper | {"link": "https://arxiv.org/abs/" + quote(paper["id"])}
+        for paper in env.get("papers") or ()
+    ]
 
 
 def _experiment(experiment: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ Number = int | float
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EM DASH}"
+TO = "\N{EN DASH}"
+TINY = 1e-5  # below, a regret is rounding
 NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 # verdict -> headline, what it means, what it does not mean
@@ -105,6 +107,42 @@ PITFALLS = (
     ),
 )
 
+ANALYSIS_PITFALLS = (
+    (
+        "Open does not mean learned.",
+        "What is open could be learned without loss of return in training. Which open goal a learner "
+        "settles on depends on its inductive biases, of which this page knows nothing.",
+    ),
+    (
+        "The guarantees are about selection by return.",
+        "If a learner gets within the slack of the best return in training, a closed goal is not what "
+        "it optimizes. A learner that stops earlier, or is selected by anything else, is not covered.",
+    ),
+    (
+        "Only goals on the list were considered.",
+        "A goal that nobody listed may be open as well. The certificate looks further, at all mixtures "
+        "of the listed ones, and still no further than that.",
+    ),
+    (
+        "Levels are samples.",
+        "Regrets are exact on each level, but means are over those that were drawn. A level that is "
+        "rarer than one in the sample may part goals that this page takes for equal.",
+    ),
+)
+ANALYSIS_SETTINGS = {
+    "epsilon": "regret in training up to which a goal is open: the slack of the learner",
+    "margin": "regret above which a level breaks a goal for sure",
+    "gamma": "discount per step",
+    "beta": "inverse temperature of the agents that are to be told apart",
+    "error": "probability of taking one goal for another",
+    "cap": "largest weight of one level in the mixture",
+}
+ANALYSIS_LEVELS = {
+    "train": "levels that training shows",
+    "deploy": "levels after the shift",
+    "candidates": "levels that could be added to training",
+}
+
 
 def is_known(value: Any) -> TypeGuard[Number]:
     """Whether there is a number, and a finite one."""
@@ -116,6 +154,21 @@ def percent(value: Any, digits: int = 1) -> str:
     if not is_known(value):
         return NONE
     return f"{100 * value:.{digits}f}{NARROW}%".replace("-", MINUS)
+
+
+def regret(value: Any) -> str:
+    """With three digits; what is not nothing does not look like it."""
+    return "<0.001" if is_known(value) and TINY < value < 5e-4 else decimal(value, 3)
+
+
+def share(value: Any) -> str:
+    """The share of training that levels must have; above 1, or infinite, none is enough."""
+    return percent(value) if is_known(value) and value <= 1 else "no share suffices"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """1 goal, 2 goals."""
+    return f"{plain(number)} {one if number == 1 else many or one + 's'}"
 
 
 def decimal(value: Any, digits: int = 2) -> str:
