@@ -92,6 +92,7 @@ def _says(source: Source, closing: dict | None) -> dict[str, str]:
     cost = worst["costs"]["deploy"]["mean"]
     how_many = words.count(len(source.rivals), "goal")
     part = "parts" if len(source.rivals) == 1 else "part"
+    subject = "It" if len(source.rivals) == 1 else "The worst of them"
     before = worst["costs"]["train"]["worst"]["estimate"]
     is_free = words.is_known(before) and before <= words.TINY
     in_training = "nothing" if is_free else f"at most {words.regret(before)} of return"
@@ -99,8 +100,8 @@ def _says(source: Source, closing: dict | None) -> dict[str, str]:
         "mark": RIVAL,
         "headline": f"Training leaves {how_many} open that {part} after the shift",
         "verdict": f"Training does not single out the intended goal: {sentence}",
-        "lead": f"The worst of them is to {worst['sentence']}. In training, its optimizer loses "
-        f"{in_training}; after the shift it loses {words.decimal(cost['estimate'])} of return, "
+        "lead": f"{subject} is to {worst['sentence']}. In training, its optimizer loses {in_training}; "
+        f"after the shift it loses {words.decimal(cost['estimate'])} of return, "
         f"with a 95 % interval of {words.decimal(cost['low'])} to {words.decimal(cost['high'])}. "
         + _remedy(source, closing),
     }
@@ -109,9 +110,16 @@ def _says(source: Source, closing: dict | None) -> dict[str, str]:
 def _remedy(source: Source, closing: dict | None) -> str:
     if not closing or not closing["set"]:
         return "No candidate level would close any of them for sure."
-    num_levels, num_closed = len(closing["set"]["levels"]), closing["num_breakable"]
-    of_them = "all of them" if num_closed == len(source.rivals) else f"{num_closed} of them for sure"
-    return f"{words.count(num_levels, 'level')}, added to training, would close {of_them}."
+    num_levels = len(closing["set"]["levels"])
+    return f"{words.count(num_levels, 'level')}, added to training, would close {_closed(closing)}."
+
+
+def _closed(closing: dict) -> str:
+    """How many of the open goals some level breaks."""
+    num_closed, num_left = closing["num_breakable"], len(closing["shadow"])
+    if num_left:
+        return f"{num_closed} of the {num_closed + num_left} for sure"
+    return "it" if num_closed == 1 else f"all {num_closed}"
 
 
 def _key_numbers(source: Source, closing: dict | None) -> list[dict]:
@@ -143,7 +151,7 @@ def _key_numbers(source: Source, closing: dict | None) -> list[dict]:
                 "style": OTHER,
                 "big": words.plain(num_levels),
                 "text": f"{'level' if num_levels == 1 else 'levels'} added to training can close "
-                f"{closing['num_breakable']} of the {num_rivals}",
+                f"{_closed(closing)}",
                 "small": f"no candidate level closes the {others} for sure"
                 if left
                 else "the smallest set that leaves none of them open",
@@ -255,6 +263,7 @@ def _worst(source: Source) -> dict[str, Any] | None:
     label = "The level, and on it ways " + "; ".join(f"to {goal['sentence']}" for goal in goals)
     steps = {goal["name"]: len(routes[goal["name"]]) - 1 for goal in goals}
     shown = {"goal": source.named(worst["goal"]), "goals": goals, "steps": steps}
+    shown |= {"is_one_of_many": len(source.rivals) > 1}
     return _level(worst, source, label, lines) | shown
 
 

@@ -166,7 +166,7 @@ def share(value: Any) -> str:
     return percent(value) if is_known(value) and value <= 1 else "no share suffices"
 
 
-def count(number: int, one: str, many: str = "") -> str:
+def count(number: Number, one: str, many: str = "") -> str:
     """1 goal, 2 goals."""
     return f"{plain(number)} {one if number == 1 else many or one + 's'}"
 
