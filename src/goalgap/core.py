@@ -158,6 +158,12 @@ class Environment(eqx.Module):
     def index(self, level: Level, state: State) -> Int[Array, ""]:
         raise NotImplementedError(f"the states of {self.name} are not enumerated")
 
+    @property
+    def strides(self) -> tuple[int, ...] | None:
+        """What each action adds to `index`, where it changes the state at all; None: it depends. Exact
+        play is several times faster where it is known."""
+        return None
+
     @abc.abstractmethod
     def observe(self, level: Level, state: State) -> Bool[Array, "h w c"]:
         """The symbolic observation: bits on a grid, one channel an object kind."""

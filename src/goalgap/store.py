@@ -41,18 +41,18 @@ def write(path: Path, save: Callable[[Path], Any]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    text = json.dumps(_plain(value), indent=1, allow_nan=False)
+    text = json.dumps(plain(value), indent=1, allow_nan=False)
     write(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON has no NaN and no NumPy."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return _plain(value._asdict())  # type: ignore[attr-defined]
+        return plain(value._asdict())  # type: ignore[attr-defined]
     if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):
@@ -105,7 +105,7 @@ def write_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
     """The arrays of a tree, by their place in it, as safetensors; `about` goes into the header."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     arrays = {jax.tree_util.keystr(place): np.ascontiguousarray(leaf) for place, leaf in leaves}
-    header = {"goalgap": json.dumps(_plain(about))}
+    header = {"goalgap": json.dumps(plain(about))}
     write(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary, header))
 
 

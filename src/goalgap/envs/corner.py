@@ -57,12 +57,6 @@ class Corner(GridEnvironment):
     def is_terminal(self, level: CornerLevel, state: GridState) -> Bool[Array, ""]:
         return state.position == level.cheese
 
-    def states(self, level: GridLevel) -> GridState:
-        return GridState(jnp.arange(self.size**2))
-
-    def index(self, level: GridLevel, state: GridState) -> Int[Array, ""]:
-        return state.position
-
     def is_distinguishing(self, level: CornerLevel) -> Bool[Array, ""]:
         return level.cheese != CORNER
 

@@ -68,12 +68,6 @@ class Dish(GridEnvironment):
     def is_terminal(self, level: DishLevel, state: GridState) -> Bool[Array, ""]:
         return (state.position == level.cheese) | (state.position == level.dish)
 
-    def states(self, level: GridLevel) -> GridState:
-        return GridState(jnp.arange(self.size**2))
-
-    def index(self, level: GridLevel, state: GridState) -> Int[Array, ""]:
-        return state.position
-
     def is_distinguishing(self, level: DishLevel) -> Bool[Array, ""]:
         return level.cheese != level.dish
 

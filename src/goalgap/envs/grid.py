@@ -144,6 +144,16 @@ class GridEnvironment(Environment):
     ) -> Any:
         return GridState(self.move(level.walls, state.position, action))
 
+    def states(self, level: Any) -> Any:
+        return GridState(jnp.arange(self.size**2))
+
+    def index(self, level: Any, state: Any) -> Int[Array, ""]:
+        return state.position
+
+    @property
+    def strides(self) -> tuple[int, ...] | None:
+        return -self.size, -1, self.size, 1
+
     # -- distributions --------------------------------------------------------------------------
 
     def shift(self, alpha: float = 0.0) -> Shift:

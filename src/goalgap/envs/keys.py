@@ -178,6 +178,10 @@ class Keys(GridEnvironment):
         bits = jnp.concatenate([state.collected, state.opened])
         return state.position * 4**self.many + (bits << jnp.arange(2 * self.many)).sum()
 
+    @property
+    def strides(self) -> tuple[int, ...] | None:
+        return None  # what is collected changes with the cell
+
     def gauges(self, level: KeysLevel, state: KeysState) -> dict[str, Float[Array, ""]]:
         counts = {"collect keys": state.collected, "open chests": state.opened}
         raised = {name: done.sum() / self.many for name, done in counts.items()}

@@ -87,6 +87,10 @@ class Line(Environment):
     def index(self, level: LineLevel, state: GridState) -> Int[Array, ""]:
         return state.position
 
+    @property
+    def strides(self) -> tuple[int, ...] | None:
+        return -1, 1
+
     # -- distributions --------------------------------------------------------------------------
 
     def shift(self, alpha: float = 0.0) -> Shift:

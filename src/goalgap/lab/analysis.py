@@ -103,7 +103,7 @@ def analyze(
         "about": about,
         "env": environment_content(env),
         "atlas": atlas(env),
-        "analysis": _drawn(env, result),
+        "analysis": _drawn(env, store.plain(result)),
     }
     report.write_analysis(content, path / "report.html")
     return Analysis(path, result)

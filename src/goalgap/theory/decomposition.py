@@ -12,6 +12,7 @@ has outer gap 0 everywhere, and an inner gap of 0 in training that is above 0 af
 specification gaming has an outer gap.
 """
 
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from jaxtyping import Array, Float, Int
 from ..core import Environment, Goal, Level, Moment, Policy, State
 from . import worlds
 from .underspecification import regrets
+from .worlds import GoalTable, World
 
 
 class Decomposition(NamedTuple):
@@ -71,7 +73,7 @@ def _policy_values(
     env: Environment, goals: tuple[Goal, ...], policy: Policy, levels: Level, gamma: float
 ) -> Float[Array, "l g"]:
     world = worlds.tabulate(env, goals, levels)
-    num_levels, num_states, _ = world.successor.shape
+    num_states = world.successor.shape[1]
 
     def ask(level: Level, states: State) -> Float[Array, "s a"]:
         repeated = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_states, *leaf.shape)), level)
@@ -82,19 +84,28 @@ def _policy_values(
 
     # One level after another: a network's activations on all states of all levels would not fit.
     chosen = jax.lax.map(lambda level: ask(level, env.states(level)), levels)
-    discount = jnp.where(world.goes_on, gamma, 0.0)[:, :, None]
-    values = []
-    for table in world.goals:
-        num_memories = table.reward.shape[2]
-        successor = world.successor[:, :, None] * num_memories + table.memory
-
-        def update(
-            value: Float[Array, "l s m"], table=table, successor=successor
-        ) -> Float[Array, "l s m"]:
-            flat = value.reshape(num_levels, -1)
-            following = jax.vmap(lambda v, at: v.at[at].get(mode="promise_in_bounds"))(flat, successor)
-            return (chosen[:, :, None] * (table.reward + discount * following)).sum(-1)
-
-        settled = worlds.iterate(update, jnp.zeros(table.reward.shape[:-1]), env.max_steps)
-        values.append(settled[jnp.arange(num_levels), world.start, 0])
+    values = [_evaluate(world, table, chosen, gamma, env.max_steps) for table in world.goals]
     return jnp.stack(values, 1)
+
+
+def _evaluate(
+    world: World, table: GoalTable, policy: Float[Array, "l s a"], gamma: float, horizon: int
+) -> Float[Array, " l"]:
+    """The value of a policy at the start of each level, under one goal."""
+
+    def one(world: World, table: GoalTable, policy: Float[Array, "s a"]) -> Float[Array, ""]:
+        _, num_memories, num_actions = table.reward.shape
+        successor = world.successor[:, None] * num_memories + table.memory
+        follow = worlds.follower(successor.reshape(-1, num_actions), num_memories, world.strides)
+        reward = table.reward.transpose(2, 1, 0)
+        chance = jnp.broadcast_to(policy.T[:, None], reward.shape)
+        now = worlds.expect(chance, reward)
+        stays = chance * jnp.where(world.goes_on, gamma, 0.0).T[:, None]
+        value = worlds.iterate(
+            lambda value: now + worlds.expect(stays, follow(value)),
+            jnp.zeros_like(now),
+            horizon,
+        )
+        return value[0, world.start]
+
+    return jax.vmap(one)(dataclasses.replace(world, goals=()), table, policy)

@@ -7,6 +7,7 @@ ln(1 / error) / value episodes then suffice. A pair that no level tells apart ha
 test on such levels ever will.
 """
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -54,7 +55,7 @@ def _divergences(
     found = jnp.zeros((world.start.shape[0], len(goals), len(goals)))
     for g, h in itertools.permutations(range(len(goals)), 2):
         one = functools.partial(_divergence, horizon=env.max_steps)
-        bare = World(world.start, world.successor, world.goes_on, ())
+        bare = dataclasses.replace(world, goals=())
         pair = (world.goals[g], log_policies[g], world.goals[h], log_policies[h])
         found = found.at[:, g, h].set(jax.vmap(one)(bare, *pair))
     return found
@@ -74,13 +75,13 @@ def _divergence(
     log_p = jnp.broadcast_to(first_log[:, :, None], sizes).reshape(-1, sizes[-1])
     log_q = jnp.broadcast_to(second_log[:, None], sizes).reshape(-1, sizes[-1])
     p = jnp.exp(log_p)
-    now = (p * (log_p - log_q)).sum(-1)
-
-    def update(later: Float[Array, " x"]) -> Float[Array, " x"]:
-        following = later.at[both.successor].get(mode="promise_in_bounds")
-        return now + (p * jnp.where(both.goes_on, following, 0.0)).sum(-1)
-
-    total = worlds.iterate(update, jnp.zeros_like(now), horizon)[both.start]
+    now = (p * (log_p - log_q)).sum(-1).reshape(-1, both.num_memories).T
+    stays = worlds.pack(jnp.where(both.goes_on, p, 0.0), both.num_memories)
+    follow = worlds.follower(both.successor, both.num_memories, both.strides)
+    later = worlds.iterate(
+        lambda later: now + worlds.expect(stays, follow(later)), jnp.zeros_like(now), horizon
+    )
+    total = worlds.unpack(later)[both.start]
     return jnp.where(total < worlds.ZERO, 0, total)
 
 

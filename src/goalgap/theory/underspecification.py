@@ -144,19 +144,21 @@ def restricted_values(
     both: Product, allowed: Bool[Array, "x a"], gamma: float, horizon: int, ties: str
 ) -> Float[Array, " x"]:
     """What the first goal of a product earns by allowed actions only, ties broken in one of TIES."""
-    discount = jnp.where(both.goes_on, gamma, 0.0)
-    weight = allowed / allowed.sum(-1, keepdims=True)
+    may = worlds.pack(allowed, both.num_memories)
+    reward = worlds.pack(both.rewards[0], both.num_memories)
+    discount = worlds.pack(jnp.where(both.goes_on, gamma, 0.0), both.num_memories)
+    follow = worlds.follower(both.successor, both.num_memories, both.strides)
+    chance = may / may.sum(0)
     pick = {
-        "worst": lambda q: jnp.where(allowed, q, jnp.inf).min(-1),
-        "mean": lambda q: (weight * q).sum(-1),
-        "best": lambda q: jnp.where(allowed, q, -jnp.inf).max(-1),
+        "worst": lambda q: jnp.where(may, q, jnp.inf).min(0),
+        "mean": lambda q: worlds.expect(chance, q),
+        "best": lambda q: jnp.where(may, q, -jnp.inf).max(0),
     }[ties]
 
-    def update(value: Float[Array, " x"]) -> Float[Array, " x"]:
-        following = value.at[both.successor].get(mode="promise_in_bounds")
-        return pick(both.rewards[0] + discount * following)
+    def update(value: Float[Array, "m s"]) -> Float[Array, "m s"]:
+        return pick(reward + discount * follow(value))
 
-    return worlds.iterate(update, jnp.zeros(allowed.shape[0]), horizon)
+    return worlds.unpack(worlds.iterate(update, jnp.zeros(reward.shape[1:]), horizon))
 
 
 # -- what a set of levels leaves open ---------------------------------------------------------------

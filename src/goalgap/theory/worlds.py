@@ -7,14 +7,16 @@ run at once: a *product state* is (state, memory of the first goal, memory of th
 Axes: l levels, g goals, s states, m memories of a goal's automaton, a actions, x product states.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int8
+from jaxtyping import Array, Bool, Float, Int, Int8, Shaped
 
 from ..core import Environment, Goal, Level, State, UsageError, tree_index
 from ..oracle import is_greedy
@@ -32,22 +34,25 @@ class GoalTable(NamedTuple):
     memory: Int8[Array, "*l s m a"]
 
 
-class World(NamedTuple):
+class World(eqx.Module):
     """A batch of levels with their goals."""
 
     start: Int[Array, "*l"]
     successor: Int[Array, "*l s a"]
     goes_on: Bool[Array, "*l s a"]  # False where the move ends the episode
-    goals: tuple[GoalTable, ...]
+    goals: tuple[GoalTable, ...] = ()
+    strides: tuple[int, ...] | None = eqx.field(static=True, default=None)  # `Environment.strides`
 
 
-class Product(NamedTuple):
+class Product(eqx.Module):
     """One level under two goals, flattened: x = (state, first memory, second memory)."""
 
     start: Int[Array, ""]
     successor: Int[Array, "x a"]
     goes_on: Bool[Array, "x a"]
     rewards: tuple[Float[Array, "x a"], Float[Array, "x a"]]
+    num_memories: int = eqx.field(static=True)  # of both goals together
+    strides: tuple[int, ...] | None = eqx.field(static=True, default=None)
 
 
 def count_states(env: Environment) -> int:
@@ -100,7 +105,7 @@ def tabulate(env: Environment, goals: tuple[Goal, ...], levels: Level) -> World:
         index = members[goal.num_memories].index(goal)
         return GoalTable(*(array[:, index] for array in tables[goal.num_memories]))
 
-    return world._replace(goals=tuple(of(goal) for goal in goals))
+    return dataclasses.replace(world, goals=tuple(of(goal) for goal in goals))
 
 
 def tabulate_stacked(env: Environment, goals: tuple[Goal, ...], levels: Level) -> tuple[World, Tables]:
@@ -142,37 +147,91 @@ def tabulate_stacked(env: Environment, goals: tuple[Goal, ...], levels: Level) -
 
         start = env.index(level, env.reset(level))
         tables = {size: stack(group) for size, group in members.items()}
-        return World(start, successor, goes_on, ()), tables
+        return World(start, successor, goes_on, (), env.strides), tables
 
     return jax.vmap(one)(levels)
+
+
+# -- sweeps -----------------------------------------------------------------------------------------
+#
+# Backward sweeps are most of the work. They go over arrays with actions first and states last, [a m s],
+# which is how vector units like them, and shift values by `strides` instead of looking them up.
+
+
+def pack(table: Shaped[Array, "x a"], num_memories: int) -> Shaped[Array, "a m s"]:
+    """A table of moves, x = (state, memory), laid out for sweeps."""
+    return table.reshape(-1, num_memories, table.shape[-1]).transpose(2, 1, 0)
+
+
+def unpack(value: Float[Array, "m s"]) -> Float[Array, " x"]:
+    return value.T.reshape(-1)
+
+
+def follower(
+    successor: Int[Array, "x a"], num_memories: int, strides: tuple[int, ...] | None
+) -> Callable[[Float[Array, "m s"]], Float[Array, "a m s"]]:
+    """The function that gives, for the value of every state, that of every move's successor."""
+    state, memory = jnp.divmod(pack(successor, num_memories), num_memories)
+    num_states = state.shape[-1]
+    if strides is None:
+        at = memory * num_states + state
+        return lambda value: value.reshape(-1).at[at].get(mode="promise_in_bounds")
+    moves = state[:, 0] != jnp.arange(num_states)  # [a s]
+
+    def follow(value: Float[Array, "m s"]) -> Float[Array, "a m s"]:
+        after = []
+        for action, stride in enumerate(strides):
+            there = jnp.where(moves[action], jnp.roll(value, -stride, 1), value)
+            chosen = jnp.broadcast_to(there[0], value.shape)
+            for other in range(1, num_memories):
+                chosen = jnp.where(memory[action] == other, there[other], chosen)
+            after.append(chosen)
+        return jnp.stack(after)
+
+    return follow
+
+
+def expect(chance: Float[Array, "a m s"], value: Float[Array, "a m s"]) -> Float[Array, "m s"]:
+    """The mean over actions. Written out, since XLA would make a contraction of it, ten times slower."""
+    return sum((p * v for p, v in zip(chance, value, strict=True)), jnp.zeros(value.shape[1:]))
 
 
 def action_values(world: World, table: GoalTable, gamma: float, horizon: int) -> Float[Array, "l s m a"]:
     """Q* of one goal on a batch of levels, with `horizon` steps to go."""
     num_memories = table.reward.shape[-2]
-    successor = world.successor[..., None, :] * num_memories + table.memory
-    discount = jnp.where(world.goes_on, gamma, 0.0)[..., None, :]
 
-    def q(value: Float[Array, "l s m"]) -> Float[Array, "l s m a"]:
-        flat = value.reshape(value.shape[0], -1)
-        following = jax.vmap(lambda v, at: v.at[at].get(mode="promise_in_bounds"))(flat, successor)
-        return table.reward + discount * following
+    def one(world: World, table: GoalTable) -> Float[Array, "s m a"]:
+        shape = table.reward.shape
+        successor = world.successor[:, None] * num_memories + table.memory
+        follow = follower(successor.reshape(-1, shape[-1]), num_memories, world.strides)
+        discount = jnp.where(world.goes_on, gamma, 0.0).T[:, None]
+        reward = table.reward.transpose(2, 1, 0)
 
-    zero = jnp.zeros(table.reward.shape[:-1])
-    return q(iterate(lambda value: q(value).max(-1), zero, horizon - 1))
+        def q(value: Float[Array, "m s"]) -> Float[Array, "a m s"]:
+            return reward + discount * follow(value)
+
+        value = iterate(lambda value: q(value).max(0), jnp.zeros(reward.shape[1:]), horizon - 1)
+        return q(value).transpose(2, 1, 0)
+
+    return jax.vmap(one)(dataclasses.replace(world, goals=()), table)
 
 
-def iterate(update: Callable[[Array], Array], start: Array, horizon: Int[Array, ""] | int) -> Array:
+def iterate(update: Callable[[Array], Array], start: Array, horizon: int) -> Array:
     """`horizon` updates, or fewer where they stop changing anything."""
+    block = 16  # to look for a change, lane by lane, costs as much as several updates
+
+    def several(value: Array, number: int) -> Array:
+        return jax.lax.fori_loop(0, number, lambda _, value: update(value), value)
 
     def unfinished(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
-        return carry[1] & (carry[2] < horizon)
+        return carry[1] & (carry[2] < horizon // block)
 
     def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        new = update(carry[0])
+        new = several(carry[0], block)
         return new, (new != carry[0]).any(), carry[2] + 1
 
-    return jax.lax.while_loop(unfinished, step, (start, jnp.array(True), jnp.array(0)))[0]
+    value, _, _ = jax.lax.while_loop(unfinished, step, (start, jnp.array(True), jnp.array(0)))
+    return several(value, horizon % block)
 
 
 def product(world: World, first: GoalTable, second: GoalTable) -> Product:
@@ -193,6 +252,8 @@ def product(world: World, first: GoalTable, second: GoalTable) -> Product:
         spread(successor),
         spread(world.goes_on[:, None, None]),
         (spread(first.reward[:, :, None]), spread(second.reward[:, None])),
+        sizes[0] * sizes[1],
+        world.strides,
     )
 
 
