@@ -21,7 +21,7 @@ from .options import Board, Flat, Target
 
 # Nothing is trained, so that the published board is no matter; elsewhere what `run` uses.
 SIZES = {"corner": 13, "dish": 13}
-MAX_ROWS = 12
+MAX_ROWS, MAX_MIXTURES = 12, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,11 +142,16 @@ def headline(result: dict[str, Any]) -> str:
 
 def _goals(result: dict[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
-    for name in ("goal", "open", "training regret", "after the shift: mean", "worst", "best", "bits"):
-        table.add_column(name, justify="left" if name in ("goal", "open") else "right")
+    for name in ("goal", "open", "training regret", "shifted: mean", "worst", "best", "bits"):
+        table.add_column(
+            name,
+            justify="left" if name in ("goal", "open") else "right",
+            overflow="fold",
+            max_width=None if name == "goal" else 10,
+        )
     for row in result["goals"][:MAX_ROWS]:
         train, deploy = row["costs"]["train"], row["costs"]["deploy"]
-        others = f" (and {len(row['also'])} more names)" if row["also"] else ""
+        others = f" (and {len(row['also'])} like it)" if row["also"] else ""
         table.add_row(
             row["name"] + others,
             "yes" if row["open"] else "with luck" if row["possibly_open"] else "no",
@@ -199,16 +204,19 @@ def _closing(result: dict[str, Any]) -> str:
 
 
 def _symmetries(result: dict[str, Any]) -> str:
+    """The symmetry that closes most."""
     epsilon = result["settings"]["epsilon"]
-    closing = {
-        row["name"]: [goal for goal, cost in row["costs"].items() if cost > epsilon]
-        for row in result["symmetries"]
-        if row["keeps_intended"]
-    }
-    said = [f"  {name}: {', '.join(goals)}" for name, goals in closing.items() if goals]
-    if not said:
+    kept = [row for row in result["symmetries"] if row["keeps_intended"]]
+    closed = [[goal for goal, cost in row["costs"].items() if cost > epsilon] for row in kept]
+    if not any(closed):
         return ""
-    return "[bold]Closed for free[/bold] by training levels\n" + "\n".join(said) + "\n"
+    most = max(closed, key=len)
+    left = [goal for goal in kept[0]["costs"] if goal not in most]
+    return (
+        f"[bold]For free[/bold]: training levels {kept[closed.index(most)]['name']} close "
+        + (f"all but {', '.join(left)}" if left else "all of these goals")
+        + ", if that symmetry belongs to the intended goal.\n"
+    )
 
 
 def _questions(result: dict[str, Any]) -> str:
@@ -234,13 +242,15 @@ def _certificate(result: dict[str, Any]) -> str:
         f"[bold]Mixtures of goals[/bold]: training behavior identifies {known['rank']} of "
         f"{len(known['features'])} directions ({', '.join(known['features'])})."
     )
-    for row in known["invisible"]:
+    for row in known["invisible"][:MAX_MIXTURES]:
         shows = (
             "never shows after the shift either"
             if row["revealed_on"] == 0
             else f"shows on {row['revealed_on']:.0%} of levels after the shift"
         )
         said += f"\n  invisible in training: {row['mixture']}; {shows}"
+    if len(known["invisible"]) > MAX_MIXTURES:
+        said += f"\n  and {len(known['invisible']) - MAX_MIXTURES} more, in the report"
     return said + "\n"
 
 

@@ -20,8 +20,8 @@ from .readability import unreadable
 from .underspecification import TIES, Regrets, regrets
 
 # How many levels the dearer parts look at, and how many goals are shown.
-SCREENED, COMPARED, ASKED, CERTIFIED, MEASURED, READ = 32, 256, 256, 48, 24, 24
-MAX_GOALS = 8
+SCREENED, COMPARED, ASKED, CERTIFIED, MEASURED, READ = 32, 256, 256, 64, 16, 16
+MAX_GOALS, MAX_DISTANCES = 8, 4
 
 
 class Samples(NamedTuple):
@@ -65,16 +65,17 @@ class Found(NamedTuple):
     """The goals in question, the intended one first, and what their optimizers cost; g: goals."""
 
     goals: tuple[Goal, ...]
-    also: tuple[tuple[str, ...], ...]  # other names of goals that cost the same everywhere
+    also: tuple[tuple[str, ...], ...]  # goals that cost the same within epsilon
     train: Regrets  # under the intended goal
     deploy: Regrets
     candidates: Regrets
     is_open: Bool[np.ndarray, " g"]
+    epsilon: float
 
     @property
     def is_dangerous(self) -> Bool[np.ndarray, " g"]:
         """Open goals whose optimizers lose something after the shift."""
-        return self.is_open & (self.deploy.worst[:, 0].mean(0) > worlds.ZERO)
+        return self.is_open & (_mean(self.deploy)[:, 0].mean(0) > self.epsilon)
 
     @property
     def dangerous(self) -> tuple[Goal, ...]:
@@ -166,23 +167,30 @@ def _same_costs(
     samples: Samples,
     settings: Settings,
 ) -> dict[Goal, tuple[str, ...]]:
-    """The goals of least description length, with the names of others that cost exactly as much on
-    every level looked at, however ties are broken; the intended goal comes first."""
-    rows = []
+    """The goals of least description length, with the names of others that cost the same: within epsilon
+    on average over levels, in training and after the shift, however ties are broken. The intended goal
+    comes first, and stands for all that cost next to nothing."""
+    costs = []
     for levels in (samples.train, samples.deploy):
         some = tree_index(levels, np.arange(min(COMPARED, _count(levels))))
         found = regrets(env, (intended,), (intended, *goals), some, settings.gamma)
-        rows += [found.worst[:, 0], _mean(found)[:, 0], _best(found)[:, 0]]
-    costs = np.concatenate(rows).round(4).T
+        costs += [found.worst[:, 0], _mean(found)[:, 0], _best(found)[:, 0]]
     listed = [goal.name for goal in env.goals]
-    groups: dict[bytes, list[Goal]] = {}
     order = sorted(range(len(goals)), key=lambda i: (goals[i].name not in listed, goals[i].bits, i))
-    groups[costs[0].tobytes()] = [intended]
-    for index in order:
-        groups.setdefault(costs[1 + index].tobytes(), []).append(goals[index])
+    groups: dict[int, list[Goal]] = {0: []}  # by column of the costs
+    for column in (1 + index for index in order):
+        apart = (
+            max(float(np.abs(cost[:, column] - cost[:, other]).mean()) for cost in costs)
+            for other in groups
+        )
+        like = [other for other, cost in zip(groups, apart, strict=True) if cost <= settings.epsilon]
+        if like and goals[column - 1].name not in listed:
+            groups[like[0]].append(goals[column - 1])
+        else:
+            groups[column] = []
     return {
-        first: tuple(goal.name for goal in others if goal.name != first.name)
-        for first, *others in groups.values()
+        (intended, *goals)[column]: tuple(goal.name for goal in others if goal.name != intended.name)
+        for column, others in groups.items()
     }
 
 
@@ -199,7 +207,7 @@ def _find(
         for levels in samples
     ]
     is_open = underspecification.compatible(found[0].worst[:, 0], settings.epsilon)
-    return Found(goals, tuple(groups.values()), *found, is_open)
+    return Found(goals, tuple(groups.values()), *found, is_open, settings.epsilon)
 
 
 def _is_open_rival(intended: Goal, rivals: tuple[Goal, ...], found: Found) -> Bool[np.ndarray, " g"]:
@@ -450,16 +458,17 @@ def _questions(
 def _distances(
     env: Environment, found: Found, samples: Samples, settings: Settings
 ) -> list[dict[str, Any]]:
-    """How far each open goal is from the intended one, as a reward, in training and after the shift."""
-    intended, *others = _named(found)
+    """How far the worst open goals are from the intended one, as rewards, before and after the shift."""
     rows = []
-    for goal in others:
+    for goal in found.dangerous[:MAX_DISTANCES]:
         row: dict[str, Any] = {"goal": goal.name}
         for name in ("train", "deploy"):
             levels = getattr(samples, name)
             some = tree_index(levels, np.arange(min(MEASURED, _count(levels))))
             kinds = distances.affordable(env, _count(some))
-            row[name] = distances.distances(env, intended, goal, some, settings.gamma, kinds).overall
+            row[name] = distances.distances(
+                env, found.goals[0], goal, some, settings.gamma, kinds
+            ).overall
         rows.append(row)
     return rows
 

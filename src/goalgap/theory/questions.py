@@ -7,9 +7,7 @@ ln(1 / error) / value episodes then suffice. A pair that no level tells apart ha
 test on such levels ever will.
 """
 
-import dataclasses
 import functools
-import itertools
 import math
 
 import jax
@@ -17,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..core import Environment, Goal, Level, UsageError
+from ..core import Environment, Goal, Level, UsageError, tree_index
 from . import worlds
 from .breaking import Game, best_mixture
 from .worlds import GoalTable, World
@@ -47,17 +45,17 @@ def _divergences(
     gamma: float,
     beta: Float[Array, ""] | float,
 ) -> Float[Array, "l g g"]:
-    world = worlds.tabulate(env, goals, levels)
-    log_policies = [
-        jax.nn.log_softmax(beta * worlds.action_values(world, table, gamma, env.max_steps))
-        for table in world.goals
-    ]
+    world, tables, q = worlds.solved(env, goals, levels, gamma)
+    log_policy = {size: jax.nn.log_softmax(beta * values) for size, values in q.items()}
+    one = functools.partial(_divergence, horizon=env.max_steps)
+    over_pairs = jax.vmap(jax.vmap(one, (None, 0, 0, 0, 0)))
     found = jnp.zeros((world.start.shape[0], len(goals), len(goals)))
-    for g, h in itertools.permutations(range(len(goals)), 2):
-        one = functools.partial(_divergence, horizon=env.max_steps)
-        bare = dataclasses.replace(world, goals=())
-        pair = (world.goals[g], log_policies[g], world.goals[h], log_policies[h])
-        found = found.at[:, g, h].set(jax.vmap(one)(bare, *pair))
+    for sizes, (rows, columns) in worlds.pairs(goals, goals).items():
+        sides = []
+        for size, chosen in zip(sizes, (rows, columns), strict=True):
+            at = np.array([worlds.place(goals, goals[index]) for index in chosen])
+            sides += [tree_index(part[size], (slice(None), at)) for part in (tables, log_policy)]
+        found = found.at[:, rows, columns].set(over_pairs(world, *sides))
     return found
 
 

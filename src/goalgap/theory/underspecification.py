@@ -76,17 +76,14 @@ def _regrets(
 ) -> dict[str, Array]:
     every = tuple(dict.fromkeys((*goals, *by)))
     world, tables, q = worlds.solved(env, every, levels, gamma)
-    place = {
-        goal: index for group in worlds.by_memories(every).values() for index, goal in enumerate(group)
-    }
     num_levels = world.start.shape[0]
     names = (*ties, "off_path") if off_path else ties
     found = {name: jnp.zeros((num_levels, len(goals), len(by))) for name in names}
     pair = functools.partial(_pair, gamma=gamma, horizon=env.max_steps, ties=ties, off_path=off_path)
     over_pairs = jax.vmap(jax.vmap(pair, (None, 0, 0, 0, 0)))
-    for (first, second), (rows, columns) in _pairs(goals, by).items():
-        i = np.array([place[goals[row]] for row in rows])
-        j = np.array([place[by[column]] for column in columns])
+    for (first, second), (rows, columns) in worlds.pairs(goals, by).items():
+        i = np.array([worlds.place(every, goals[row]) for row in rows])
+        j = np.array([worlds.place(every, by[column]) for column in columns])
         one, other = (
             tuple(tree_index(part[size], (slice(None), at)) for part in (tables, q))
             for size, at in ((first, i), (second, j))
@@ -94,22 +91,8 @@ def _regrets(
         costs = over_pairs(world, *one, *other)
         found = {name: found[name].at[:, rows, columns].set(costs[name]) for name in names}
     start = jnp.arange(num_levels), world.start
-    values = [q[goal.num_memories][:, place[goal], :, 0].max(-1)[start] for goal in goals]
+    values = [q[goal.num_memories][:, worlds.place(every, goal), :, 0].max(-1)[start] for goal in goals]
     return {"optimum": jnp.stack(values, 1), **found}
-
-
-def _pairs(
-    goals: tuple[Goal, ...], by: tuple[Goal, ...]
-) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
-    """The pairs of different goals as (rows, columns), by the sizes of their automata. A goal's own
-    optimizer costs nothing."""
-    groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for row, one in enumerate(goals):
-        for column, other in enumerate(by):
-            if one != other:
-                sizes = (one.num_memories, other.num_memories)
-                groups.setdefault(sizes, []).append((row, column))
-    return {sizes: tuple(np.array(pairs).T) for sizes, pairs in groups.items()}
 
 
 def _pair(

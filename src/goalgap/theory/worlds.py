@@ -96,13 +96,31 @@ def by_memories(goals: tuple[Goal, ...]) -> dict[int, tuple[Goal, ...]]:
     return {size: tuple(goal for goal in goals if goal.num_memories == size) for size in sizes}
 
 
+def place(goals: tuple[Goal, ...], goal: Goal) -> int:
+    """Where a goal stands among those with automata of its size."""
+    return by_memories(goals)[goal.num_memories].index(goal)
+
+
+def pairs(
+    goals: tuple[Goal, ...], by: tuple[Goal, ...]
+) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
+    """The pairs of different goals as (rows, columns), by the sizes of their automata. A goal's own
+    optimizer costs nothing."""
+    groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for row, one in enumerate(goals):
+        for column, other in enumerate(by):
+            if one != other:
+                sizes = (one.num_memories, other.num_memories)
+                groups.setdefault(sizes, []).append((row, column))
+    return {sizes: tuple(np.array(pairs).T) for sizes, pairs in groups.items()}
+
+
 def tabulate(env: Environment, goals: tuple[Goal, ...], levels: Level) -> World:
     """The tables of a batch of levels, made by moving from every state."""
     world, tables = tabulate_stacked(env, goals, levels)
-    members = by_memories(goals)
 
     def of(goal: Goal) -> GoalTable:
-        index = members[goal.num_memories].index(goal)
+        index = place(goals, goal)
         return GoalTable(*(array[:, index] for array in tables[goal.num_memories]))
 
     return dataclasses.replace(world, goals=tuple(of(goal) for goal in goals))
