@@ -45,7 +45,11 @@ def test_each_goal_has_a_name_a_sentence_and_a_length_of_its_own(env):
     assert bits == sorted(bits)
     word = np.log2(f + h)
     for goal in goals:
-        words = goal.gauges if isinstance(goal, Raise) else (*goal.places, *filter(None, [goal.instead]))
+        if isinstance(goal, Raise):
+            words = goal.gauges
+        else:
+            assert isinstance(goal, Attain)
+            words = (*goal.places, *filter(None, [goal.instead]))
         assert goal.bits == pytest.approx(np.log2(grammar.NUM_RULES) + len(words) * word)
 
 

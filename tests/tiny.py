@@ -38,10 +38,10 @@ class Pay(Goal):
     """What a row of the level's table pays; with `once`, only the first time that it is not nothing."""
 
     name: str = eqx.field(static=True)
+    sentence: str = eqx.field(static=True)
+    bits: float = eqx.field(static=True)
     row: int = eqx.field(static=True)
     once: bool = eqx.field(static=True)
-    sentence: str = eqx.field(static=True, default="be paid")
-    bits: float = eqx.field(static=True, default=1.0)
 
     @property
     def num_memories(self) -> int:
@@ -60,8 +60,8 @@ class Pay(Goal):
         return jnp.asarray(False)
 
 
-PLAIN = (Pay("first", 0, False), Pay("second", 1, False))
-ONCE = (Pay("third", 2, True), Pay("fourth", 3, True))
+PLAIN = (Pay("first", "be paid", 1.0, 0, False), Pay("second", "be paid", 1.0, 1, False))
+ONCE = (Pay("third", "be paid once", 1.0, 2, True), Pay("fourth", "be paid once", 1.0, 3, True))
 
 
 class Tiny(Environment):
@@ -96,8 +96,6 @@ class Tiny(Environment):
     def shift(self, alpha: float = 0.0) -> Shift:
         return Shift(TinyLevels(), TinyLevels())
 
-    def _none(self, *unused: Any) -> Any:
-        raise NotImplementedError("nobody looks at a tiny world")
-
-    observe = board = sprites = rgb = to_text = from_text = _none
-    is_distinguishing = twin = splay = level_hash = layout_hash = _none
+    unseen: ClassVar[Any] = lambda self, *unused: NotImplemented
+    observe = board = sprites = rgb = to_text = from_text = unseen
+    is_distinguishing = twin = splay = level_hash = layout_hash = unseen
