@@ -46,6 +46,7 @@ def _divergences(
     beta: Float[Array, ""] | float,
 ) -> Float[Array, "l g g"]:
     world, tables, q = worlds.solved(env, goals, levels, gamma)
+    place = worlds.places(goals)
     log_policy = {size: jax.nn.log_softmax(beta * values) for size, values in q.items()}
     one = functools.partial(_divergence, horizon=env.max_steps)
     over_pairs = jax.vmap(jax.vmap(one, (None, 0, 0, 0, 0)))
@@ -53,7 +54,7 @@ def _divergences(
     for sizes, (rows, columns) in worlds.pairs(goals, goals).items():
         sides = []
         for size, chosen in zip(sizes, (rows, columns), strict=True):
-            at = np.array([worlds.place(goals, goals[index]) for index in chosen])
+            at = np.array([place[goals[index]] for index in chosen])
             sides += [tree_index(part[size], (slice(None), at)) for part in (tables, log_policy)]
         found = found.at[:, rows, columns].set(over_pairs(world, *sides))
     return found

@@ -76,14 +76,15 @@ def _regrets(
 ) -> dict[str, Array]:
     every = tuple(dict.fromkeys((*goals, *by)))
     world, tables, q = worlds.solved(env, every, levels, gamma)
+    place = worlds.places(every)
     num_levels = world.start.shape[0]
     names = (*ties, "off_path") if off_path else ties
     found = {name: jnp.zeros((num_levels, len(goals), len(by))) for name in names}
     pair = functools.partial(_pair, gamma=gamma, horizon=env.max_steps, ties=ties, off_path=off_path)
     over_pairs = jax.vmap(jax.vmap(pair, (None, 0, 0, 0, 0)))
     for (first, second), (rows, columns) in worlds.pairs(goals, by).items():
-        i = np.array([worlds.place(every, goals[row]) for row in rows])
-        j = np.array([worlds.place(every, by[column]) for column in columns])
+        i = np.array([place[goals[row]] for row in rows])
+        j = np.array([place[by[column]] for column in columns])
         one, other = (
             tuple(tree_index(part[size], (slice(None), at)) for part in (tables, q))
             for size, at in ((first, i), (second, j))
@@ -91,7 +92,7 @@ def _regrets(
         costs = over_pairs(world, *one, *other)
         found = {name: found[name].at[:, rows, columns].set(costs[name]) for name in names}
     start = jnp.arange(num_levels), world.start
-    values = [q[goal.num_memories][:, worlds.place(every, goal), :, 0].max(-1)[start] for goal in goals]
+    values = [q[goal.num_memories][:, place[goal], :, 0].max(-1)[start] for goal in goals]
     return {"optimum": jnp.stack(values, 1), **found}
 
 

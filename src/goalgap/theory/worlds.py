@@ -96,9 +96,9 @@ def by_memories(goals: tuple[Goal, ...]) -> dict[int, tuple[Goal, ...]]:
     return {size: tuple(goal for goal in goals if goal.num_memories == size) for size in sizes}
 
 
-def place(goals: tuple[Goal, ...], goal: Goal) -> int:
-    """Where a goal stands among those with automata of its size."""
-    return by_memories(goals)[goal.num_memories].index(goal)
+def places(goals: tuple[Goal, ...]) -> dict[Goal, int]:
+    """Where each goal stands among those with automata of its size."""
+    return {goal: index for group in by_memories(goals).values() for index, goal in enumerate(group)}
 
 
 def pairs(
@@ -118,10 +118,10 @@ def pairs(
 def tabulate(env: Environment, goals: tuple[Goal, ...], levels: Level) -> World:
     """The tables of a batch of levels, made by moving from every state."""
     world, tables = tabulate_stacked(env, goals, levels)
+    place = places(goals)
 
     def of(goal: Goal) -> GoalTable:
-        index = place(goals, goal)
-        return GoalTable(*(array[:, index] for array in tables[goal.num_memories]))
+        return GoalTable(*(array[:, place[goal]] for array in tables[goal.num_memories]))
 
     return dataclasses.replace(world, goals=tuple(of(goal) for goal in goals))
 
