@@ -277,7 +277,7 @@ def test_routes_are_drawn_from_the_start_to_the_ends(text: str, page: Page) -> N
 
 
 def test_what_to_add(read: str) -> None:
-    assert "Breaks 2 of 2:" in read
+    assert "Breaks 2 of 3:" in read
     assert "62.5\u202f% breaks 1\u20132" in read and "37.5\u202f% breaks 2" in read
     assert "The smallest set, in equal parts 27.2\u202f%" in read
     assert "no level more than 6.25\u202f% of it 28.1\u202f%" in read
@@ -377,6 +377,13 @@ def test_no_candidate_closes_anything() -> None:
     read = said(content)
     assert "No candidate level would close any of them for sure." in read
     assert "What no level closes for sure" in read and "The smallest set" not in read
+
+
+def test_goals_that_nothing_closes_are_named() -> None:
+    content = example()
+    content["analysis"]["closing"] |= {"shadow": [], "hopeless": ["both"]}
+    read = said(content)
+    assert "What no level closes at all" in read and "What no level closes for sure" not in read
 
 
 def test_numbers_that_are_not() -> None:

@@ -182,23 +182,28 @@ def _closing(result: dict[str, Any]) -> str:
     closing, said = result["closing"], []
     if closing["set"] is not None:
         levels, mixture = closing["set"]["levels"], closing["mixture"]
-        names = ", ".join(closing["breakable"])
+        names = ", ".join(closing["breakable"] + closing["shadow"])
         said.append(
-            f"[bold]To close[/bold] {names}: {len(levels)} level{'s' if len(levels) > 1 else ''} "
-            f"(add.txt), as {_share(closing['set']['share'])} of training.\n"
+            f"[bold]To close[/bold] {names}: {_count(len(levels), 'level')} (add.txt), as "
+            f"{_share(closing['set']['share'])} of training.\n"
         )
         said.append(_side_by_side([level["text"] for level in levels[:4]]))
         said.append(
-            f"A mixture of {len(mixture['levels'])} levels (mixture.txt) excludes them for every "
-            f"learner within {result['settings']['epsilon']:g} of the optimum as "
+            f"A mixture of {_count(len(mixture['levels']), 'level')} (mixture.txt) excludes them for "
+            f"every learner within {result['settings']['epsilon']:g} of the optimum as "
             f"{_share(mixture['share'])} of training; distinguishing levels at random: "
             f"{_share(mixture['share_uniform'])}.\n"
         )
     if closing["shadow"]:
         said.append(
-            f"[bold]Not excluded for sure[/bold] by any of {result['num_levels']['candidates']} "
-            f"candidates: {', '.join(closing['shadow'])}. Where these part from the intended goal their "
-            "luckiest optimizer loses next to nothing.\n"
+            f"[bold]Not excluded for sure[/bold], only on average over ties: "
+            f"{', '.join(closing['shadow'])}. On none of {result['num_levels']['candidates']} "
+            "candidates does their luckiest optimizer lose anything to speak of.\n"
+        )
+    if closing["hopeless"]:
+        said.append(
+            f"[bold]Not closed[/bold] by any of {result['num_levels']['candidates']} candidates: "
+            f"{', '.join(closing['hopeless'])}.\n"
         )
     return "\n".join(said)
 

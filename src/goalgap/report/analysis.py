@@ -116,7 +116,8 @@ def _remedy(source: Source, closing: dict | None) -> str:
 
 def _closed(closing: dict) -> str:
     """How many of the open goals some level breaks."""
-    num_closed, num_left = closing["num_breakable"], len(closing["shadow"])
+    num_closed = closing["num_breakable"]
+    num_left = len(closing["shadow"]) + len(closing["hopeless"])
     if num_left:
         return f"{num_closed} of the {num_closed + num_left} for sure"
     return "it" if num_closed == 1 else f"all {num_closed}"
@@ -144,7 +145,8 @@ def _key_numbers(source: Source, closing: dict | None) -> list[dict]:
         },
     ]
     if closing and closing["set"]:
-        num_levels, left = len(closing["set"]["levels"]), len(closing["shadow"])
+        num_levels = len(closing["set"]["levels"])
+        left = len(closing["shadow"]) + len(closing["hopeless"])
         others = "other goal" if left == 1 else f"other {left}"
         keys.append(
             {
@@ -286,7 +288,9 @@ def _closing(source: Source) -> dict[str, Any] | None:
         "set": smallest,
         "mixture": mixture,
         "num_breakable": len(breakable),
+        "num_closed": len(breakable) + len(closing.get("shadow") or ()),
         "shadow": [source.named(name) for name in closing.get("shadow") or ()],
+        "hopeless": [source.named(name) for name in closing.get("hopeless") or ()],
         "shares": _shares(smallest, mixture, source),
     }
 

@@ -328,15 +328,28 @@ def _text(env: Environment, levels: Level, row: int) -> str:
 
 
 def _closing(env: Environment, found: Found, candidates: Level, settings: Settings) -> dict[str, Any]:
-    """The smallest set and the best mixture of candidates against the open goals, and those goals that
-    no candidate breaks. `share` is how much of training each must be."""
+    """The smallest set and the best mixture of candidates against the open goals, and how much of
+    training each must be (`share`).
+
+    Goals in `shadow` are those that no candidate breaks for sure, since their luckiest optimizer loses
+    nothing to speak of; against them the set and the mixture work on average over ties. `hopeless`
+    ones are not broken even so, and left out.
+    """
     columns = np.array([found.goals.index(goal) for goal in found.dangerous], int)
     names = np.array([goal.name for goal in found.dangerous])
-    regret = _best(found.candidates)[:, 0][:, columns]
-    shadow = breaking.is_shadow(regret, settings.margin)
-    closing: dict[str, Any] = {"shadow": names[shadow].tolist(), "breakable": names[~shadow].tolist()}
-    regret, names = regret[:, ~shadow], tuple(names[~shadow].tolist())
-    if not names:
+    best, mean = (
+        every[:, 0][:, columns] for every in (_best(found.candidates), _mean(found.candidates))
+    )
+    shadow = breaking.is_shadow(best, settings.margin)
+    regret = np.where(shadow, mean, best)
+    hopeless = breaking.is_shadow(regret, settings.margin)
+    closing: dict[str, Any] = {
+        "breakable": names[~shadow].tolist(),
+        "shadow": names[shadow & ~hopeless].tolist(),
+        "hopeless": names[hopeless].tolist(),
+    }
+    regret, closed = regret[:, ~hopeless], tuple(names[~hopeless].tolist())
+    if not closed:
         return closing | {"set": None, "mixture": None}
 
     def listed(rows: np.ndarray, weights: np.ndarray) -> list[dict[str, Any]]:
@@ -344,20 +357,22 @@ def _closing(env: Environment, found: Found, candidates: Level, settings: Settin
             {
                 "text": _text(env, candidates, int(row)),
                 "weight": float(weight),
-                "breaks": [name for name, cost in zip(names, regret[row], strict=True) if cost > margin],
+                "breaks": [
+                    name
+                    for name, cost in zip(closed, regret[row], strict=True)
+                    if cost > settings.margin
+                ],
             }
             for row, weight in zip(rows, weights, strict=True)
         ]
 
-    margin = settings.margin
-    chosen = breaking.breaking_set(regret, margin, names)
-    together = float(regret[chosen].mean(0).min())
-    game = breaking.best_mixture(regret, max(settings.cap, 1 / len(regret)))
-    free = breaking.best_mixture(regret)
-
     def share(value: float) -> float:
         return breaking.share_needed(settings.epsilon, value)
 
+    chosen = breaking.breaking_set(regret, settings.margin, closed)
+    together = float(regret[chosen].mean(0).min())
+    game = breaking.best_mixture(regret, max(settings.cap, 1 / len(regret)))
+    free = breaking.best_mixture(regret)
     return closing | {
         "set": {
             "levels": listed(chosen, np.full(len(chosen), 1 / len(chosen))),
@@ -371,7 +386,7 @@ def _closing(env: Environment, found: Found, candidates: Level, settings: Settin
             "share": share(game.value),
             "share_uniform": share(float(regret.mean(0).min())),
             "share_without_cap": share(free.value),
-            "hardest": names[int(np.argmax(game.adversary))],
+            "hardest": closed[int(np.argmax(game.adversary))],
         },
     }
 
