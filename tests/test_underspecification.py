@@ -15,7 +15,8 @@ from tiny import NUM_ACTIONS, ONCE, PLAIN, Pay, Tiny
 
 from goalgap import core, oracle
 from goalgap.core import UsageError
-from goalgap.envs import Corner, Dish, Keys
+from goalgap.envs import Corner, Dish, Keys, Line
+from goalgap.envs.line import LineLevel
 from goalgap.theory import underspecification, worlds
 from goalgap.theory.grammar import Attain
 from goalgap.theory.underspecification import (
@@ -379,3 +380,35 @@ def test_chunks_change_nothing(monkeypatch):
     np.testing.assert_array_equal(parts.optimum, whole.optimum)
     for before, after in zip(tables(whole), tables(parts), strict=True):
         np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+class Looked(Corner):
+    """Its successors are looked up, as where moves are no shifts."""
+
+    strides = None
+
+
+def test_shifts_and_lookups_are_the_same():
+    """With the memories of one goal, of the other, and of both."""
+    places = (("the top row",), ("the right column", "the middle"))
+    found = []
+    for env in (CORNER, Looked(size=5, max_steps=300)):
+        goals = (*env.goals, *(Attain(each[0], "", 1.0, env, each, "any") for each in places))
+        found.append(regrets(env, goals, goals, levels_of(CORNER, True), GAMMA, off_path=True))
+    assert CORNER.strides is not None
+    for shifted, looked in zip(*map(tables, found), strict=True):
+        np.testing.assert_allclose(shifted, looked, atol=1e-6)
+        assert (shifted > 0.1).any((0,)).sum() == 12, "all pairs are told apart on some level"
+
+
+@pytest.mark.parametrize("max_steps", [1, 3, 16, 17, 40])
+def test_what_is_too_far_for_the_time_is_worth_nothing(max_steps):
+    env = Line(size=41, max_steps=max_steps)
+    mouse = jnp.arange(40)
+    levels = LineLevel(mouse, jnp.full(40, 40), jnp.full(40, 40))
+    middle = Attain("middle", "", 1.0, env, ("the middle",))
+    found = regrets(env, (env.intended, middle), (env.intended,), levels, 0.95, ("worst",))
+    # Who begins in the middle arrives there anew by a step away and back.
+    to_middle = np.where(mouse == 20, 2, abs(mouse - 20))
+    for optimum, steps in zip(found.optimum.T, (40 - mouse, to_middle), strict=True):
+        np.testing.assert_allclose(optimum, (steps <= max_steps) * 0.95 ** (steps - 1), rtol=1e-5)
