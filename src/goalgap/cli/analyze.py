@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import store
-from ..core import UsageError
 from ..lab import use_compilation_cache
 from ..lab.analysis import Analysis, Request, analyze
 from ..theory.analysis import Settings
@@ -59,12 +58,8 @@ class Analyze:
 
     def request(self) -> Request:
         files = {"train": self.train, "deploy": self.deploy, "candidates": self.candidates}
-        size = self.board.size
-        if size is None:
-            size = width(next((path for paths in files.values() for path in paths), None))
-        if size is None:
-            size = SIZES.get(self.env)
-        env = dataclasses.replace(self.board, size=size).environment(self.env)
+        paths = tuple(path for group in files.values() for path in group)
+        env = self.board.fitting(paths, SIZES.get(self.env)).environment(self.env)
         texts = {
             name: tuple(level for path in paths for level in store.read_levels(env, path))
             for name, paths in files.items()
@@ -93,17 +88,6 @@ class Analyze:
             print(json.dumps(store.read_json(found.path / "analysis.json"), indent=1))
         else:
             show(found, request)
-
-
-def width(path: Path | None) -> int | None:
-    """The width of the first board in a file of levels."""
-    if path is None:
-        return None
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from None
-    return next((len(line.strip()) for line in lines if line.strip() and line[0] != ";"), None)
 
 
 # -- the page ---------------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
 """What several verbs take: an environment by name, and its board."""
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from .. import envs
-from ..core import Environment
+from ..core import Environment, UsageError
 from ..envs.grid import GridEnvironment
 from ..envs.mazes import LAYOUTS
 from . import BadArguments, unknown
@@ -78,3 +79,17 @@ class Board:
                 fields[field] = value
         size = DEFAULTS[name].size if self.size is None else self.size
         return kind(size=size, max_steps=self.max_steps, **fields)
+
+    def fitting(self, paths: tuple[Path, ...], otherwise: int | None = None) -> "Board":
+        """This board with the size of the levels in some files, unless the user said another."""
+        size = width(paths[0]) if paths else otherwise
+        return self if self.size is not None else dataclasses.replace(self, size=size)
+
+
+def width(path: Path) -> int | None:
+    """The width of the first board in a file of levels."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from None
+    return next((len(line.strip()) for line in lines if line.strip() and line[0] != ";"), None)

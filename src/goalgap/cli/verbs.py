@@ -59,7 +59,7 @@ class Run:
     """print verdict.json instead of words"""
 
     def experiment(self) -> Experiment:
-        env = self.board.environment(self.env)
+        env = self.board.fitting(self.inject).environment(self.env)
         if self.network not in NETWORKS:
             raise BadArguments(unknown("network", self.network, NETWORKS))
         if not 1 <= self.seeds <= 1000:
@@ -225,7 +225,8 @@ class Play:
     def call(self) -> None:
         from ..play import play
 
-        env = self.board.environment(self.env)
+        paths = () if self.level is None else (self.level,)
+        env = self.board.fitting(paths).environment(self.env)
         level = None
         if self.level is not None:
             level = env.from_text(store.read_levels(env, self.level)[0][0])
