@@ -127,7 +127,9 @@ def test_list_and_cite(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     assert "2507.03068" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("verb", ["run", "analyze", "measure", "forecast", "play", "study", "open", "list", "cite", "bench"])
+@pytest.mark.parametrize(
+    "verb", ["run", "analyze", "measure", "forecast", "play", "study", "open", "list", "cite", "bench"]
+)
 def test_every_verb_explains_itself(capsys: pytest.CaptureFixture, verb: str) -> None:
     with pytest.raises(SystemExit) as stop:
         call([verb, "--help"])
