@@ -219,8 +219,8 @@ def _questions(result: dict[str, Any]) -> str:
     )
     return (
         f"[bold]To tell {len(asked['goals'])} goals apart[/bold] with error "
-        f"{result['settings']['error']:g}: {_count(asked['episodes'], 'episode')} on the "
-        f"{_count(len(asked['levels']), 'level')} of ask.txt, "
+        f"{result['settings']['error']:g}: about {_count(asked['episodes'], 'episode')}, asked "
+        f"one by one until sure, on the {_count(len(asked['levels']), 'level')} of ask.txt, "
         f"{_count(asked['episodes_uniform'], 'episode')} on shifted levels at random; {training}.\n"
     )
 

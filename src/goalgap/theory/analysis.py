@@ -202,12 +202,13 @@ def _find(
     settings: Settings,
 ) -> Found:
     goals = tuple(groups)
-    found = [
+    train, deploy, candidates = (
         regrets(env, (intended,), goals, levels, settings.gamma, TIES, off_path=levels is samples.train)
         for levels in samples
-    ]
-    is_open = underspecification.compatible(found[0].worst[:, 0], settings.epsilon)
-    return Found(goals, tuple(groups.values()), *found, is_open, settings.epsilon)
+    )
+    is_open = underspecification.compatible(train.worst[:, 0], settings.epsilon)
+    also = tuple(groups.values())
+    return Found(goals, also, train, deploy, candidates, is_open, settings.epsilon)
 
 
 def _is_open_rival(intended: Goal, rivals: tuple[Goal, ...], found: Found) -> Bool[np.ndarray, " g"]:

@@ -81,7 +81,7 @@ def breaking_set(
     breaks.
     """
     breaks = regret > margin
-    shadow = [name for name, broken in zip(names, breaks.any(0), strict=True) if not broken]
+    shadow = [name for name, lost in zip(names, is_shadow(regret, margin), strict=True) if lost]
     if shadow:
         raise UsageError(
             f"no candidate level breaks {', '.join(shadow)} by more than {margin}; leave them out, "
@@ -94,14 +94,18 @@ def breaking_set(
     costs = 1 - prefer / (1 + prefer.sum())
     cover = optimize.LinearConstraint(sparse.csr_array(breaks.T.astype(float)), lb=1)
     found = optimize.milp(
-        costs, integrality=np.ones(len(costs)), bounds=optimize.Bounds(0, 1), constraints=cover
+        costs,
+        integrality=np.ones(len(costs)),
+        bounds=optimize.Bounds(0, 1),
+        constraints=cover,
+        options={"mip_rel_gap": 0.0},  # a set with a level too many may cost nearly as little
     )
     return np.flatnonzero(found.x > 0.5)
 
 
 def is_shadow(regret: Float[np.ndarray, "l j"], margin: float) -> Bool[np.ndarray, " j"]:
     """The columns that no level breaks: they need other observations, symmetries, or supervision."""
-    return ~(regret > margin).any(0)
+    return np.all(regret <= margin, axis=0)
 
 
 def share_needed(epsilon: float, value: float) -> float:

@@ -97,7 +97,8 @@ def hardest_pair(game: Game, num_goals: int) -> tuple[int, int]:
 
 
 def _ordered_pairs(num_goals: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.nonzero(~np.eye(num_goals, dtype=bool))
+    rows, columns = np.nonzero(~np.eye(num_goals, dtype=bool))
+    return rows, columns
 
 
 def num_episodes(value: float, error: float) -> float:
