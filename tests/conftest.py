@@ -19,10 +19,15 @@ hypothesis.settings.load_profile("goalgap")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep compiled programs in pytest's cache: for all workers, for subprocesses, for the next run.
+    """Compile quickly rather than well, and keep compiled programs in pytest's cache: for all workers,
+    for subprocesses, for the next run.
 
-    `pytest --cache-clear` empties it; a cache of the user's own, named in the environment, comes first.
+    Most of what tests wait for is compilation; slow tests wait for the programs. `pytest --cache-clear`
+    empties the cache; one of the user's own, named in the environment, comes first.
     """
+    if config.option.markexpr == "not slow":
+        quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}"
     if config.cache is not None:
         # JAX reads these when it is imported, which no test module has done yet.
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 from hypothesis.extra.numpy import arrays
-from quick import jit
+from jax import jit
 
 from goalgap.core import UsageError
 from goalgap.envs import Corner
@@ -152,6 +152,7 @@ def dangerous() -> np.ndarray:
     return np.flatnonzero(is_open & (found["deploy"].worst[:, 0].mean(0) > 0.01))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["set", "mixture", "capped"])
 def test_what_is_returned_closes_the_corner(how):
     """At a little more than the share that is asked for; at the share itself the last goal costs exactly

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from altered_goal import altered
-from quick import jit
+from jax import jit
 from scipy.optimize import linprog
 
 from goalgap.core import UsageError

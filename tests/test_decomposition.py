@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 from hypothesis.extra.numpy import arrays
-from quick import jit
+from jax import jit
 
 from goalgap import oracle
 from goalgap.agents.networks import MLP

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies
-from quick import jit
+from jax import jit
 from scipy.sparse import csgraph
 
 from goalgap import envs, measure

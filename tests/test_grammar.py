@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from quick import jit
+from jax import jit
 
 from goalgap.envs import Corner, Dish, Keys, Line
 from goalgap.envs.mazes import Open
@@ -226,6 +226,7 @@ def test_without_walls_raising_both_gauges_is_going_to_the_corner():
     assert not both.any() and up.mean() > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [("cheese", "dish"), ("dish", "cheese")])
 def test_on_a_dish_the_dish_is_open(first, second):
     for name in (first, f"{first}-before-{second}", "cheese-and-dish", "cheese-or-dish"):

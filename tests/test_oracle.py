@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from quick import jit
+from jax import jit
 from scipy.sparse import csgraph, csr_array
 
 from goalgap import oracle

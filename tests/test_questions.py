@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from quick import jit
+from jax import jit
 from scipy import stats
 
 from goalgap.core import UsageError, tree_index

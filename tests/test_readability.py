@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import pytest
-from quick import jit
+from jax import jit
 
 from goalgap.core import Environment
 from goalgap.envs import Corner, Line

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from quick import jit
+from jax import jit
 
 from goalgap.agents.outside import Outside
 from goalgap.agents.scripted import Random

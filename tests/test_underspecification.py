@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from altered_goal import altered
-from quick import jit
+from jax import jit
 from tiny import NUM_ACTIONS, ONCE, PLAIN, Pay, Tiny
 
 from goalgap import core, oracle
@@ -403,6 +403,7 @@ class Third(Reach):
         return 1.0 * (arrives & (memory == 2)), (memory + arrives) % 3
 
 
+@pytest.mark.slow
 def test_shifts_and_lookups_are_the_same():
     """With the memories of one goal, of the other, and of both."""
     places = (("the top row",), ("the right column", "the middle"))
