@@ -96,5 +96,7 @@ def analyze() -> list[dict[str, Any]]:
             subprocess.run(command, check=True, capture_output=True, env=environment)
             took = time.perf_counter() - began
         what = " ".join(["analyze corner", *options])
-        rows.append(row(what, took, None, "seconds", "cold; the default is 2,000 levels of 13x13"))
+        rows.append(
+            row(what, took, None, "seconds", "less is better; cold, 2,000 levels of 13x13 by default")
+        )
     return rows

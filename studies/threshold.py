@@ -297,13 +297,17 @@ def draw(path: Path, rows: list[dict[str, Any]]) -> None:
             color="#b3401f" if is_random else "#2b6a8f", mfc=None if is_random else "white",
             linestyle="none", label=f"{row['environment']}, {row['kind']}",
         )  # fmt: skip
-    span = np.array([GRID[0], 1.0])
+    span = (0.02, 0.5)
     axes.plot(span, span, color="gray", linestyle=":", label="equal")
     axes.set(
-        xscale="log", yscale="log", xlabel="predicted threshold: slack / mean proxy regret",
+        xscale="log", yscale="log", xlim=span, ylim=span,
+        xlabel="predicted threshold: slack / mean proxy regret",
         ylabel="measured: half of the seeds misgeneralize",
     )  # fmt: skip
-    axes.legend(fontsize=7, frameon=False)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks((0.02, 0.05, 0.1, 0.2, 0.5), ("0.02", "0.05", "0.1", "0.2", "0.5"))
+        axis.set_ticks((), minor=True)
+    axes.legend(fontsize=7, frameon=False, loc="upper left")
     figure.savefig(path, format="svg")
 
 

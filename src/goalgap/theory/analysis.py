@@ -46,8 +46,8 @@ class Settings:
     """inverse temperature of the agents that are to be told apart"""
     error: float = 0.05
     """probability of taking one goal for another"""
-    cap: float = 1 / 16
-    """largest weight of one level in the mixture; 1: one level may be all of it"""
+    cap: float = 1 / 64
+    """largest weight of one level in the mixture, since learners memorize few levels; 1: no bound"""
 
     def __post_init__(self) -> None:
         underspecification.check_share("epsilon", self.epsilon)
