@@ -17,7 +17,7 @@ from goalgap.envs import Corner, Dish, Keys, Line
 from goalgap.envs.grid import GridEnvironment
 from goalgap.lab.analysis import Request, analyze, draw
 from goalgap.theory import worlds
-from goalgap.theory.analysis import Settings
+from goalgap.theory.findings import Settings
 from goalgap.theory.underspecification import regrets
 
 SIZE, NUM_LEVELS = 5, 48

@@ -379,6 +379,13 @@ def test_no_candidate_closes_anything() -> None:
     assert "What no level closes for sure" in read and "The smallest set" not in read
 
 
+def test_goals_that_cannot_be_read_are_named() -> None:
+    content = example()
+    assert "Not to be read off the observation" not in said(content)
+    content["analysis"]["goals"][0]["unreadable_on"] = 0.25
+    assert "(on 25\u202f% of levels)" in said(content)
+
+
 def test_goals_that_nothing_closes_are_named() -> None:
     content = example()
     content["analysis"]["closing"] |= {"shadow": [], "hopeless": ["both"]}

@@ -15,7 +15,7 @@ from rich.text import Text
 from .. import store
 from ..lab import use_compilation_cache
 from ..lab.analysis import Analysis, Request, analyze
-from ..theory.analysis import Settings
+from ..theory.findings import Settings
 from .options import Board, Flat, Target
 
 # Nothing is trained, so that the published board is no matter; elsewhere what `run` uses.
@@ -99,8 +99,9 @@ def show(found: Analysis, request: Request) -> None:
     result = found.result
     console.print(Text(headline(result), style="bold"), "\n", sep="")
     console.print(_goals(result))
-    for part in (_worst, _closing, _symmetries, _questions, _certificate):
-        console.print(part(result))
+    for part in (_unreadable, _worst, _closing, _symmetries, _questions, _certificate):
+        if text := part(result):
+            console.print(text)
     console.print(f"Report and levels as files: {found.path}", soft_wrap=True)
 
 
@@ -148,6 +149,15 @@ def _goals(result: dict[str, Any]) -> Table:
     if len(result["goals"]) > MAX_ROWS:
         table.add_row(f"... {len(result['goals']) - MAX_ROWS} more in the report")
     return table
+
+
+def _unreadable(result: dict[str, Any]) -> str:
+    """Goals that observations do not allow."""
+    rows = [row for row in result["goals"] if row["unreadable_on"]]
+    if not rows:
+        return ""
+    named = ", ".join(f"{row['name']} (on {row['unreadable_on']:.0%} of levels)" for row in rows)
+    return f"\n[bold]Not to be read off the observation[/bold] without memory: {named}"
 
 
 def _worst(result: dict[str, Any]) -> str:

@@ -22,8 +22,8 @@ from ..core import Environment, Goal, Level, Levels, UsageError, tree_index
 from ..experiment import to_json
 from ..measure.pictures import atlas
 from ..theory import grammar
-from ..theory.analysis import Samples, Settings
 from ..theory.analysis import analyze as work_out
+from ..theory.findings import Samples, Settings
 from ..theory.worlds import check
 from . import environment_content
 
@@ -79,13 +79,15 @@ def analyze(
     ask on as text. Raises UsageError for what cannot be analyzed; nothing is then written."""
     began = time.perf_counter()
     env = request.env
-    every = env.goals + (grammar.goals(env) if request.grammar else ())
+    every = env.goals
+    if request.grammar:
+        listed = {goal.name for goal in env.goals}
+        every += tuple(goal for goal in grammar.goals(env) if goal.name not in listed)
     intended = _intended(every, request.intended)
     check(env, env.goals)
     say("drawing levels")
     samples = _samples(request)
     rivals = tuple(goal for goal in every if goal != intended)
-    rivals = tuple(goal for goal in rivals if goal.name != intended.name)
     result = work_out(env, intended, rivals, samples, request.settings, say)
     result["wall_seconds"] = time.perf_counter() - began
     about = {"format": store.FORMAT, "hash": request.hash, **store.provenance(command)}
@@ -112,10 +114,10 @@ def analyze(
 def _intended(goals: tuple[Goal, ...], name: str | None) -> Goal:
     if name is None:
         return goals[0]
-    named = {goal.name: goal for goal in reversed(goals)}
+    named = {goal.name: goal for goal in goals}
     if name not in named:
         raise UsageError(
-            f"unknown goal {name!r}; expected one of {', '.join(list(named)[::-1][:12])}"
+            f"unknown goal {name!r}; expected one of {', '.join(list(named)[:12])}"
             + (" ..." if len(named) > 12 else "; with --grammar there are more")
         )
     return named[name]
