@@ -78,6 +78,20 @@ def _stacked(env, listed):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *levels), weights
 
 
+@pytest.mark.slow
+def test_screening_loses_no_open_goal():
+    """It gives up a goal only where the levels seen prove that all of them will not do."""
+    from goalgap.theory.findings import screen
+
+    settings, rivals = Settings(epsilon=0.02), _goals(ENV)[1:150]
+    train = draw(ENV, ENV.shift(0.1).train, 256, jax.random.key(3), 0)
+    kept, excluded = screen(ENV, ENV.intended, rivals, train, settings)
+    assert len(kept) + len(excluded) == len(rivals) and len(excluded) > 50
+    worst = regrets(ENV, (ENV.intended,), rivals, train, settings.gamma, ()).worst[:, 0].mean(0)
+    is_open = {goal.name for goal, cost in zip(rivals, worst, strict=True) if cost <= settings.epsilon}
+    assert not is_open & {row["name"] for row in excluded}
+
+
 def test_the_folder_holds_the_result_the_page_and_the_levels(found):
     stored = store.read_json(found.path / "analysis.json")
     assert stored["analysis"]["worst"]["goal"] == found.result["worst"]["goal"]

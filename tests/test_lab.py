@@ -59,6 +59,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> lab.Run:
     return lab.run(small(), tmp_path_factory.mktemp("runs"))
 
 
+def test_the_parts_of_the_regret_add_up(finished: lab.Run) -> None:
+    rows = store.read_json(finished.folder.path / "measurements.json")
+    found = {(row["split"], row["goal"]): row["estimate"] for row in rows if row["quantity"] == "regret"}
+    for split in ("train", "shift"):
+        parts = found[split, "inner gap"] + found[split, "competence"]
+        assert found[split, "whole"] == pytest.approx(parts, abs=1e-5)
+        assert found[split, "whole"] > 0
+    # Where the cheese lies in the corner, pursuit of the corner costs nothing.
+    assert found["train", "inner gap"] == pytest.approx(0, abs=1e-5)
+
+
 def test_a_run_leaves_what_the_design_says(finished: lab.Run) -> None:
     there = {path.name for path in finished.folder.path.iterdir()}
     there = {name for name in there if not name.startswith("measured-")}  # another test's

@@ -17,6 +17,7 @@ from .. import oracle
 from ..agents.scripted import Random
 from ..core import Environment, Level, Levels, Outcome, Policy, State, UsageError, tree_index
 from ..rollout import episodes
+from ..theory.underspecification import regrets
 
 SCORE_GAMMA = 0.99  # of all scores: slow enough to forgive a detour, fast enough to mind a delay
 SPLITS = ("train", "shift", "twin")
@@ -34,6 +35,8 @@ class Split(NamedTuple):
     random: Float[np.ndarray, "n g"]
     random_reached: Float[np.ndarray, "n g"]  # share of random walks that achieve the goal
     random_first: Float[np.ndarray, "n g"]  # share in which it is achieved first
+    # What pursuit of each goal earns under the intended one, ties broken evenly; None: not known.
+    pursuit: Float[np.ndarray, "n g"] | None
 
 
 class Exam(NamedTuple):
@@ -151,7 +154,16 @@ def _appraise(env: Environment, levels: Level, key: Key[Array, ""]) -> Split:
         np.stack([(first_event(events) == g).mean(0) for g in range(len(env.goals))], -1).reshape(
             count, -1
         ),
+        _pursuit(env, levels),
     )
+
+
+def _pursuit(env: Environment, levels: Level) -> Float[np.ndarray, "n g"] | None:
+    if env.exact_play != "tables":
+        return None
+    found = regrets(env, (env.intended,), env.goals, levels, SCORE_GAMMA, ("mean",))
+    assert found.mean is not None
+    return found.optimum - found.mean[:, 0]
 
 
 def first_event(event_step: np.ndarray) -> np.ndarray:
@@ -238,6 +250,8 @@ def _rows(
             f"random_reached_{goal.name}": split.random_reached[:, g].astype(np.float32),
             f"random_first_{goal.name}": split.random_first[:, g].astype(np.float32),
         }
+        if split.pursuit is not None:
+            per_level[f"pursuit_{goal.name}"] = split.pursuit[:, g].astype(np.float32)
         columns |= {
             f"return_{goal.name}": outcome.returns[..., g].reshape(rows),
             f"event_{goal.name}": outcome.event_step[..., g].reshape(rows).astype(np.int32),

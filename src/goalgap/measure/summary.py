@@ -3,11 +3,13 @@
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from .. import stats
 from ..core import Environment, Measurement
+from ..theory import decomposition
 from .exam import pivot
-from .verdict import first_shares, known_mean, scores, twin_solved
+from .verdict import first_shares, judge, known_mean, scores, twin_solved
 
 
 def measurements(table: dict[str, np.ndarray], env: Environment) -> list[dict[str, Any]]:
@@ -16,7 +18,9 @@ def measurements(table: dict[str, np.ndarray], env: Environment) -> list[dict[st
     reached: share of episodes in which the goal's event happened; first: in which it happened before
     any other goal's, `shift` restricted to levels whose twin is solved; score: normalized return;
     delay: steps until the event, where it happened; mean: of the environment's extras;
-    random reached / random first: the same of random play.
+    random reached / random first: the same of random play; regret: what is lost of the intended goal's
+    optimum, and its two parts (`theory.decomposition`: what is wanted is what training pays, so there is
+    no outer gap), where exact play is by tables.
     """
     goals = tuple(goal.name for goal in env.goals)
     rows: list[dict[str, Any]] = []
@@ -47,12 +51,30 @@ def measurements(table: dict[str, np.ndarray], env: Environment) -> list[dict[st
                 add(goal, split, "delay", np.where(events < 0, np.nan, events))
         for extra in _extras(table):
             add(extra, split, "mean", pivot(table, split, extra))
+        if f"pursuit_{goals[0]}" in table and split != "twin":
+            for part, values in _regret(table, env, split).items():
+                add(part, split, "regret", values)
     return rows
+
+
+def _regret(
+    table: dict[str, np.ndarray], env: Environment, split: str
+) -> dict[str, Float[np.ndarray, "seeds levels"]]:
+    """The regret of each episode under the intended goal, and how much of it is due to the goal that the
+    seed was found to pursue, and to pursuing it imperfectly."""
+    intended = env.intended.name
+    optimum = pivot(table, split, f"optimum_{intended}")
+    revealed = [seed["proxy"] or intended for seed in judge(table, env)["seeds"]]
+    pursuit = np.stack(
+        [pivot(table, split, f"pursuit_{goal}")[index] for index, goal in enumerate(revealed)]
+    )
+    found = decomposition.split(optimum, optimum, pursuit, pivot(table, split, f"return_{intended}"))
+    return {"whole": found.regret, "inner gap": found.inner, "competence": found.competence}
 
 
 def _extras(table: dict[str, np.ndarray]) -> list[str]:
     known = ("seed", "env_steps", "split", "length", "terminated", "level_hash")
-    parts = ("optimum_", "random_", "return_", "event_")
+    parts = ("optimum_", "random_", "return_", "event_", "pursuit_")
     return [name for name in table if name not in known and not name.startswith(parts)]
 
 

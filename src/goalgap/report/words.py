@@ -74,6 +74,13 @@ QUANTITIES = {
         "regret.",
         False,
     ),
+    "regret": (
+        "Why return is lost",
+        "What is missing to the intended goal's optimum (whole), in two parts that add up: by pursuing "
+        "another goal (inner gap, its ties broken evenly), and by pursuing it less well or by breaking "
+        "ties otherwise (competence; below 0 where that helps).",
+        False,
+    ),
     "delay": ("Delay", "Steps until the goal, in the episodes that reach it.", False),
     "mean": ("Counts", "What else the environment counts in an episode, on average.", False),
 }

@@ -7,7 +7,8 @@ broken uniformly (the policies pi_designed and pi_revealed),
                       + [V(pi_designed) - V(pi_revealed)]   inner gap: another goal was learned
                       + [V(pi_revealed) - V(pi)]            competence: it is not pursued perfectly
 
-all under the wanted goal. The terms add up exactly and may be negative. Goal misgeneralization proper
+all under the wanted goal. The terms add up exactly and may be negative; the last one also holds what
+the policy's own way of breaking ties costs. Goal misgeneralization proper
 has outer gap 0 everywhere, and an inner gap of 0 in training that is above 0 after the shift;
 specification gaming has an outer gap.
 """
@@ -30,10 +31,10 @@ from .worlds import GoalTable, World
 class Decomposition(NamedTuple):
     """Regret under the wanted goal, and its three parts, on each level."""
 
-    regret: Float[np.ndarray, " l"]
-    outer: Float[np.ndarray, " l"]
-    inner: Float[np.ndarray, " l"]
-    competence: Float[np.ndarray, " l"]
+    regret: Float[np.ndarray, "*l"]
+    outer: Float[np.ndarray, "*l"]
+    inner: Float[np.ndarray, "*l"]
+    competence: Float[np.ndarray, "*l"]
 
 
 def decompose(
@@ -49,11 +50,22 @@ def decompose(
 
     They come from `policy_values`, or from episodes discounted by the same `gamma`.
     """
-    found = regrets(env, (wanted,), (designed, revealed), levels, gamma, ("worst", "mean"))
+    found = regrets(env, (wanted,), (designed, revealed), levels, gamma, ("mean",))
     assert found.mean is not None
-    by_designed, by_revealed = found.mean[:, 0].T
-    regret = found.optimum[:, 0] - values
-    return Decomposition(regret, by_designed, by_revealed - by_designed, regret - by_revealed)
+    optimum = found.optimum[:, 0]
+    return split(optimum, *(optimum - cost for cost in found.mean[:, 0].T), values)
+
+
+def split(
+    optimum: Float[np.ndarray, "*l"],
+    by_designed: Float[np.ndarray, "*l"],
+    by_revealed: Float[np.ndarray, "*l"],
+    values: Float[np.ndarray, "*l"],
+) -> Decomposition:
+    """The parts, from what optimal play, pursuit of the designed and of the revealed goal, and the
+    policy earn under the wanted goal."""
+    outer, inner = optimum - by_designed, by_designed - by_revealed
+    return Decomposition(optimum - values, outer, inner, by_revealed - values)
 
 
 def policy_values(

@@ -51,13 +51,15 @@ def regrets(
     ties: tuple[str, ...] = TIES,
     off_path: bool = False,
 ) -> Regrets:
-    """The regret under each of `goals` of optimizers of each goal in `by`, level by level.
+    """The regret under each of `goals` of optimizers of each goal in `by`, level by level, for the worst
+    and any other `ties`.
 
     `off_path` looks at all reachable states, too. Raises UsageError where the environment's states
     cannot be enumerated or are too many, and for a discount outside (0, 1).
     """
     worlds.check_gamma(gamma)
     num_bytes = worlds.check(env, (*goals, *by), len(goals) * len(by))
+    ties = tuple(dict.fromkeys(("worst", *ties)))
     found = worlds.in_chunks(
         lambda chunk: _regrets(env, goals, by, chunk, gamma, ties, off_path), levels, num_bytes
     )

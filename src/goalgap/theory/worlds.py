@@ -275,12 +275,11 @@ def product(world: World, first: GoalTable, second: GoalTable) -> Product:
     )
 
 
-def greedy(q: Float[Array, "s m a"], num_other: int, is_second: bool = True) -> Bool[Array, "x a"]:
-    """The greedy actions of one goal of a product, spread over the other's memories."""
-    good = is_greedy(q)
-    good = good[:, None] if is_second else good[:, :, None]
-    sizes = (num_other, q.shape[1]) if is_second else (q.shape[1], num_other)
-    return jnp.broadcast_to(good, (q.shape[0], *sizes, q.shape[-1])).reshape(-1, q.shape[-1])
+def greedy(q: Float[Array, "s m a"], num_first: int) -> Bool[Array, "x a"]:
+    """The greedy actions of the second goal of a product, whatever the first one's memory."""
+    num_states, num_memories, num_actions = q.shape
+    good = jnp.broadcast_to(is_greedy(q)[:, None], (num_states, num_first, num_memories, num_actions))
+    return good.reshape(-1, num_actions)
 
 
 def reachable(world: Product) -> Bool[Array, " x"]:
