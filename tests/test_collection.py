@@ -246,7 +246,7 @@ def enumerated_optimum(level: KeysLevel, gamma: float, max_steps: int) -> float:
     return np.where(is_chest & (time <= max_steps), gamma ** (time - 1), 0).sum(1).max()
 
 
-@pytest.mark.parametrize("split", ["train", "deploy"])
+@pytest.mark.parametrize("split", [pytest.param("train", marks=pytest.mark.slow), "deploy"])
 def test_equals_the_best_of_all_collection_sequences(split: str) -> None:
     env = Keys(size=13)
     levels = sample(env, split, 48)
@@ -261,6 +261,7 @@ def test_equals_the_best_of_all_collection_sequences(split: str) -> None:
     np.testing.assert_allclose(start_values(env, solution, levels)[exact], expected, atol=5e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split, mean", [("train", 2.71), ("deploy", 2.74)])
 def test_published_mean_optimum(split: str, mean: float) -> None:
     env = Keys(size=13, layout=OnFreeCells())
@@ -273,7 +274,7 @@ def test_published_mean_optimum(split: str, mean: float) -> None:
 
 
 @pytest.mark.parametrize("goal", [OpenChests(), CollectKeys()], ids=lambda goal: goal.name)
-@pytest.mark.parametrize("split", ["train", "deploy"])
+@pytest.mark.parametrize("split", [pytest.param("train", marks=pytest.mark.slow), "deploy"])
 def test_the_oracle_earns_exactly_the_optimum(split: str, goal: Goal) -> None:
     env = Keys(size=13)
     levels = sample(env, split, 48)
@@ -291,7 +292,7 @@ def test_the_oracle_earns_exactly_the_optimum(split: str, goal: Goal) -> None:
     assert (returns <= values + 1e-4).all()
 
 
-@pytest.mark.parametrize("split", ["train", "deploy"])
+@pytest.mark.parametrize("split", [pytest.param("train", marks=pytest.mark.slow), "deploy"])
 def test_random_play_earns_no_more(split: str) -> None:
     env = Keys(size=5, few=2, many=4)
     levels = sample(env, split, 128)

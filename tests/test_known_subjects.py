@@ -57,7 +57,11 @@ def check(env: Environment) -> None:
                 assert seed["capability"] >= 0.9, (name, luck)
 
 
-@pytest.mark.parametrize("kind", envs.ALL, ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow if kind is Keys else ()) for kind in envs.ALL],
+    ids=lambda kind: kind.name,
+)
 def test_known_subjects_are_judged_rightly(kind):
     check(kind(size=SIZES.get(kind.name, 7), **FEWER if kind is Keys else {}))
 

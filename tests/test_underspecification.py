@@ -159,6 +159,7 @@ def test_worst_ties_cost_most_best_ties_least_and_nothing_is_gained():
 CORNER = Corner(size=5, max_steps=300)
 
 
+@pytest.mark.slow
 def test_a_goal_under_another_name_costs_nothing_and_costs_others_as_much():
     cheese, corner = CORNER.goals
     goals = (cheese, altered(cheese, 1.0), altered(cheese, 2.0, name="twice"))
@@ -171,7 +172,9 @@ def test_a_goal_under_another_name_costs_nothing_and_costs_others_as_much():
     assert not again.worst.any()
 
 
-@pytest.mark.parametrize("which", ["the judged", "the pursued", "both"])
+@pytest.mark.parametrize(
+    "which", ["the judged", "the pursued", pytest.param("both", marks=pytest.mark.slow)]
+)
 def test_potential_shaping_changes_no_regret(which):
     levels = levels_of(CORNER, True)
     judged, pursued = CORNER.goals
@@ -312,6 +315,7 @@ def test_classes_need_both_directions_on_all_levels():
     assert equivalence_classes(worst[1:]) == [[0, 1, 2], [3]]
 
 
+@pytest.mark.slow
 def test_classes_of_the_corner():
     goals = (*CORNER.goals, Attain("row", "", 1.0, CORNER, ("the top row",)))
     for deploy, expected in ((False, [[0, 1], [2]]), (True, [[0], [1], [2]])):
