@@ -53,7 +53,8 @@ def decompose(
     found = regrets(env, (wanted,), (designed, revealed), levels, gamma, ("mean",))
     assert found.mean is not None
     optimum = found.optimum[:, 0]
-    return split(optimum, *(optimum - cost for cost in found.mean[:, 0].T), values)
+    by_designed, by_revealed = (optimum - cost for cost in found.mean[:, 0].T)
+    return split(optimum, by_designed, by_revealed, values)
 
 
 def split(
