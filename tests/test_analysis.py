@@ -103,6 +103,12 @@ def test_the_folder_holds_the_result_the_page_and_the_levels(found):
     ]
 
 
+def test_it_is_listed(found, capsys):
+    assert call(["list", "--out", str(found.path.parent), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["runs"]
+    assert {"run": str(found.path), "verdict": "analysis"} in listed
+
+
 def test_levels_to_add_may_be_trained_on_and_levels_to_ask_on_may_not(found):
     for name, is_test in (("add", False), ("mixture", False), ("ask", True)):
         for text, _ in store.read_levels(ENV, found.path / f"{name}.txt"):

@@ -305,6 +305,8 @@ class List:
             except (UsageError, KeyError, TypeError):
                 verdict = "damaged"
             runs.append({"run": str(path), "verdict": verdict})
+        for path in sorted(self.out.glob("*/analysis.json")):
+            runs.append({"run": str(path.parent), "verdict": "analysis"})
         there = {
             "runs": runs,
             "environments": {kind.name: kind.title for kind in ENVIRONMENTS.values()},
