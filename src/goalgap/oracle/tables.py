@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from ..core import Environment, Goal, Level, State
-
-CHUNK = 256  # levels solved together, to bound memory
+from .sweeps import action_values
 
 
 class Transitions(NamedTuple):
@@ -46,12 +45,6 @@ def transitions(
     return over_states(env.states(level), jnp.arange(goal.num_memories), jnp.arange(env.num_actions))
 
 
-def backup(table: Transitions, value: Float[Array, "s m"]) -> Float[Array, "s m a"]:
-    """The value of each action when `value` is what follows."""
-    following = value.reshape(-1).at[table.successor].get(mode="promise_in_bounds")
-    return table.reward + table.discount * following
-
-
 def values(
     env: Environment,
     goal: Goal,
@@ -63,19 +56,9 @@ def values(
 ) -> Float[Array, "l s m a"]:
     """The value of each action with `horizon` steps to go, followed by the best, the uniformly random
     or the worst (`kind`) play. Levels must be a batch."""
-    reduce = {"best": jnp.max, "random": jnp.mean, "worst": jnp.min}[kind]
-    tables = jax.vmap(lambda level: transitions(env, goal, level, gamma, heedless))(levels)
-    backups = jax.vmap(backup)
 
-    def sweep(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        value, _, steps = carry
-        new = reduce(backups(tables, value), -1)
-        return new, (new != value).any(), steps + 1
+    def one(level: Level) -> Float[Array, "s m a"]:
+        table = transitions(env, goal, level, gamma, heedless)
+        return action_values(*table, env.strides, horizon, kind)
 
-    def unfinished(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
-        # Best and worst play stop changing once the farthest reward is known.
-        return carry[1] & (carry[2] < horizon - 1)
-
-    zero = jnp.zeros(tables.reward.shape[:-1])
-    value, _, _ = jax.lax.while_loop(unfinished, sweep, (zero, jnp.array(True), jnp.array(0)))
-    return backups(tables, value)
+    return jax.vmap(one)(levels)

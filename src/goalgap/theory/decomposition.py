@@ -8,9 +8,8 @@ broken uniformly (the policies pi_designed and pi_revealed),
                       + [V(pi_revealed) - V(pi)]            competence: it is not pursued perfectly
 
 all under the wanted goal. The terms add up exactly and may be negative; the last one also holds what
-the policy's own way of breaking ties costs. Goal misgeneralization proper
-has outer gap 0 everywhere, and an inner gap of 0 in training that is above 0 after the shift;
-specification gaming has an outer gap.
+the policy's own way of breaking ties costs. Goal misgeneralization proper has outer gap 0 everywhere,
+and an inner gap of 0 in training that is above 0 after the shift; specification gaming has an outer gap.
 """
 
 import dataclasses
@@ -23,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..core import Environment, Goal, Level, Moment, Policy, State
+from ..oracle import sweeps
 from . import worlds
 from .underspecification import regrets
 from .worlds import GoalTable, World
@@ -107,17 +107,14 @@ def _evaluate(
     """The value of a policy at the start of each level, under one goal."""
 
     def one(world: World, table: GoalTable, policy: Float[Array, "s a"]) -> Float[Array, ""]:
-        _, num_memories, num_actions = table.reward.shape
-        successor = world.successor[:, None] * num_memories + table.memory
-        follow = worlds.follower(successor.reshape(-1, num_actions), num_memories, world.strides)
-        reward = table.reward.transpose(2, 1, 0)
-        chance = jnp.broadcast_to(policy.T[:, None], reward.shape)
-        now = worlds.expect(chance, reward)
-        stays = chance * jnp.where(world.goes_on, gamma, 0.0).T[:, None]
-        value = worlds.iterate(
-            lambda value: now + worlds.expect(stays, follow(value)),
-            jnp.zeros_like(now),
-            horizon,
+        reward, discount, successor = worlds.moves(world, table, gamma)
+        num_memories, num_actions = reward.shape[1:]
+        follow = sweeps.follower(successor.reshape(-1, num_actions), num_memories, world.strides)
+        chance = jnp.broadcast_to(policy[:, None], reward.shape).transpose(2, 1, 0)
+        now = sweeps.expect(chance, reward.transpose(2, 1, 0))
+        stays = chance * discount.transpose(2, 1, 0)
+        value = sweeps.iterate(
+            lambda value: now + sweeps.expect(stays, follow(value)), jnp.zeros_like(now), horizon
         )
         return value[0, world.start]
 

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..core import Environment, Goal, Level, UsageError, tree_index
+from ..core import Environment, Goal, Level, UsageError
+from ..oracle import sweeps
 from . import worlds
 from .breaking import Game, best_mixture
 from .worlds import GoalTable, World
@@ -46,16 +47,11 @@ def _divergences(
     beta: Float[Array, ""] | float,
 ) -> Float[Array, "l g g"]:
     world, tables, q = worlds.solved(env, goals, levels, gamma)
-    place = worlds.places(goals)
     log_policy = {size: jax.nn.log_softmax(beta * values) for size, values in q.items()}
     one = functools.partial(_divergence, horizon=env.max_steps)
     over_pairs = jax.vmap(jax.vmap(one, (None, 0, 0, 0, 0)))
     found = jnp.zeros((world.start.shape[0], len(goals), len(goals)))
-    for sizes, (rows, columns) in worlds.pairs(goals, goals).items():
-        sides = []
-        for size, chosen in zip(sizes, (rows, columns), strict=True):
-            at = np.array([place[goals[index]] for index in chosen])
-            sides += [tree_index(part[size], (slice(None), at)) for part in (tables, log_policy)]
+    for rows, columns, sides in worlds.sides(goals, goals, (tables, log_policy)):
         found = found.at[:, rows, columns].set(over_pairs(world, *sides))
     return found
 
@@ -75,12 +71,12 @@ def _divergence(
     log_q = jnp.broadcast_to(second_log[:, None], sizes).reshape(-1, sizes[-1])
     p = jnp.exp(log_p)
     now = (p * (log_p - log_q)).sum(-1).reshape(-1, both.num_memories).T
-    stays = worlds.pack(jnp.where(both.goes_on, p, 0.0), both.num_memories)
-    follow = worlds.follower(both.successor, both.num_memories, both.strides)
-    later = worlds.iterate(
-        lambda later: now + worlds.expect(stays, follow(later)), jnp.zeros_like(now), horizon
+    stays = sweeps.pack(jnp.where(both.goes_on, p, 0.0), both.num_memories)
+    follow = sweeps.follower(both.successor, both.num_memories, both.strides)
+    later = sweeps.iterate(
+        lambda later: now + sweeps.expect(stays, follow(later)), jnp.zeros_like(now), horizon
     )
-    total = worlds.unpack(later)[both.start]
+    total = sweeps.unpack(later)[both.start]
     return jnp.where(total < worlds.ZERO, 0, total)
 
 

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..core import Environment, Goal, Level, UsageError, tree_index
+from ..core import Environment, Goal, Level, UsageError
+from ..oracle import sweeps
 from . import worlds
 from .worlds import GoalTable, Product, World
 
@@ -76,7 +77,7 @@ def _regrets(
     ties: tuple[str, ...],
     off_path: bool,
 ) -> dict[str, Array]:
-    every = tuple(dict.fromkeys((*goals, *by)))
+    every = worlds.every(goals, by)
     world, tables, q = worlds.solved(env, every, levels, gamma)
     place = worlds.places(every)
     num_levels = world.start.shape[0]
@@ -84,14 +85,8 @@ def _regrets(
     found = {name: jnp.zeros((num_levels, len(goals), len(by))) for name in names}
     pair = functools.partial(_pair, gamma=gamma, horizon=env.max_steps, ties=ties, off_path=off_path)
     over_pairs = jax.vmap(jax.vmap(pair, (None, 0, 0, 0, 0)))
-    for (first, second), (rows, columns) in worlds.pairs(goals, by).items():
-        i = np.array([place[goals[row]] for row in rows])
-        j = np.array([place[by[column]] for column in columns])
-        one, other = (
-            tuple(tree_index(part[size], (slice(None), at)) for part in (tables, q))
-            for size, at in ((first, i), (second, j))
-        )
-        costs = over_pairs(world, *one, *other)
+    for rows, columns, sides in worlds.sides(goals, by, (tables, q)):
+        costs = over_pairs(world, *sides)
         found = {name: found[name].at[:, rows, columns].set(costs[name]) for name in names}
     start = jnp.arange(num_levels), world.start
     values = [q[goal.num_memories][:, place[goal], :, 0].max(-1)[start] for goal in goals]
@@ -130,21 +125,21 @@ def restricted_values(
     both: Product, allowed: Bool[Array, "x a"], gamma: float, horizon: int, ties: str
 ) -> Float[Array, " x"]:
     """What the first goal of a product earns by allowed actions only, ties broken in one of TIES."""
-    may = worlds.pack(allowed, both.num_memories)
-    reward = worlds.pack(both.rewards[0], both.num_memories)
-    discount = worlds.pack(jnp.where(both.goes_on, gamma, 0.0), both.num_memories)
-    follow = worlds.follower(both.successor, both.num_memories, both.strides)
+    may = sweeps.pack(allowed, both.num_memories)
+    reward = sweeps.pack(both.rewards[0], both.num_memories)
+    discount = sweeps.pack(jnp.where(both.goes_on, gamma, 0.0), both.num_memories)
+    follow = sweeps.follower(both.successor, both.num_memories, both.strides)
     chance = may / may.sum(0)
     pick = {
         "worst": lambda q: jnp.where(may, q, jnp.inf).min(0),
-        "mean": lambda q: worlds.expect(chance, q),
+        "mean": lambda q: sweeps.expect(chance, q),
         "best": lambda q: jnp.where(may, q, -jnp.inf).max(0),
     }[ties]
 
     def update(value: Float[Array, "m s"]) -> Float[Array, "m s"]:
         return pick(reward + discount * follow(value))
 
-    return worlds.unpack(worlds.iterate(update, jnp.zeros(reward.shape[1:]), horizon))
+    return sweeps.unpack(sweeps.iterate(update, jnp.zeros(reward.shape[1:]), horizon))
 
 
 # -- what a set of levels leaves open ---------------------------------------------------------------

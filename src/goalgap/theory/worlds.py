@@ -9,17 +9,17 @@ Axes: l levels, g goals, s states, m memories of a goal's automaton, a actions, 
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int8, Shaped
+from jaxtyping import Array, Bool, Float, Int, Int8
 
 from ..core import Environment, Goal, Level, State, UsageError, tree_index
-from ..oracle import is_greedy
+from ..oracle import is_greedy, sweeps
 from .grammar import Attain, attain_tables, words
 
 CHUNK_BYTES = 2**26  # tables worked on together, which bounds memory and keeps them near the cache
@@ -112,7 +112,30 @@ def pairs(
             if one != other:
                 sizes = (one.num_memories, other.num_memories)
                 groups.setdefault(sizes, []).append((row, column))
-    return {sizes: tuple(np.array(pairs).T) for sizes, pairs in groups.items()}
+    arrays = ((sizes, np.array(found)) for sizes, found in groups.items())
+    return {sizes: (found[:, 0], found[:, 1]) for sizes, found in arrays}
+
+
+def sides(
+    goals: tuple[Goal, ...], by: tuple[Goal, ...], parts: tuple[dict[int, Any], ...]
+) -> Iterator[tuple[np.ndarray, np.ndarray, list[Any]]]:
+    """The pairs in groups that run the same program: rows, columns, and the `parts` (tables, values, by
+    the size of the automaton) of the first goals, then of the second. `parts` are those of all goals in
+    the order of `every(goals, by)`."""
+    place = places(every(goals, by))
+    for sizes, (rows, columns) in pairs(goals, by).items():
+        found = []
+        for size, chosen in zip(
+            sizes, ([goals[i] for i in rows], [by[j] for j in columns]), strict=True
+        ):
+            at = np.array([place[goal] for goal in chosen])
+            found += [tree_index(part[size], (slice(None), at)) for part in parts]
+        yield rows, columns, found
+
+
+def every(goals: tuple[Goal, ...], by: tuple[Goal, ...]) -> tuple[Goal, ...]:
+    """All goals of both sides, once each."""
+    return tuple(dict.fromkeys((*goals, *by)))
 
 
 def tabulate(env: Environment, goals: tuple[Goal, ...], levels: Level) -> World:
@@ -170,86 +193,21 @@ def tabulate_stacked(env: Environment, goals: tuple[Goal, ...], levels: Level) -
     return jax.vmap(one)(levels)
 
 
-# -- sweeps -----------------------------------------------------------------------------------------
-#
-# Backward sweeps are most of the work. They go over arrays with actions first and states last, [a m s],
-# which is how vector units like them, and shift values by `strides` instead of looking them up.
-
-
-def pack(table: Shaped[Array, "x a"], num_memories: int) -> Shaped[Array, "a m s"]:
-    """A table of moves, x = (state, memory), laid out for sweeps."""
-    return table.reshape(-1, num_memories, table.shape[-1]).transpose(2, 1, 0)
-
-
-def unpack(value: Float[Array, "m s"]) -> Float[Array, " x"]:
-    return value.T.reshape(-1)
-
-
-def follower(
-    successor: Int[Array, "x a"], num_memories: int, strides: tuple[int, ...] | None
-) -> Callable[[Float[Array, "m s"]], Float[Array, "a m s"]]:
-    """The function that gives, for the value of every state, that of every move's successor."""
-    state, memory = jnp.divmod(pack(successor, num_memories), num_memories)
-    num_states = state.shape[-1]
-    if strides is None:
-        at = memory * num_states + state
-        return lambda value: value.reshape(-1).at[at].get(mode="promise_in_bounds")
-    moves = state[:, 0] != jnp.arange(num_states)  # [a s]
-
-    def follow(value: Float[Array, "m s"]) -> Float[Array, "a m s"]:
-        after = []
-        for action, stride in enumerate(strides):
-            there = jnp.where(moves[action], jnp.roll(value, -stride, 1), value)
-            chosen = jnp.broadcast_to(there[0], value.shape)
-            for other in range(1, num_memories):
-                chosen = jnp.where(memory[action] == other, there[other], chosen)
-            after.append(chosen)
-        return jnp.stack(after)
-
-    return follow
-
-
-def expect(chance: Float[Array, "a m s"], value: Float[Array, "a m s"]) -> Float[Array, "m s"]:
-    """The mean over actions. Written out, since XLA would make a contraction of it, ten times slower."""
-    return sum((p * v for p, v in zip(chance, value, strict=True)), jnp.zeros(value.shape[1:]))
+def moves(
+    world: World, table: GoalTable, gamma: float
+) -> tuple[Float[Array, "s m a"], Float[Array, "s m a"], Int[Array, "s m a"]]:
+    """One level under one goal as sweeps want it: reward, discount, and successor into s x m."""
+    discount = jnp.broadcast_to(jnp.where(world.goes_on, gamma, 0.0)[:, None], table.reward.shape)
+    return table.reward, discount, world.successor[:, None] * table.reward.shape[1] + table.memory
 
 
 def action_values(world: World, table: GoalTable, gamma: float, horizon: int) -> Float[Array, "l s m a"]:
     """Q* of one goal on a batch of levels, with `horizon` steps to go."""
-    num_memories = table.reward.shape[-2]
 
     def one(world: World, table: GoalTable) -> Float[Array, "s m a"]:
-        shape = table.reward.shape
-        successor = world.successor[:, None] * num_memories + table.memory
-        follow = follower(successor.reshape(-1, shape[-1]), num_memories, world.strides)
-        discount = jnp.where(world.goes_on, gamma, 0.0).T[:, None]
-        reward = table.reward.transpose(2, 1, 0)
-
-        def q(value: Float[Array, "m s"]) -> Float[Array, "a m s"]:
-            return reward + discount * follow(value)
-
-        value = iterate(lambda value: q(value).max(0), jnp.zeros(reward.shape[1:]), horizon - 1)
-        return q(value).transpose(2, 1, 0)
+        return sweeps.action_values(*moves(world, table, gamma), world.strides, horizon)
 
     return jax.vmap(one)(dataclasses.replace(world, goals=()), table)
-
-
-def iterate(update: Callable[[Array], Array], start: Array, horizon: int) -> Array:
-    """`horizon` updates, or fewer where they stop changing anything."""
-    block = 16  # to look for a change, lane by lane, costs as much as several updates
-
-    def several(value: Array, number: int) -> Array:
-        return jax.lax.fori_loop(0, number, lambda _, value: update(value), value)
-
-    def unfinished(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
-        return carry[1] & (carry[2] < horizon // block)
-
-    def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        new = several(carry[0], block)
-        return new, (new != carry[0]).any(), carry[2] + 1
-
-    value, _, _ = jax.lax.while_loop(unfinished, step, (start, jnp.array(True), jnp.array(0)))
-    return several(value, horizon % block)
 
 
 def product(world: World, first: GoalTable, second: GoalTable) -> Product:
@@ -262,9 +220,8 @@ def product(world: World, first: GoalTable, second: GoalTable) -> Product:
         """[s a], [s mi 1 a] or [s 1 mj a] over the product."""
         return jnp.broadcast_to(table, whole).reshape(-1, num_actions)
 
-    successor = (world.successor[:, None, None] * sizes[0] + first.memory[:, :, None]) * sizes[
-        1
-    ] + second.memory[:, None]
+    after_first = world.successor[:, None, None] * sizes[0] + first.memory[:, :, None]
+    successor = after_first * sizes[1] + second.memory[:, None]
     return Product(
         world.start * sizes[0] * sizes[1],
         spread(successor),
@@ -295,7 +252,7 @@ def flood(
     def spread(reach: Bool[Array, " x"]) -> Bool[Array, " x"]:
         return reach.at[successor].max(reach[:, None] & goes_on)
 
-    return iterate(spread, jnp.zeros(len(successor), bool).at[start].set(True), len(successor))
+    return sweeps.iterate(spread, jnp.zeros(len(successor), bool).at[start].set(True), len(successor))
 
 
 def in_chunks(
