@@ -110,6 +110,7 @@ def test_measure_outside_policies(
         assert expected in fails(capsys, "measure", f"agents:{function}", *args)
 
 
+@pytest.mark.slow
 def test_measure_random(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     args = ["--env", "corner", "--size", "5", "--levels", "16", "--out", str(tmp_path)]
     assert call(["measure", "random", *args]) == 0

@@ -175,7 +175,11 @@ def assert_share(found: Any, expected: float) -> None:
 # -- the contract ------------------------------------------------------------------------------------
 
 
-@over_envs
+@pytest.mark.parametrize(
+    "env",
+    [pytest.param(env, marks=() if env in (*BLOCKS, *OTHERS) else pytest.mark.slow) for env in ENVS],
+    ids=label,
+)
 def test_plain_python_agrees_with_a_compiled_batch_row_by_row(env):
     """So compilation changes nothing, and the rows of a batch are independent."""
     for index in (0, COUNT - 1):

@@ -59,7 +59,7 @@ def check(env: Environment) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param(kind, marks=pytest.mark.slow if kind is Keys else ()) for kind in envs.ALL],
+    [pytest.param(kind, marks=() if kind in (Corner, Dish) else pytest.mark.slow) for kind in envs.ALL],
     ids=lambda kind: kind.name,
 )
 def test_known_subjects_are_judged_rightly(kind):

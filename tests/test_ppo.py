@@ -165,7 +165,7 @@ class Trained:
         return np.asarray(values), np.asarray(yes)
 
 
-@pytest.mark.parametrize("lstm", [0, 32])
+@pytest.mark.parametrize("lstm", [0, pytest.param(32, marks=pytest.mark.slow)])
 def test_probes(lstm):
     trained = Trained(MLP(width=64, depth=1, lstm=lstm))
     ask = trained.ask
