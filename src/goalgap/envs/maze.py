@@ -18,11 +18,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
 from ..core import Goal, Mixture, Shift, UsageError, hash_bits
 from . import kruskal, places, sprites
 from .grid import GridEnvironment, GridLevel, GridState, Reach
+from .maze_picture import picture
 from .mazes import Layout, Tree
 from .words import Draws, GameLevels
 
@@ -55,6 +56,7 @@ class MazeEnvironment(GridEnvironment):
     train_game: ClassVar[str]  # Procgen's names
     deploy_game: ClassVar[str]
     games: ClassVar[tuple[str, ...]]
+    looks: ClassVar[tuple[int, ...]]  # what is on a tile: sprites; floor, wall and mouse come first
 
     size: int = eqx.field(static=True, init=False)
     layout: Layout = eqx.field(init=False, default_factory=Tree)
@@ -70,8 +72,6 @@ class MazeEnvironment(GridEnvironment):
 
     def __check_init__(self) -> None:
         _check("observation", self.observation, OBSERVATIONS)
-        if self.observation == "rgb":
-            raise UsageError("observation is 'rgb', which mazes do not have yet; use 'symbolic'")
         if self.num_levels < 0:
             raise UsageError(f"num_levels is {self.num_levels}; expected 0 (without end) or more")
         self.shift()  # level seeds out of range are found now
@@ -149,8 +149,26 @@ class MazeEnvironment(GridEnvironment):
         # One comparison for all channels: more than twice as fast as to stack seven boards.
         return jnp.where(jnp.arange(len(marks)) == 0, level.walls[..., None], cells == marks)
 
-    def observe(self, level: Any, state: Any) -> Bool[Array, "h w c"]:
-        return self.symbolic(level, state)
+    def observe(self, level: Any, state: Any) -> Bool[Array, "h w c"] | UInt8[Array, "64 64 3"]:
+        """The whole board, a channel a kind; as "rgb" Procgen's view of it, 64 pixels wide."""
+        if self.observation == "symbolic":
+            return self.symbolic(level, state)
+        floor, is_near = (level.background, level.background_offset), self.mode == "memory"
+        board = self._kinds(level, state)
+        return picture(board, state.position, self.looks, floor, NUM_BACKGROUNDS, is_near)
+
+    @abc.abstractmethod
+    def objects(self, level: Any) -> tuple[tuple[Int[Array, ""], Int[Array, ""] | int], ...]:
+        """The objects' cells (-1: absent) and their places in `looks`."""
+
+    def _kinds(self, level: Any, state: Any) -> Int[Array, "h w"]:
+        board = level.walls.astype(int)
+        for cell, look in (*self.objects(level), (state.position, 2)):
+            board = jnp.where(self.at(cell), look, board)
+        return board
+
+    def tiles(self, level: Any, state: Any) -> Int[Array, "h w"]:
+        return jnp.asarray(self.looks)[self._kinds(level, state)]
 
 
 class Maze(MazeEnvironment):
@@ -163,6 +181,7 @@ class Maze(MazeEnvironment):
     train_game: ClassVar[str] = "maze_aisc"
     deploy_game: ClassVar[str] = "maze"
     games: ClassVar[tuple[str, ...]] = ("maze", "maze_aisc", "maze_fixed_size")
+    looks: ClassVar[tuple[int, ...]] = (sprites.FLOOR, sprites.WALL, sprites.MOUSE, sprites.CHEESE)
     intended: Goal = Reach("cheese", "get to the cheese", 3.0, "cheese")
     proxies: tuple[Goal, ...] = (
         Reach("corner", "go to the maze's top-right corner", 4.0, "corner", once=True),
@@ -232,10 +251,8 @@ class Maze(MazeEnvironment):
     def symmetries(self, level: CheeseLevel) -> dict[str, Any]:
         return places.symmetries(level, self.size, ("mouse", "cheese", "corner"))
 
-    def tiles(self, level: CheeseLevel, state: GridState) -> Int[Array, "h w"]:
-        board = jnp.where(level.walls, sprites.WALL, sprites.FLOOR)
-        board = jnp.where(self.at(level.cheese), sprites.CHEESE, board)
-        return jnp.where(self.at(state.position), sprites.MOUSE, board)
+    def objects(self, level: CheeseLevel) -> tuple[tuple[Int[Array, ""], int], ...]:
+        return ((level.cheese, 3),)
 
     def build(self, walls: Bool[np.ndarray, "h w"], cells: dict[str, list[int]]) -> CheeseLevel:
         """The corner is that of the smallest box around all free cells."""

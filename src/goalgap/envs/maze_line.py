@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Key
+from jaxtyping import Array, Bool, Int, Key, UInt8
 
 from ..core import Goal, UsageError
-from . import kruskal
+from . import kruskal, maze_picture, sprites
 from .grid import GridState, Reach
 from .maze import MazeEnvironment, MazeLevel, find, plain
 from .words import Draws
@@ -51,6 +51,11 @@ class MazeLine(MazeEnvironment):
     train_game: ClassVar[str] = "maze_yellowline"
     deploy_game: ClassVar[str] = "maze_redline_yellowgem"
     games: ClassVar[tuple[str, ...]] = (train_game, deploy_game, "maze_yellowstar_redgem")
+    looks: ClassVar[tuple[int, ...]] = (
+        *(sprites.FLOOR, sprites.WALL, sprites.MOUSE),
+        *(maze_picture.YELLOW_LINE, maze_picture.RED_LINE, maze_picture.YELLOW_STAR),
+        *(maze_picture.YELLOW_GEM, maze_picture.RED_GEM),
+    )
     intended: Goal = Reach("line", "get to the line", 4.0, "line")
     proxies: tuple[Goal, ...] = (Reach("gem", "go to what is yellow", 3.0, "yellow", once=True),)
 
@@ -94,8 +99,14 @@ class MazeLine(MazeEnvironment):
         red = jnp.where(level.game == RED_LINE, level.line, level.gem)
         return state.position, line, level.gem, star, red, level.yellow
 
-    def tiles(self, level: LineLevel, state: GridState) -> Int[Array, "h w"]:
-        raise NotImplementedError
+    def objects(self, level: LineLevel) -> tuple[tuple[Int[Array, ""], Int[Array, ""]], ...]:
+        return (level.gem, 5 + level.game), (level.line, 3 + level.game)
+
+    def sprites(self, pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
+        return maze_picture.atlas(pixels)
+
+    def rgb(self, level: LineLevel, state: GridState, pixels: int = 8) -> UInt8[Array, "y x 3"]:
+        return maze_picture.draw(self.board(level, state), pixels)
 
     def to_text(self, level: LineLevel, state: Any = None) -> str:
         """As on every board. `l` is the line (yellow where it is alone, else red), `g` the yellow gem;
