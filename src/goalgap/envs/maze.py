@@ -120,7 +120,7 @@ class MazeEnvironment(GridEnvironment):
         objects = self.furnish(draws, game, maze, side) | {"mouse": jnp.asarray(0)}
         return self.assemble(
             game,
-            walls=~jnp.roll(maze.open, (margin, margin), (0, 1))[::-1],
+            walls=~jnp.roll(maze.open, jnp.stack([margin, margin]), (0, 1))[::-1],
             background=background,
             background_offset=offset,
             **{name: on_board(cell) for name, cell in objects.items()},

@@ -118,6 +118,11 @@ class MazeLine(MazeEnvironment):
         """Read what `to_text` writes. Raises UsageError with line and column."""
         if "s" not in text:
             return super().from_text(text)
+        if "r" not in text or set("lg") & set(text):
+            raise UsageError(
+                "beside a yellow star ('s') is a red gem ('r'), and neither a line ('l') nor a yellow "
+                "gem ('g'); add or remove letters"
+            )
         level = super().from_text(text.translate(PLAIN))
         return eqx.tree_at(lambda x: x.game, level, jnp.full_like(level.game, YELLOW_STAR))
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from ..envs.maze import Maze, MazeEnvironment
 from ..envs.maze_line import MazeLine
@@ -59,17 +59,17 @@ def replay(
     """Play recorded actions: what `traj_*` of the recordings has, without its empty entities."""
     env = _environment(game, mode, options)
     level, at = _levels(env, game, seeds)
-    position, time, done, complete = _played(env, level, ACTIONS[actions])
-    after = np.stack([_xy(env, cell) for cell in position], 1) + 0.5
-    velocity = np.diff(after, axis=1, prepend=after[:, :1])
+    position, time, done, complete = jax.device_get(_played(env, level, ACTIONS[actions]))
+    place = _xy(env, position) + 0.5
+    velocity = np.diff(place, axis=1, prepend=place[:, :1])
     velocity[:, 1:][done] = 0  # a new episode begins at rest
     return {
-        "agent": np.concatenate([after, velocity], 2).astype(np.float32),
+        "agent": np.concatenate([place, velocity], 2).astype(np.float32),
         "reward": np.where(complete, np.float32(10), np.float32(0)),
         "first": done,
         "level_complete": complete,
-        "cur_time": time.T.astype(np.int16),
-        "mt_index": ((at[:, None] + time.T) % PERIOD).astype(np.int16),
+        "cur_time": time.astype(np.int16),
+        "mt_index": ((at[:, None] + time) % PERIOD).astype(np.int16),
     }
 
 
@@ -99,29 +99,28 @@ def _objects(level: Any) -> tuple[np.ndarray, np.ndarray]:
 def _xy(env: MazeEnvironment, cell: np.ndarray) -> np.ndarray:
     """Tiles, from the bottom left; (-1, -1) for what is absent."""
     x, y = cell % env.size, env.size - 1 - cell // env.size
-    return np.where(cell[:, None] < 0, -1, np.stack([x, y], 1))
+    return np.where(cell[..., None] < 0, -1, np.stack([x, y], -1))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _played(env: MazeEnvironment, level: Any, actions: Any) -> Any:
-    """Cells and times after each step (and before the first), which steps end an episode, and how."""
+def _played(
+    env: MazeEnvironment, level: Any, actions: Int[Array, "n t"] | Int[np.ndarray, "n t"]
+) -> tuple[Int[Array, "n u"], Int[Array, "n u"], Bool[Array, "n t"], Bool[Array, "n t"]]:
+    """Cells and times before the first step and after each; which steps end an episode; which by the
+    goal. The level begins anew within the step that ends it."""
 
     def play(level: Any, actions: Array) -> Any:
-        def step(carry: tuple[Any, Array], action: Array) -> Any:
-            state, time = carry
-            state, time = env.step(level, state, action), time + 1
+        begun = env.reset(level)
+
+        def step(now: tuple[Any, Array], action: Array) -> tuple[Any, Any]:
+            state, time = env.step(level, now[0], action), now[1] + 1
             complete = env.is_terminal(level, state)
             done = complete | (time >= env.max_steps)
-            begun = env.reset(level)
-            state = jax.tree.map(lambda a, b: jnp.where(done, a, b), begun, state)
-            time = jnp.where(done, 0, time)
-            return (state, time), (state.position, time, done, complete)
+            state = jax.tree.map(lambda new, old: jnp.where(done, new, old), begun, state)
+            after = state, jnp.where(done, 0, time)
+            return after, (now[0].position, now[1], done, complete)
 
-        state = env.reset(level)
-        _, seen = jax.lax.scan(step, (state, jnp.zeros((), int)), actions)
-        return state.position, seen
+        last, (position, time, done, complete) = jax.lax.scan(step, (begun, jnp.asarray(0)), actions)
+        return jnp.append(position, last[0].position), jnp.append(time, last[1]), done, complete
 
-    start, (position, time, done, complete) = jax.vmap(play)(level, jnp.asarray(actions))
-    begin = jnp.zeros((1, len(start)), int)
-    position = jnp.concatenate([start[None], position.T])
-    return position, jnp.concatenate([begin, time.T]), done, complete
+    return jax.vmap(play)(level, jnp.asarray(actions))
