@@ -90,7 +90,7 @@ def _hills(land: _Land) -> None:
 
 
 def _mountains(land: _Land) -> None:
-    hue = land.pick(215, 265, 190)
+    hue = land.pick(215, 265, 190, 330, 240)
     land.sky(land.color(hue, 0.30, 0.85), land.color(hue - 25, 0.12, 0.97))
     peaks = land.teeth(82, 34, 4)
     land.ridge(peaks, land.color(hue, 0.05, 0.96))
@@ -100,7 +100,7 @@ def _mountains(land: _Land) -> None:
 
 
 def _forest(land: _Land) -> None:
-    hue = land.pick(140, 110, 35)
+    hue = land.pick(140, 35, 110, 175, 70)
     land.sky(land.color(hue + 40, 0.14, 0.95), land.color(hue + 10, 0.24, 0.84))
     for depth, count in enumerate((16, 12, 9)):
         color = land.color(hue, 0.25 + 0.15 * depth, 0.72 - 0.13 * depth)
@@ -117,7 +117,7 @@ def _desert(land: _Land) -> None:
 
 
 def _night(land: _Land) -> None:
-    hue = land.pick(230, 250, 205)
+    hue = land.pick(228, 262, 196, 245, 212, 285, 170, 320)
     land.sky(land.color(hue, 0.62, 0.22), land.color(hue, 0.45, 0.46))
     land.stars(60, 80)
     moon = land.random.uniform(0, WIDTH)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from ..core import UsageError
 from .sprites import _Canvas
@@ -50,6 +50,18 @@ class Canvas(_Canvas):
         self.y = (np.arange(rows, dtype=np.float32)[:, None] + 0.5) / GRAIN / unit
         self.image = np.zeros((rows, columns, 3), np.uint8)
 
+    def fill(self, mask: Bool[np.ndarray, "y x"], color: str) -> None:
+        self.image[mask] = tuple(bytes.fromhex(color[1:]))
+
+
+def painted(
+    paint: Callable[[_Canvas], None], height: float = 1.0, width: float = 1.0, unit: float = 1.0
+) -> UInt8[np.ndarray, "y x 3"]:
+    """A see-through picture for `atlas`; see `Canvas` for the sizes."""
+    canvas = Canvas(height, width, unit)
+    paint(canvas)
+    return canvas.image
+
 
 class Atlas(NamedTuple):
     """Sprites of one size, cut into strips for pictures that show `view` tiles; see `atlas`."""
@@ -63,28 +75,31 @@ class Atlas(NamedTuple):
     def rows(self) -> int:
         return -(-self.height // STEP)
 
+    def first_byte(self, x: Array) -> Array:
+        """The byte of a picture's row at which a sprite begins; it may lie to the left of all bytes."""
+        return -3 * (x // self.view)
+
     def start(self, look: Array, x: Array, span: Array | np.ndarray) -> Array:
         """Where the window begins that shows a sprite's first row in a span of the picture's row."""
-        column = -(x // self.view)  # the first column of pixels in the sprite
-        phase = x + self.view * column
-        reach = jnp.clip(SPAN * (span + 1) - 3 * column, 0, self.stride)
-        return (look * self.view + phase) * (self.rows * self.stride) + reach
+        reach = jnp.clip(SPAN * (span + 1) - self.first_byte(x), 0, self.stride)
+        return (look * self.view + x % self.view) * (self.rows * self.stride) + reach
 
     def down(self, sample: Array) -> Array:
         """How far on the window begins that shows the row at a sample below the top."""
         return sample // STEP * self.stride
 
-    def windows(self, start: Array) -> Array:
-        """The bytes there, on a new last axis."""
-        axes = jax.lax.GatherDimensionNumbers((start.ndim,), (), (0,))
-        bounds = jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
-        return jax.lax.gather(jnp.asarray(self.strips), start[..., None], axes, (SPAN,), mode=bounds)
+
+def windows(source: UInt8[np.ndarray, " bytes"], starts: Int[Array, "*n"]) -> UInt8[Array, "*n span"]:
+    """`SPAN` bytes from each start on."""
+    axes = jax.lax.GatherDimensionNumbers((starts.ndim,), (), (0,))
+    bounds = jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
+    return jax.lax.gather(jnp.asarray(source), starts[..., None], axes, (SPAN,), mode=bounds)
 
 
 def atlas(pictures: UInt8[np.ndarray, "n height width 3"], view: int) -> Atlas:
     """Strips of sprites given at 64 samples a tile; black samples (0, 0, 0) are see-through.
 
-    A pixel is the mean of the samples that it covers, or see-through where most of them are.
+    A pixel is the mean of the samples that it covers, or see-through where more than half of them are.
 
     Raises UsageError for a view of less than 1 or more than 64 tiles.
     """
@@ -96,7 +111,7 @@ def atlas(pictures: UInt8[np.ndarray, "n height width 3"], view: int) -> Atlas:
     means = _box_means(_box_means(layers, view, 1)[:, ::STEP], view, 2)
     share = means[..., 3:] / 255
     color = np.clip(means[..., :3] / np.maximum(share, 1e-6) + 0.5, 1, 255)  # no byte is 0: opaque
-    pixels = np.where(share >= 0.5, color, 0).astype(np.uint8)
+    pixels = np.where(share > 0.5 - 1e-6, color, 0).astype(np.uint8)
     rows, stride = pixels.shape[1], SPAN + 3 * -(-width // view)
     strips = np.zeros((count, view, rows, stride), np.uint8)
     for phase in range(min(view, width)):
@@ -107,7 +122,7 @@ def atlas(pictures: UInt8[np.ndarray, "n height width 3"], view: int) -> Atlas:
 
 def _box_means(layers: np.ndarray, width: int, axis: int) -> np.ndarray:
     """The mean over `width` samples (one more if even) around each, as far as there are any."""
-    sums = np.cumsum(layers, axis, dtype=np.float32)
+    sums = np.cumsum(layers, axis, dtype=np.float64)
     sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
     here, size = np.arange(layers.shape[axis]), layers.shape[axis]
     low, high = np.maximum(here - width // 2, 0), np.minimum(here + width // 2 + 1, size)
@@ -117,10 +132,10 @@ def _box_means(layers: np.ndarray, width: int, axis: int) -> np.ndarray:
 
 def place(
     left: Float[Array, "*n"] | float,
-    top: Float[Array, "*n"] | float,
+    top: Float[Array, "*m"] | float,
     center: tuple[Float[Array, ""] | float, Float[Array, ""] | float],
     view: int,
-) -> tuple[Int[Array, "*n"], Int[Array, "*n"]]:
+) -> tuple[Int[Array, "*n"], Int[Array, "*m"]]:
     """The place, in samples, of a thing whose left and top edges are given in tiles, y upwards, in a
     picture of `view` tiles around `center`."""
     middle = (view - view / SIDE) / 2  # tiles from the first pixel's center to the picture's
@@ -156,7 +171,7 @@ def tiles(board: Int[Array, "h w"], place: tuple[Int[Array, ""], Int[Array, ""]]
     starts, row, down = apart(place_windows, looks, x, y)
     rows = starts.at[row].get(mode="promise_in_bounds").reshape(SIDE, 3, count)
     rows = rows + down[:, None, None]
-    return functools.reduce(jnp.bitwise_or, (atlas.windows(rows[..., t]) for t in range(count)))
+    return functools.reduce(jnp.bitwise_or, (windows(atlas.strips, rows[..., t]) for t in range(count)))
 
 
 def figures(
@@ -169,16 +184,17 @@ def figures(
     """
 
     def place_windows(looks: Array, x: Array, samples: Array) -> Array:
-        starts = atlas.start(looks[:, None], x[:, None], np.arange(3))
+        starts = atlas.start(looks, x, np.arange(3)[:, None])
         there = (samples >= 0) & (samples < atlas.height)
-        # The first window of all is empty.
-        return jnp.where(there[..., None], starts + atlas.down(samples)[..., None], 0)
+        return jnp.where(there[:, None], starts + atlas.down(samples)[:, None], 0)
 
-    starts = apart(place_windows, looks, x, samples)
-    return functools.reduce(
-        lambda under, over: cover(over, under),
-        (atlas.windows(starts[:, k]) for k in range(len(looks))),
-    )
+    return stacked(apart(place_windows, looks, x, samples), atlas)
+
+
+def stacked(starts: Int[Array, "rows 3 k"], atlas: Atlas) -> Spans:
+    """Windows upon windows, the last on top. The very first window of an atlas is empty."""
+    layers = (windows(atlas.strips, starts[..., k]) for k in range(starts.shape[-1]))
+    return functools.reduce(lambda under, over: cover(over, under), layers)
 
 
 def figures_at(
