@@ -3,6 +3,7 @@
 The recordings lie beside the project, not in it; without them only their tests are skipped.
 """
 
+import dataclasses
 import functools
 import re
 from pathlib import Path
@@ -312,7 +313,7 @@ def test_text_says_everything_but_the_scenery(env):
             level = level_of(env, game, index)
             again = env.from_text(env.to_text(level))
             for name in {"walls", "mouse", "corner", "game", *env.symbols} & set(vars(level)):
-                np.testing.assert_array_equal(getattr(level, name), getattr(again, name), name)
+                np.testing.assert_array_equal(getattr(level, name), getattr(again, name))
 
 
 def test_stars_have_letters_of_their_own():
@@ -383,6 +384,13 @@ def test_reports_draw_every_look(env):
         block = drawn[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
         np.testing.assert_array_equal(block, atlas[tiles[row, column]])
     assert set(env.looks) <= set(range(len(atlas)))
+
+
+def test_an_environment_is_its_fields():
+    """As run folders write it down and read it again."""
+    for env in (Maze(mode="easy", region=2, num_levels=5), MazeLine(mode="memory", observation="rgb")):
+        fields = {field.name: getattr(env, field.name) for field in dataclasses.fields(env)}
+        assert type(env)(**fields) == env and env.size == {"easy": 15, "memory": 31}[env.mode]
 
 
 # -- errors -------------------------------------------------------------------------------------------

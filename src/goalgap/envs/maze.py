@@ -6,7 +6,8 @@ differs from level to level; the mouse starts in the bottom-left one. Source: ar
 `procgen/src/games/maze.cpp` and `maze_aisc.cpp` of JacobPfau/procgenAISC, read and re-stated: a block of
 words gives the very level that Procgen makes of them. Departures: four actions, of which blocked ones
 stand still, for Procgen's fifteen (which do no more); rows count from the top; `maze_fixed_size` fills
-the world in every mode; an object that Procgen may look for without end is looked for 32 times.
+the world in every mode; an object that Procgen may look for without end is looked for 32 times;
+symbolic observations show the whole world in "memory" mode, too; pictures are our own.
 """
 
 import abc
@@ -24,7 +25,7 @@ from ..core import Goal, Mixture, Shift, UsageError, hash_bits
 from . import kruskal, places, sprites
 from .grid import GridEnvironment, GridLevel, GridState, Reach
 from .maze_picture import picture
-from .mazes import Layout, Tree
+from .mazes import Tree
 from .words import Draws, GameLevels
 
 SIZES = {"easy": 15, "hard": 25, "memory": 31}  # the world's side, by Procgen's distribution mode
@@ -58,19 +59,17 @@ class MazeEnvironment(GridEnvironment):
     games: ClassVar[tuple[str, ...]]
     looks: ClassVar[tuple[int, ...]]  # what is on a tile: sprites; floor, wall and mouse come first
 
-    size: int = eqx.field(static=True, init=False)
-    layout: Layout = eqx.field(init=False, default_factory=Tree)
+    # No fields here, as they are on other boards: the mode says the one, and there is only one layout.
+    size: ClassVar[Any] = property(lambda self: SIZES[self.mode])
+    layout: ClassVar[Any] = Tree()
     max_steps: int = eqx.field(static=True, default=500)
     mode: str = eqx.field(static=True, default="hard")
     observation: str = eqx.field(static=True, default="symbolic")
     num_levels: int = eqx.field(static=True, default=0)
     start_level: int = eqx.field(static=True, default=0)
 
-    def __post_init__(self) -> None:
-        _check("mode", self.mode, tuple(SIZES))
-        self.size = SIZES[self.mode]
-
     def __check_init__(self) -> None:
+        _check("mode", self.mode, tuple(SIZES))
         _check("observation", self.observation, OBSERVATIONS)
         if self.num_levels < 0:
             raise UsageError(f"num_levels is {self.num_levels}; expected 0 (without end) or more")
@@ -150,7 +149,7 @@ class MazeEnvironment(GridEnvironment):
         return jnp.where(jnp.arange(len(marks)) == 0, level.walls[..., None], cells == marks)
 
     def observe(self, level: Any, state: Any) -> Bool[Array, "h w c"] | UInt8[Array, "64 64 3"]:
-        """The whole board, a channel a kind; as "rgb" Procgen's view of it, 64 pixels wide."""
+        """The whole board in every mode, a channel a kind; as "rgb" what Procgen shows, 64x64 pixels."""
         if self.observation == "symbolic":
             return self.symbolic(level, state)
         floor, is_near = (level.background, level.background_offset), self.mode == "memory"
