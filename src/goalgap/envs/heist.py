@@ -23,8 +23,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 from ..core import Environment, Goal, Mixture, Policy, Shift, UsageError, hash_bits
 from . import heist_levels, sprites
 from .heist_levels import CHEST, HALF, KEY, MANY_CHESTS, MANY_KEYS, NOTHING, WORLDS, HeistLevel
+from .heist_picture import picture
 from .heist_player import Player
-from .words import GameLevels, twister
+from .words import GameLevels, check_seed, twister
 
 # How near the agent's center must come to an object's, in x and y; keys are lower than wide.
 CHEST_REACH, KEY_REACH = (0.875, 0.875), (0.75, HALF + HALF * 52 / 84)
@@ -32,6 +33,7 @@ SUBSTEPS = 4  # the engine takes more at speeds above 1.25, twice what the agent
 PROBE = float(np.float32(0.98) * np.float32(HALF))  # where walls are felt, from the agent's center
 TOP_SPEED = 27 / 44  # tiles a step, in each direction
 LEVELS = 5  # of a thermometer: a frame of 64 pixels shows about 5 to a tile
+OBSERVATIONS = ("symbolic", "rgb")
 LETTERS = {"k": KEY, "c": CHEST}
 
 
@@ -102,8 +104,8 @@ class CollectKeys(Goal):
 class Heist(Environment):
     """The environment; see the module's docstring. `mode` is Procgen's distribution mode.
 
-    `num_levels` and `start_level` are Procgen's own: how many of its levels to draw from, the first of
-    them; 0: endless fresh ones. Raises UsageError for values out of range.
+    `num_levels` and `start_level` are Procgen's own: train on these level seeds only (0: without end).
+    Raises UsageError for values out of range.
     """
 
     name: ClassVar[str] = "heist"
@@ -127,14 +129,19 @@ class Heist(Environment):
     def __check_init__(self) -> None:
         if self.mode not in WORLDS:
             raise UsageError(f"unknown mode {self.mode!r}; expected one of {', '.join(WORLDS)}")
-        if self.observation != "symbolic":
-            raise UsageError(f"unknown observation {self.observation!r}; expected symbolic")
+        if self.observation not in OBSERVATIONS:
+            known = " or ".join(OBSERVATIONS)
+            raise UsageError(f"unknown observation {self.observation!r}; expected {known}")
         if not 1 <= self.max_steps <= 10_000:
             raise UsageError(f"max_steps is {self.max_steps}; expected 1 to 10000")
+        if self.num_levels < 0:
+            raise UsageError(f"num_levels is {self.num_levels}; expected 0 (without end) or more")
+        check_seed(self.start_level)
+        check_seed(self.start_level + max(self.num_levels, 1) - 1)
         for name in ("key_penalty", "step_penalty"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 0:
-                raise UsageError(f"{name} is {value}; Procgen's are whole numbers from 0 up")
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise UsageError(f"{name} is {value}; expected a whole number from 0 up")
 
     @property
     def intended(self) -> Goal:
@@ -278,8 +285,9 @@ class Heist(Environment):
         return heist_levels.scatter(game, self.size)
 
     def shift(self, alpha: float = 0.0) -> Shift:
-        common, rare = (GameLevels(self, g, self.num_levels, self.start_level) for g in self.games)
-        return Shift(train=Mixture(common, rare, alpha), deploy=rare)
+        seeds = (self.num_levels, self.start_level)
+        common, rare = (GameLevels(self, game, *seeds) for game in self.games)
+        return Shift(train=Mixture(common, rare, alpha), deploy=GameLevels(self, self.games[1]))
 
     def is_distinguishing(self, level: HeistLevel) -> Bool[Array, ""]:
         return level.num_keys > level.num_chests
@@ -300,8 +308,8 @@ class Heist(Environment):
         starts = jnp.stack([x, self.size - 1 - y], -1) + 0.5
         levels = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(x), *leaf.shape)), level)
         levels = eqx.tree_at(lambda tree: tree.start, levels, starts)
-        taken = level.walls | self.at(level.places, level.kinds != NOTHING)
-        return levels, ~taken[::-1].reshape(-1)
+        taken = level.walls[::-1] | self.at(level.places, level.kinds != NOTHING)
+        return levels, ~taken.reshape(-1)
 
     def level_hash(self, level: HeistLevel) -> UInt32[Array, "2"]:
         numbers = jnp.concatenate([level.start, level.places.reshape(-1), level.kinds.astype(float)])
@@ -336,19 +344,35 @@ class Heist(Environment):
     # -- text and pictures ----------------------------------------------------------------------
 
     def at(self, places: Float[Array, "n 2"], there: Bool[Array, " n"]) -> Bool[Array, "h w"]:
-        """The tiles on which a place lies, where it is `there`; [y, x] as the walls."""
-        tiles = jnp.floor(places).astype(int)
-        cells = jnp.where(there, tiles[:, 1] * self.size + tiles[:, 0], -1)
-        return heist_levels.mark(cells, self.size)
+        """The tiles on which a place lies, where it is `there`; the top row first."""
+        x, y = jnp.floor(places).astype(int).T
+        # Rows as bits: half the cost of comparing each tile with each place.
+        bits = jnp.where(there, jnp.uint32(1) << x.astype(jnp.uint32), jnp.uint32(0))
+        rows = jnp.where(y[:, None] == jnp.arange(self.size)[::-1], bits[:, None], jnp.uint32(0))
+        rows = jnp.bitwise_or.reduce(rows, axis=0)
+        return rows[:, None] >> jnp.arange(self.size, dtype=jnp.uint32) & 1 == 1
 
     def remaining(self, level: HeistLevel, state: HeistState, kind: int) -> Bool[Array, "h w"]:
-        """The tiles with an object of a kind, as they are read: the top row first."""
-        return self.at(level.places, (level.kinds == kind) & ~state.gone)[::-1]
+        """The tiles with an object of a kind that is still there."""
+        return self.at(level.places, (level.kinds == kind) & ~state.gone)
 
     def agent(self, state: HeistState) -> Bool[Array, "h w"]:
-        return self.at(state.position[None], jnp.ones(1, bool))[::-1]
+        return self.at(state.position[None], jnp.ones(1, bool))
 
-    def observe(self, level: HeistLevel, state: HeistState) -> Bool[Array, "h w 6"]:
+    def observe(
+        self, level: HeistLevel, state: HeistState
+    ) -> Bool[Array, "h w 6"] | UInt8[Array, "64 64 3"]:
+        """The whole world, a channel a kind (`symbolic`); as "rgb" Procgen's view, 64 pixels wide."""
+        if self.observation == "symbolic":
+            return self.symbolic(level, state)
+        board = jnp.where(level.walls[::-1], 1, 0)
+        for look, kind in ((2, KEY), (3, CHEST)):
+            board = jnp.where(self.remaining(level, state, kind), look, board)
+        floor = level.background, level.background_x
+        held, is_near = state.held(level), self.mode == "memory"
+        return picture(board, state.position, held, floor, heist_levels.NUM_BACKGROUNDS, is_near)
+
+    def symbolic(self, level: HeistLevel, state: HeistState) -> Bool[Array, "h w 6"]:
         """Channels: wall, agent, keys, chests, keys held (one tile a key, from the top right), and where
         on its tile the agent is and how fast, to a fifth of a tile.
 
