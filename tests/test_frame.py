@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from goalgap.core import UsageError
-from goalgap.envs import backdrops, frame, scenery
+from goalgap.envs import backdrops, coinrun_sprites, frame, scenery
 
 RANDOM = np.random.default_rng(0)
 STAMPS = RANDOM.integers(1, 256, (4, 64, 64, 3)).astype(np.uint8)
@@ -131,8 +131,8 @@ def views(count: int, enemies: int = 24, with_velocity: bool = False) -> scenery
     x, y = draw.uniform(2, 60, count).astype(single), draw.uniform(2, 30, count).astype(single)
     rows = np.floor(y)[:, None] + np.array([-3, -1, 0, 1, 5])[draw.integers(0, 5, (count, enemies))]
     rows = np.where(draw.uniform(size=rows.shape) < 0.3, -1, rows).astype(int)
-    view = scenery.View(
-        x, y,
+    values = dict(
+        x=x, y=y,
         tiles=draw.choice([0, 0, 0, *range(11)], (count, 14, 14)),
         ground=draw.integers(0, 6, count), agent=draw.integers(0, 5, count),
         pose=draw.integers(0, 3, count), faces_right=draw.uniform(size=count) < 0.5,
@@ -143,7 +143,7 @@ def views(count: int, enemies: int = 24, with_velocity: bool = False) -> scenery
         phase=draw.integers(0, 9, count),
         velocity=draw.uniform(-1, 1, (count, 2)).astype(single) if with_velocity else None,
     )  # fmt: skip
-    return jax.tree.map(jnp.asarray, view)
+    return scenery.View(**jax.tree.map(jnp.asarray, values))
 
 
 def view_at(views: scenery.View, index: int) -> scenery.View:
@@ -158,23 +158,24 @@ def expected_frame(view: scenery.View) -> np.ndarray:
     first = np.clip(48 - int(y), 0, 48)
     image = land[first : first + 64, columns].astype(float)
 
-    tiles = scenery.tile_pictures()
+    tiles = coinrun_sprites.tile_pictures()
     looks = view.tiles[::-1].copy()
-    for kind in (scenery.GROUND_INSIDE, scenery.GROUND_TOP):
+    for kind in (coinrun_sprites.GROUND_INSIDE, coinrun_sprites.GROUND_TOP):
         if view.ground > 0:
             looks[looks == kind] = 11 + 2 * (view.ground - 1) + kind
     if view.phase % 2:
-        looks[looks == scenery.SAW] = 11
+        looks[looks == coinrun_sprites.SAW] = 11
     stamp_board(image, looks, tiles, np.floor(x - 6.5), np.floor(y - 6.5) + 14, (x, y), 13)
 
     facing = int(view.faces_right)
-    agent = scenery.agent_pictures()[(view.agent * 3 + view.pose) * 2 + facing]
+    agent = coinrun_sprites.agent_pictures()[(view.agent * 3 + view.pose) * 2 + facing]
     stamp(image, agent, -0.5, 2 * 0.5787 * 1.7415 - 0.5787, (0, 0), 13)
     for k in range(len(view.enemy_x)):
         if view.enemy_row[k] >= 0:
             look = view.enemy_look[k] * 4 + view.phase % 2 * 2 + int(view.enemy_faces_right[k])
-            picture = scenery.enemy_pictures()[look]
-            stamp(image, picture, view.enemy_x[k] - 0.5, view.enemy_row[k] + 1.0, (x, y), 13)
+            picture = coinrun_sprites.enemy_pictures()[look]
+            left, top = float(view.enemy_x[k]) - 0.5, int(view.enemy_row[k]) + 1
+            stamp(image, picture, left, top, (x, y), 13)
     if view.velocity is not None:
         for index, speed in enumerate(view.velocity):
             image[:13, 13 * index : 13 * index + 13] = np.clip(int(255 * (0.5 * speed + 0.5)), 0, 255)
@@ -224,14 +225,15 @@ def plainly_different(a: np.ndarray, b: np.ndarray) -> float:
 
 @pytest.mark.parametrize("pixels", [5, 24])
 def test_sprites_are_told_apart(pixels):
-    pictures = scenery.board_sprites(pixels)
-    assert pictures.shape == (len(scenery.NAMES), pixels, pixels, 3)
+    pictures = coinrun_sprites.board_sprites(pixels)
+    assert pictures.shape == (len(coinrun_sprites.NAMES), pixels, pixels, 3)
     for (a, one), (b, other) in itertools.combinations(enumerate(pictures), 2):
-        assert plainly_different(one, other) >= 0.1, (scenery.NAMES[a], scenery.NAMES[b])
+        assert plainly_different(one, other) >= 0.1, (coinrun_sprites.NAMES[a], coinrun_sprites.NAMES[b])
 
 
 @pytest.mark.parametrize(
-    "pictures", [scenery.tile_pictures, scenery.enemy_pictures, scenery.agent_pictures]
+    "pictures",
+    [coinrun_sprites.tile_pictures, coinrun_sprites.enemy_pictures, coinrun_sprites.agent_pictures],
 )
 def test_every_look_pose_and_facing_has_a_picture_of_its_own(pictures):
     pixels = frame.atlas(pictures(), 13).strips[: -frame.SPAN].reshape(len(pictures()), -1)
@@ -252,4 +254,4 @@ def test_backgrounds_are_told_apart_and_have_no_seam():
 @pytest.mark.parametrize("pixels", [3, 129])
 def test_board_sprites_out_of_range_are_refused(pixels):
     with pytest.raises(UsageError, match=f"pixels is {pixels}; a tile is 4 to 128"):
-        scenery.board_sprites(pixels)
+        coinrun_sprites.board_sprites(pixels)
