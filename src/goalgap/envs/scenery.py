@@ -1,8 +1,8 @@
 """CoinRun's frames: the 13x13 tiles around the agent, 64x64 pixels.
 
 Geometry and order of drawing are Procgen's (`procgen/src/basic-abstract-game.cpp` of openai/procgen,
-read and re-stated), the pictures our own. Departures: backgrounds lie far behind, so they move less than the
-ground; enemies leave no trails; at most `MAX_ROWS` rows of tiles show enemies (a level has as many
+read and re-stated), the pictures our own. Departures: backgrounds lie far behind, so they move less than
+the ground; enemies leave no trails; at most `MAX_ROWS` rows of tiles show enemies (a level has as many
 sections), `MAX_CROWD` of them in a third of a row.
 """
 
@@ -29,7 +29,7 @@ class View(NamedTuple):
 
     x: Float[Array, ""]  # the middle of the agent's body, which is the middle of the frame
     y: Float[Array, ""]
-    # Sprites (`coinrun_sprites.NAMES`), bottom row first; tile [0, 0] is (floor(x - 6.5), floor(y - 6.5)).
+    # Indices of `coinrun_sprites.NAMES`; the first is tile (floor(x - 6.5), floor(y - 6.5)), y upwards.
     tiles: Int[Array, "14 14"]
     ground: Int[Array, ""]  # theme, 0 to 5
     agent: Int[Array, ""]  # theme, 0 to 4
