@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 from ..core import Environment, Goal, Mixture, Policy, Shift, UsageError, hash_bits
 from . import coinrun_levels as levels
 from . import coinrun_picture as picture
+from . import coinrun_sprites
 from . import coinrun_text as text
 from . import platformer
 from .coinrun_levels import CoinRunLevel
@@ -164,7 +165,9 @@ class CoinRun(Environment):
     def bordered(self) -> bool:
         return False
 
-    def observe(self, level: CoinRunLevel, state: CoinRunState) -> Bool[Array, "h w c"] | UInt8[Array, "y x 3"]:
+    def observe(
+        self, level: CoinRunLevel, state: CoinRunState
+    ) -> Bool[Array, "h w c"] | UInt8[Array, "y x 3"]:
         if self.observation == "rgb":
             return self.rgb(level, state)
         return picture.symbols(level, state)
@@ -173,7 +176,7 @@ class CoinRun(Environment):
         return picture.board(level, state)
 
     def sprites(self, pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
-        return picture.sprites(pixels)
+        return coinrun_sprites.board_sprites(pixels)
 
     def rgb(self, level: CoinRunLevel, state: CoinRunState, pixels: int = 8) -> UInt8[Array, "y x 3"]:
         """What the original shows: 64x64 pixels, 13 tiles wide, around the agent, whatever `pixels` is."""

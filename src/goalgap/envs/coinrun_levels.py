@@ -129,9 +129,7 @@ def draft(words: UInt32[Array, " n"], game: str, easy: bool, random_percent: int
     def section(carry: tuple, number: Array) -> tuple[tuple, tuple[Things, Array]]:
         at, x, y, world = carry
         draws = Draws(words, at)
-        corner, level_y, level_x, after, things = _section(
-            draws, x, y, world, difficulty, hazard, easy
-        )
+        corner, level_y, level_x, after, things = _section(draws, x, y, world, difficulty, hazard, easy)
         live = number < num_sections
         carry = jax.tree.map(
             lambda new, old: jnp.where(live, new, old), (draws.at, level_x, level_y, after), carry

@@ -24,11 +24,21 @@ def write(level: CoinRunLevel, state: Any) -> str:
     """The level and, if the agent is elsewhere than at the start, where it is."""
     tiles, end = level.tiles, np.asarray(level.end)
     canvas = np.full((MAX_HEIGHT, int(end[0]) + 1), ".")
-    layers = (("|", level.barrier), ("#", tiles.solid), ("~", tiles.lava), ("*", tiles.saw), ("x", tiles.crate))
+    layers = (
+        ("|", level.barrier),
+        ("#", tiles.solid),
+        ("~", tiles.lava),
+        ("*", tiles.saw),
+        ("x", tiles.crate),
+    )
     for letter, words in layers:
-        bits = np.asarray(words)[None, : canvas.shape[1]] >> np.arange(MAX_HEIGHT, dtype=np.uint32)[:, None]
+        bits = (
+            np.asarray(words)[None, : canvas.shape[1]] >> np.arange(MAX_HEIGHT, dtype=np.uint32)[:, None]
+        )
         canvas[bits & 1 == 1] = letter
-    walkers = zip(*(np.asarray(leaf) for leaf in (level.walkers.row, state.walker_x, state.walker_vx)), strict=True)
+    walkers = zip(
+        *(np.asarray(leaf) for leaf in (level.walkers.row, state.walker_x, state.walker_vx)), strict=True
+    )
     for row, x, vx in walkers:
         if row >= 0:
             canvas[row, int(x)] = ">" if vx > 0 else "<"
@@ -52,19 +62,28 @@ def read(lines: str) -> Draft:
     found: dict[str, list[tuple[int, int]]] = {letter: [] for letter in LETTERS}
     for number, line in enumerate(rows, 1):
         if len(line) != width:
-            raise UsageError(where(number, min(len(line), width) + 1) + f"the line has {len(line)} letters, the first {width}")
+            raise UsageError(
+                where(number, min(len(line), width) + 1)
+                + f"the line has {len(line)} letters, the first {width}"
+            )
         for column, letter in enumerate(line):
             if letter not in LETTERS:
-                raise UsageError(where(number, column + 1) + f"unknown letter {letter!r}; known: {' '.join(LETTERS)}")
+                raise UsageError(
+                    where(number, column + 1) + f"unknown letter {letter!r}; known: {' '.join(LETTERS)}"
+                )
             found[letter].append((column, len(rows) - number))
     for letter, at_most in (("o", 1), ("E", 1), ("@", 1)):
         count = len(found[letter])
         if count > at_most or (count == 0 and letter == "o"):
-            raise UsageError(f"{count} of {LETTERS[letter]} ({letter!r}); expected {'exactly' if letter == 'o' else 'at most'} 1")
+            raise UsageError(
+                f"{count} of {LETTERS[letter]} ({letter!r}); expected {'exactly' if letter == 'o' else 'at most'} 1"
+            )
     coin = found["o"][0]
     end = found["E"][0] if found["E"] else coin
     if end[0] != width - 1:
-        raise UsageError(f"the {'end' if found['E'] else 'coin'} is in column {end[0] + 1}; the end is in the last one, {width}")
+        raise UsageError(
+            f"the {'end' if found['E'] else 'coin'} is in column {end[0] + 1}; the end is in the last one, {width}"
+        )
     if [column for column, row in found["#"] if column == 0 and row < 2] != [0, 0]:
         raise UsageError("the first column has air near the ground; it is the wall behind the start")
 

@@ -149,10 +149,9 @@ def move(
 
     none = jnp.zeros_like(body.x)
     start = (body.x, body.y, body.vy, caught, none, none, jnp.zeros_like(body.on_crate))
-    carry = start
-    for number in range(_SUBSTEPS):
-        carry = substep(jnp.asarray(number), carry)
-    x, y, vy, on_crate, free_x, free_y, _ = carry
+    # A loop of the compiler's, not of Python's: XLA would fuse the chain of substeps into whatever
+    # looks at the result, and compute it again for each.
+    x, y, vy, on_crate, free_x, free_y, _ = jax.lax.fori_loop(0, _SUBSTEPS, substep, start)
     vx, vy = body.vx * (free_x / count), vy * (free_y / count)
     return Body(x, y, vx, vy, on_crate, body.supported, body.facing_right)
 
@@ -165,7 +164,10 @@ def _slide(world: Near, x: Array, y: Array, dx: Array, dy: Array) -> tuple[Array
     hit |= _is_solid(world, _floor(new_x + _PROBE_X), low, high)
     half_height = jnp.float32(HALF_HEIGHT)
     right, left = jnp.floor(new_x + HALF_WIDTH) - HALF_WIDTH, jnp.ceil(new_x - HALF_WIDTH) + HALF_WIDTH
-    above, below = jnp.floor(new_y + half_height) - half_height, jnp.ceil(new_y - half_height) + half_height
+    above, below = (
+        jnp.floor(new_y + half_height) - half_height,
+        jnp.ceil(new_y - half_height) + half_height,
+    )
     stopped_x = jnp.where(dx == 0, new_x, jnp.where(dx > 0, right, left))
     stopped_y = jnp.where(dx == 0, jnp.where(dy > 0, above, below), new_y)
     return jnp.where(hit, stopped_x, new_x), jnp.where(hit, stopped_y, new_y), hit
