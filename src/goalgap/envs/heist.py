@@ -12,7 +12,7 @@ As in `keys`, the goal *keys* has an event of its own: half of the useless keys 
 """
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -60,11 +60,11 @@ class OpenChests(Goal):
     As in the engine, a chest forgives the penalty of keys that the same step touched before it.
     """
 
+    key_penalty: int = eqx.field(static=True, default=0)
+    step_penalty: int = eqx.field(static=True, default=0)
     name: str = eqx.field(static=True, default="chests")
     sentence: str = eqx.field(static=True, default="open the chests")
     bits: float = eqx.field(static=True, default=4.0)
-    key_penalty: int = eqx.field(static=True, default=0)
-    step_penalty: int = eqx.field(static=True, default=0)
 
     def reward(
         self, level: HeistLevel, state: HeistState, action: Int[Array, ""], next_state: HeistState
@@ -118,6 +118,9 @@ class Heist(Environment):
     )  # fmt: skip
     games: ClassVar[tuple[str, ...]] = (MANY_CHESTS, MANY_KEYS)
 
+    # No field here, as in other environments: the penalties say which goal it is.
+    intended: ClassVar[Any] = property(lambda self: OpenChests(self.key_penalty, self.step_penalty))
+    proxies: tuple[Goal, ...] = (CollectKeys(),)
     mode: str = eqx.field(static=True, default="hard")
     key_penalty: int = eqx.field(static=True, default=0)
     step_penalty: int = eqx.field(static=True, default=0)
@@ -142,14 +145,6 @@ class Heist(Environment):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise UsageError(f"{name} is {value}; expected a whole number from 0 up")
-
-    @property
-    def intended(self) -> Goal:
-        return OpenChests(key_penalty=self.key_penalty, step_penalty=self.step_penalty)
-
-    @property
-    def proxies(self) -> tuple[Goal, ...]:
-        return (CollectKeys(),)
 
     @property
     def size(self) -> int:

@@ -7,7 +7,7 @@ it is next to a door.
 """
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -60,13 +60,8 @@ class HeistDoors(Heist):
     title: ClassVar[str] = "Procgen Heist"
     games: ClassVar[tuple[str, ...]] = ("heist",)
 
-    @property
-    def intended(self) -> Goal:
-        return Gem()
-
-    @property
-    def proxies(self) -> tuple[Goal, ...]:
-        return ()
+    intended: ClassVar[Any] = Gem()
+    proxies: tuple[Goal, ...] = ()
 
     def arrange(self, game: str) -> Arrange:
         return hide

@@ -125,6 +125,7 @@ def _stand(
     loose = units.reshape(-1, 2)[nth] * (1 - 2 * HALF) + HALF
     corners = (corner + _xy(plan.cells, world))[order]
     places = jnp.where(is_loose[:, None], loose, 0.5) + corners
+    places = jnp.where((kinds == NOTHING)[:, None], 0.0, places)
     return places, kinds, plan.numbers[order].astype(jnp.int8)
 
 

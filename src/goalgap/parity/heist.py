@@ -52,7 +52,7 @@ def levels(game: str, mode: str, options: dict[str, int], seeds: np.ndarray) -> 
     batch, used, num_keys = jax.device_get(jax.jit(jax.vmap(draw))(jnp.asarray(seeds)))
     objects = _objects(batch)
     rows = [
-        np.concatenate([objects[index][batch.kinds[index] != NOTHING], _ring(num_keys[index])])
+        np.concatenate([objects[index][batch.kinds[index] != NOTHING], _ring(int(num_keys[index]))])
         for index in range(len(seeds))
     ]
     most = DOORS if game == "heist" else most_chests(env.size) * (1 if game == MANY_CHESTS else 2)
