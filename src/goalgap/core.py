@@ -130,6 +130,7 @@ class Environment(eqx.Module):
     num_actions: ClassVar[int]
     action_names: ClassVar[tuple[str, ...]]
     exact_play: ClassVar[str] = "none"  # or "tables", "collection": how `oracle` can solve it
+    bordered: ClassVar[bool] = True  # symbolic observations end where the board does: walls lie around
     max_steps: eqx.AbstractVar[int]
     intended: eqx.AbstractVar[Goal]
     proxies: eqx.AbstractVar[tuple[Goal, ...]]
@@ -165,12 +166,23 @@ class Environment(eqx.Module):
         return None
 
     @abc.abstractmethod
-    def observe(self, level: Level, state: State) -> Bool[Array, "h w c"]:
-        """The symbolic observation: bits on a grid, one channel an object kind."""
+    def observe(self, level: Level, state: State) -> Bool[Array, "h w c"] | UInt8[Array, "y x 3"]:
+        """What agents see. Symbolic: bits on a grid, one channel an object kind; or else a picture."""
 
     @abc.abstractmethod
     def board(self, level: Level, state: State) -> Int[Array, "h w"]:
         """The picture as tiles: indices into `sprites`."""
+
+    def visible(self, level: Level) -> tuple[slice, slice]:
+        """Rows and columns of the board that are worth showing."""
+        return slice(None), slice(None)
+
+    def places(self, level: Level) -> Int[Array, "n 2"]:
+        """The row and column on the board of each of `splay`'s places; by default the board's cells in
+        reading order, within a border."""
+        height, width = jax.eval_shape(lambda: self.board(level, self.reset(level))).shape
+        cells = jnp.arange((height - 2) * (width - 2))
+        return jnp.stack([cells // (width - 2), cells % (width - 2)], -1) + 1
 
     @abc.abstractmethod
     def sprites(self, pixels: int) -> UInt8[Array, "n p p 3"]:
@@ -232,6 +244,10 @@ class Environment(eqx.Module):
     def symmetries(self, level: Level) -> dict[str, Level]:
         """The level as symmetries of the dynamics change it: rotated, mirrored."""
         return {}
+
+    def reference(self, goal: Goal) -> "Policy":
+        """A player of a goal for environments without exact play: good, not known to be best."""
+        raise NotImplementedError(f"{self.name} has exact play")
 
     def restart(self, level: Level, state: State) -> Level:
         """The same level begun in another state."""

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..core import Decision, Memory, Observation, Patch, Policy
+from ..core import Decision, Environment, Memory, Observation, Patch, Policy
 from .convolution import conv3x3, max_pool
 
 
@@ -183,9 +183,23 @@ class Heads:
 
     lstm: int = 0
 
-    def build(self, rng: np.random.Generator, shape: tuple[int, ...], num_actions: int) -> Network:
-        """Draw the parameters of a network for observations of a shape [h, w, c]."""
-        trunk, size = self.trunk(rng, shape)
+    def new(self, env: Environment, seed: int) -> Network:
+        """A network for what an environment shows, its parameters drawn from a seed."""
+        level = jax.eval_shape(env.shift().train.sample, jax.random.key(0))
+        seen = jax.eval_shape(lambda level: env.observe(level, env.reset(level)), level)
+        bordered = env.bordered and seen.dtype == bool  # a picture shows its border itself
+        return self.build(np.random.default_rng(seed), seen.shape, env.num_actions, bordered)
+
+    def build(
+        self,
+        rng: np.random.Generator,
+        shape: tuple[int, ...],
+        num_actions: int,
+        bordered: bool = True,
+    ) -> Network:
+        """Draw the parameters of a network for observations of a shape [h, w, c]; `bordered`: with a
+        cell of wall around them, for convolutions."""
+        trunk, size = self.trunk(rng, shape, bordered)
         lstm = None
         if self.lstm:
             lstm = LSTM(_linear(rng, size + self.lstm, 4 * self.lstm, 1.0))
@@ -194,7 +208,9 @@ class Heads:
         return Network(trunk, lstm, _linear(rng, size, num_actions, 0.01), _linear(rng, size, 1, 1.0))
 
     @abc.abstractmethod
-    def trunk(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Trunk, int]: ...
+    def trunk(
+        self, rng: np.random.Generator, shape: tuple[int, ...], bordered: bool
+    ) -> tuple[Trunk, int]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +220,9 @@ class MLP(Heads):
     width: int = 128
     depth: int = 2
 
-    def trunk(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Trunk, int]:
+    def trunk(
+        self, rng: np.random.Generator, shape: tuple[int, ...], bordered: bool
+    ) -> tuple[Trunk, int]:
         sizes = [int(np.prod(shape)), *[self.width] * self.depth]
         layers = (_linear(rng, i, o, 2**0.5) for i, o in itertools.pairwise(sizes))
         return DenseTrunk(tuple(layers)), sizes[-1]
@@ -218,9 +236,12 @@ class Impala(Heads):
     blocks: int | tuple[int, ...] = 2
     dense: int = 256
 
-    def trunk(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Trunk, int]:
+    def trunk(
+        self, rng: np.random.Generator, shape: tuple[int, ...], bordered: bool
+    ) -> tuple[Trunk, int]:
         height, width, inputs = shape
-        height, width = height + 2, width + 2  # the border
+        if bordered:
+            height, width = height + 2, width + 2
         counts = (self.blocks,) * len(self.channels) if isinstance(self.blocks, int) else self.blocks
         stages = []
         for outputs, count in zip(self.channels, counts, strict=True):
@@ -232,7 +253,7 @@ class Impala(Heads):
             stages.append((first, blocks))
             height, width, inputs = -(-height // 2), -(-width // 2), outputs
         dense = _linear(rng, height * width * inputs, self.dense, 2**0.5)
-        return ImpalaTrunk(tuple(stages), dense, border=True), self.dense
+        return ImpalaTrunk(tuple(stages), dense, bordered), self.dense
 
 
 def _linear(rng: np.random.Generator, inputs: int, outputs: int, gain: float) -> Linear:

@@ -19,9 +19,8 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 from ..core import Environment, Goal, Mixture, Policy, Shift, UsageError, hash_bits
 from . import coinrun_levels as levels
 from . import coinrun_picture as picture
-from . import coinrun_sprites
+from . import coinrun_sprites, platformer
 from . import coinrun_text as text
-from . import platformer
 from .coinrun_levels import CoinRunLevel
 from .grid import Reach
 from .platformer import WIDTH, Body
@@ -57,6 +56,7 @@ class CoinRun(Environment):
         "left and down", "left", "left and up", "down", "none", "up",
         "right and down", "right", "right and up",
     )  # fmt: skip
+    bordered: ClassVar[bool] = False
     num_words: ClassVar[int] = levels.NUM_WORDS
     intended: Goal = Touch("coin", "get to the coin", 3.0, "coin", once=True)
     proxies: tuple[Goal, ...] = (Touch("end", "run to the right end", 4.0, "end", once=True),)
@@ -77,7 +77,7 @@ class CoinRun(Environment):
         self.shift()  # refuses level seeds that Procgen does not have
 
     def generate(self, words: UInt32[Array, " n"], game: str) -> CoinRunLevel:
-        """A level out of words. Games: `levels.GAMES`, and `moved` for the fork's with every coin moved."""
+        """A level out of words. Games: `levels.GAMES`, and `moved`: the fork's, every coin moved."""
         percent = 100 if game == "moved" else 0
         game = "coinrun_fork" if game == "moved" else game
         made = levels.draft(words, game, self.mode == "easy", percent)
@@ -139,7 +139,7 @@ class CoinRun(Environment):
         return eqx.tree_at(lambda tree: (tree.coin, tree.marker), level, (level.end, marker))
 
     def splay(self, level: CoinRunLevel) -> tuple[CoinRunLevel, Bool[Array, " n"]]:
-        """The coin on the ground of each column; legal between start and end, off lava, saws and crates."""
+        """The coin on the ground of each column; legal from start to end, off lava, saws, crates."""
         columns = jnp.arange(WIDTH)
         ground = level.tiles.solid & jnp.uint32(0x7FFFFFFF)
         row = 32 - jax.lax.clz(ground).astype(jnp.int32)
@@ -161,10 +161,6 @@ class CoinRun(Environment):
 
     # -- text and pictures ----------------------------------------------------------------------
 
-    @property
-    def bordered(self) -> bool:
-        return False
-
     def observe(
         self, level: CoinRunLevel, state: CoinRunState
     ) -> Bool[Array, "h w c"] | UInt8[Array, "y x 3"]:
@@ -172,14 +168,24 @@ class CoinRun(Environment):
             return self.rgb(level, state)
         return picture.symbols(level, state)
 
-    def board(self, level: CoinRunLevel, state: CoinRunState) -> Int[Array, "h w"]:
+    def board(self, level: CoinRunLevel, state: CoinRunState) -> Int[Array, "31 64"]:
         return picture.board(level, state)
+
+    def visible(self, level: CoinRunLevel) -> tuple[slice, slice]:
+        """Up to a jump above the highest ground, and a column of the wall behind the end."""
+        columns = np.arange(1, int(level.end[0]) + 1)
+        highest = int(np.asarray(level.tiles.solid)[columns].max()).bit_length()
+        return slice(max(0, platformer.ROWS - 1 - highest - 8), None), slice(0, columns[-1] + 2)
+
+    def places(self, level: CoinRunLevel) -> Int[Array, "64 2"]:
+        coins = self.splay(level)[0].coin
+        return jnp.stack([platformer.ROWS - 2 - coins[:, 1], coins[:, 0]], -1)
 
     def sprites(self, pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
         return coinrun_sprites.board_sprites(pixels)
 
     def rgb(self, level: CoinRunLevel, state: CoinRunState, pixels: int = 8) -> UInt8[Array, "y x 3"]:
-        """What the original shows: 64x64 pixels, 13 tiles wide, around the agent, whatever `pixels` is."""
+        """The original's frame: 64x64 pixels, 13 tiles around the agent, whatever `pixels` is."""
         return picture.rgb(level, state)
 
     def to_text(self, level: CoinRunLevel, state: Any = None) -> str:

@@ -6,7 +6,8 @@ an order of draws of its own: `coinrun` (upstream: the coin at the end), `coinru
 coin at the end, or with a percentage at the first column of a random section; a hidden coin marks the
 other place), `coinrun_aisc` (always at the section, the hidden coin at the end).
 
-Rules: `procgen-mechanics` section 3.2, from `games/coinrun.cpp` of openai/procgen and JacobPfau/procgenAISC.
+Rules: `procgen-mechanics` section 3.2, from `games/coinrun.cpp` of openai/procgen and of
+JacobPfau/procgenAISC.
 """
 
 from typing import NamedTuple
@@ -27,7 +28,7 @@ _EVERY_ROW = 0xFFFFFFFF
 
 
 class Things(NamedTuple):
-    """What stands on tiles, in the original's order; five sections of eight places, many of them empty."""
+    """What stands on tiles, in the original's order; five sections of eight places, most empty."""
 
     kind: Int[Array, "*b n"]
     column: Int[Array, "*b n"]

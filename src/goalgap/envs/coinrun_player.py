@@ -9,7 +9,6 @@ are solvable. What it does not find may exist: it is a reference, never an optim
 import functools
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int

@@ -1,8 +1,9 @@
 """CoinRun levels as text: a letter a tile, the highest row that is of interest first.
 
-`#` ground, `.` air, `~` lava, `o` the coin, `E` the end where the coin is not, `*` saw, `x` crate, `<` and
-`>` walkers, `|` an unseen barrier that turns walkers back, `@` the agent. Columns to the right of the end are not written: they are
-solid to the sky. Looks are not part of a text: what is read back is dressed in the first theme.
+`#` ground, `.` air, `~` lava, `o` the coin, `E` the end where the coin is not, `*` saw, `x` crate, `<`
+and `>` walkers, `|` an unseen barrier that turns walkers back, `@` the agent. Columns to the right of
+the end are not written: they are solid to the sky. Looks are not part of a text: what is read back is
+dressed in the first theme.
 """
 
 from typing import Any
@@ -75,15 +76,13 @@ def read(lines: str) -> Draft:
     for letter, at_most in (("o", 1), ("E", 1), ("@", 1)):
         count = len(found[letter])
         if count > at_most or (count == 0 and letter == "o"):
-            raise UsageError(
-                f"{count} of {LETTERS[letter]} ({letter!r}); expected {'exactly' if letter == 'o' else 'at most'} 1"
-            )
+            limit = "exactly" if letter == "o" else "at most"
+            raise UsageError(f"{count} of {LETTERS[letter]} ({letter!r}); expected {limit} 1")
     coin = found["o"][0]
     end = found["E"][0] if found["E"] else coin
     if end[0] != width - 1:
-        raise UsageError(
-            f"the {'end' if found['E'] else 'coin'} is in column {end[0] + 1}; the end is in the last one, {width}"
-        )
+        what = "end" if found["E"] else "coin"
+        raise UsageError(f"the {what} is in column {end[0] + 1}; the end is in the last one, {width}")
     if [column for column, row in found["#"] if column == 0 and row < 2] != [0, 0]:
         raise UsageError("the first column has air near the ground; it is the wall behind the start")
 

@@ -3,7 +3,7 @@
 A key is picked up on contact; touching a chest with a key opens it and spends the key; the episode ends
 when no further chest can be opened. In training chests are twice as many as keys, so that every key is
 worth having; after the shift keys are twice as many as chests. The agent moves freely, with a momentum,
-through the corridors of a maze. Source: arXiv 2105.14111, section 3.4; the games are
+through the corridors of a maze. Source: arXiv 2105.14111, its Keys and Chests; the games are
 `heist_aisc_many_chests` and `heist_aisc_many_keys` of JacobPfau/procgenAISC, tile for tile and step for
 step (levels: `heist_levels`). Departures: nine actions, as the engine's others do nothing; the symbolic
 observation shows the velocity, which one frame of Procgen does not.
@@ -29,10 +29,10 @@ from .words import GameLevels, check_seed, twister
 
 # How near the agent's center must come to an object's, in x and y; keys are lower than wide.
 CHEST_REACH, KEY_REACH = (0.875, 0.875), (0.75, HALF + HALF * 52 / 84)
-SUBSTEPS = 4  # the engine takes more at speeds above 1.25, twice what the agent can reach
+SUBSTEPS = 4  # the engine takes more at speeds from 1.25 on; the agent's is never above .87
 PROBE = float(np.float32(0.98) * np.float32(HALF))  # where walls are felt, from the agent's center
 TOP_SPEED = 27 / 44  # tiles a step, in each direction
-LEVELS = 5  # of a thermometer: a frame of 64 pixels shows about 5 to a tile
+PARTS = 5  # of a tile that are told apart: a frame of 64 pixels shows about 5
 OBSERVATIONS = ("symbolic", "rgb")
 LETTERS = {"k": KEY, "c": CHEST}
 
@@ -376,7 +376,7 @@ class Heist(Environment):
         """
         cells = jnp.arange(self.size**2).reshape(self.size, self.size)
         held = cells[:, ::-1] < state.held(level)
-        marks = jnp.arange(1, LEVELS) / LEVELS
+        marks = jnp.arange(1, PARTS) / PARTS
         on_tile = (state.position % 1)[:, None] >= marks
         fast = state.velocity[:, None] >= (2 * marks - 1) * TOP_SPEED
         bits = jnp.concatenate([on_tile.reshape(-1), fast.reshape(-1)])

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from .kruskal import kruskal, num_walls
+from .kruskal import _removals, kruskal, num_walls
 from .words import Draws
 
 WORLDS = {"easy": 9, "hard": 13, "memory": 23}  # mode -> side of the world
@@ -67,8 +67,8 @@ Arrange = Callable[[Draws, Bool[Array, "w w"], Int[Array, ""]], Plan]
 
 def most_words(world: int) -> int:
     """An upper bound of the words that a level costs, in any game."""
-    keys_and_chests = 1 + 5 * most_chests(world)
-    heist = 3 + DOORS_WORDS + 3 + 1 + 8
+    keys_and_chests = 3 * most_chests(world) + 1 + 4 * most_chests(world)  # cells, agent, places
+    heist = 3 + DOORS_WORDS + 4 + 8  # doors, agent, cells of keys and gem, places
     return 8 + num_walls(world) + max(keys_and_chests, heist)
 
 
@@ -90,7 +90,7 @@ def generate(
     maze = kruskal(draws, side, world)
     plan = arrange(draws, maze.open, amount)
     corner = jnp.stack([draws.below(world - side + 1), draws.below(world - side + 1)])
-    walls = ~jnp.roll(maze.open, (corner[1], corner[0]), (0, 1))
+    walls = ~jnp.roll(maze.open, corner[::-1], (0, 1))
     places, kinds, numbers = _stand(draws, plan, corner, world)
     start = corner + _xy(plan.agent, world) + 0.5
     ties = pack(jax.lax.dynamic_slice(words, (draws.at,), (num_ties,)))
@@ -183,14 +183,7 @@ def choose(
     is_short = count > total
     left = jnp.maximum(total - index, 1).astype(jnp.uint32)
     picks = (draws.words[draws.at + index] % left).astype(jnp.int32)
-
-    def restore(taken: Array, now: tuple[Array, Array]) -> tuple[Array, None]:
-        # A pick counts only what is left; from the last to the first, each moves later ones up.
-        step, pick = now
-        return taken + ((index > step) & (taken >= pick)), None
-
-    chosen = jax.lax.scan(restore, picks, (index, picks), reverse=True)[0]
-    chosen = jnp.where(is_short, index, chosen)
+    chosen = jnp.where(is_short, index, _removals(picks, index < count))
     draws.at = draws.at + jnp.where(is_short, 0, count)
     cells = (ranks <= chosen[:, None]).sum(-1)
     return jnp.where(index < jnp.minimum(count, total), cells, -1)

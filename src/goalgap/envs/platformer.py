@@ -196,10 +196,10 @@ def pace(
 ) -> tuple[Float[Array, " k"], Float[Array, " k"], Bool[Array, ""]]:
     """One step of the walkers: to and fro between two tiles, four substeps of a quarter.
 
-    Two quirks of the original. A turn at a tile of the inside of the ground costs a quarter of the speed,
-    because that kind is also what lies outside of the world. And a walker in a crate onto which the agent
-    could fall (from the height `falls_from`; minus infinity: it does not fall) counts as standing on it: a
-    costly turn then ends its step, and the agent is taken to have been stopped by a crate (returned).
+    Two quirks of the original. A turn at the inside of the ground costs a quarter of its speed, as that
+    kind of tile is also what lies outside of the world. And a walker in a crate onto which the agent
+    could fall (from the height `falls_from`; minus infinity: it does not fall) counts as standing on it:
+    a costly turn then ends its step, and the agent is taken to have been stopped by a crate (returned).
     """
     high = falls_from >= walkers.row + 1 + jnp.float32(HALF_HEIGHT)
     kept, live = jnp.zeros_like(x), jnp.ones_like(high)

@@ -244,11 +244,7 @@ def load_policies(folder: RunFolder) -> Network:
     """The last policies of a run's seeds, stacked."""
     experiment = folder.experiment
     env_steps = experiment.num_updates * experiment.learner.steps_per_update
-    level = jax.eval_shape(experiment.env.shift().train.sample, jax.random.key(0))
-    shape = jax.eval_shape(
-        lambda level: experiment.env.observe(level, experiment.env.reset(level)), level
-    ).shape
-    like = experiment.network.build(np.random.default_rng(0), shape, experiment.env.num_actions)
+    like = experiment.network.new(experiment.env, 0)
     loaded = [store.read_tree(folder.policy_path(seed, env_steps), like)[0] for seed in experiment.seeds]
     return jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *loaded)
 
@@ -303,7 +299,7 @@ def measure_subject(
     exam = measure.prepare(env, num_levels, seed=seed)
     table, states = measure.sit(exam, policy, (0,), 0, fleet=False, number=seed)
     safe = "".join(letter if letter.isalnum() else "-" for letter in name)
-    path = root / f"{env.name}-{env.size}-{safe}"  # type: ignore[attr-defined]
+    path = root / "-".join([env.name, *([str(env.size)] if hasattr(env, "size") else []), safe])
     about = {"format": store.FORMAT, "subject": name, **store.provenance(command)}
     store.write_json(path / "experiment.json", about | {"experiment": to_json(env)})
     pictures = {"episodes.json": measure.replays(exam, states, table, name)}

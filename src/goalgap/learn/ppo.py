@@ -236,12 +236,7 @@ class Trainer:
 
     def start(self) -> TrainState:
         """Fresh networks; a seed's first parameters depend on nothing but the seed."""
-        level = jax.eval_shape(self.levels.sample, jax.random.key(0))
-        shape = jax.eval_shape(lambda level: self.env.observe(level, self.env.reset(level)), level).shape
-        networks = [
-            self.network.build(np.random.default_rng(int(seed)), shape, self.env.num_actions)
-            for seed in self.seeds
-        ]
+        networks = [self.network.new(self.env, int(seed)) for seed in self.seeds]
         network = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
         return TrainState(network, *self._start(self.seeds, network))
 

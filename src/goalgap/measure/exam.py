@@ -3,7 +3,8 @@
 Three splits. `train`: held-out levels of the class that training shows. `shift`: distinguishing ones,
 each solvable for every goal, and none of whose goals is achieved at the start. `twin`: the same layouts
 as `shift`, with the correlation of training restored, so that a hard maze is no explanation of failure.
-Unsolvable levels are dropped by the oracle.
+Unsolvable levels are dropped by the oracle; where play cannot be solved exactly, levels are dropped on
+which the environment's reference player of a goal does not achieve it.
 """
 
 import functools
@@ -15,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Key, UInt64
 
 from .. import oracle
 from ..agents.scripted import Random
-from ..core import Environment, Level, Levels, Outcome, Policy, State, UsageError, tree_index
+from ..core import Environment, Goal, Level, Levels, Outcome, Policy, State, UsageError, tree_index
 from ..rollout import episodes
 from ..theory.underspecification import regrets
 
@@ -23,6 +24,7 @@ SCORE_GAMMA = 0.99  # of all scores: slow enough to forgive a detour, fast enoug
 SPLITS = ("train", "shift", "twin")
 MIN_LEVELS = 4
 _BATCH, _MAX_BATCHES = 8192, 24  # candidates drawn at once, and how often at most
+_CHUNK = 64  # levels that reference players play at a time
 _RANDOM_EPISODES = 16  # of random play a level, where its value is not solved exactly
 
 
@@ -31,12 +33,42 @@ class Split(NamedTuple):
 
     levels: Level
     level_hash: UInt64[np.ndarray, " n"]
-    optimum: Float[np.ndarray, "n g"]  # discounted by SCORE_GAMMA
+    # Discounted by SCORE_GAMMA; without exact play, what the reference players earn.
+    optimum: Float[np.ndarray, "n g"]
     random: Float[np.ndarray, "n g"]
     random_reached: Float[np.ndarray, "n g"]  # share of random walks that achieve the goal
     random_first: Float[np.ndarray, "n g"]  # share in which it is achieved first
     # What pursuit of each goal earns under the intended one, ties broken evenly; None: not known.
     pursuit: Float[np.ndarray, "n g"] | None
+
+
+class _Reference:
+    """The reference players of an environment without exact play; no level is played twice."""
+
+    def __init__(self, env: Environment) -> None:
+        self.env = env
+        self.known: dict[tuple[str, int], tuple[float, bool]] = {}
+
+    def play(self, goal: Goal, levels: Level) -> tuple[np.ndarray, np.ndarray]:
+        """What the goal's player earns on each level, and whether it achieves the goal."""
+        hashes = [(goal.name, int(word)) for word in _hashes(self.env, levels)]
+        rows = [row for row, name in enumerate(hashes) if name not in self.known]
+        if rows:
+            # As many as before, so that nothing is compiled anew.
+            rows = np.resize(rows, -(-len(rows) // _CHUNK) * _CHUNK)
+            for at in range(0, len(rows), _CHUNK):
+                self._learn(goal, tree_index(levels, rows[at : at + _CHUNK]))
+        values, reached = zip(*(self.known[name] for name in hashes), strict=True)
+        return np.array(values, np.float32), np.array(reached)
+
+    def _learn(self, goal: Goal, levels: Level) -> None:
+        player = self.env.reference(goal)
+        context = player.prepare(self.env, levels)
+        outcome, _ = jax.device_get(play(self.env, player, levels, jax.random.key(0), context))
+        index = [other.name for other in self.env.goals].index(goal.name)
+        values, reached = outcome.returns[:, index], outcome.event_step[:, index] >= 0
+        for word, value, done in zip(_hashes(self.env, levels), values, reached, strict=True):
+            self.known[goal.name, int(word)] = float(value), bool(done)
 
 
 class Exam(NamedTuple):
@@ -54,19 +86,27 @@ def prepare(env: Environment, num_levels: int, alpha: float = 0.0, seed: int = 0
     key = jax.random.fold_in(jax.random.key(2**31 - 1), seed)
     shift = env.shift()
     common = shift.deploy if alpha == 1 else shift.train
-    train, drop_train = _solvable(env, common, num_levels, jax.random.fold_in(key, 0), False)
-    deploy, drop_shift = _solvable(env, shift.deploy, num_levels, jax.random.fold_in(key, 1), True)
+    judge = _Reference(env) if env.exact_play == "none" else None
+    train, drop_train = _solvable(env, judge, common, num_levels, jax.random.fold_in(key, 0), False)
+    deploy, drop_shift = _solvable(
+        env, judge, shift.deploy, num_levels, jax.random.fold_in(key, 1), True
+    )
     twin = jax.jit(jax.vmap(env.twin))(deploy)
     levels = dict(zip(SPLITS, (train, deploy, twin), strict=True))
     splits = {
-        name: _appraise(env, split, jax.random.fold_in(key, 2 + index))
+        name: _appraise(env, judge, split, jax.random.fold_in(key, 2 + index))
         for index, (name, split) in enumerate(levels.items())
     }
     return Exam(env, splits, {"train": drop_train, "shift": drop_shift})
 
 
 def _solvable(
-    env: Environment, levels: Levels, count: int, key: Key[Array, ""], distinguishing: bool
+    env: Environment,
+    judge: _Reference | None,
+    levels: Levels,
+    count: int,
+    key: Key[Array, ""],
+    distinguishing: bool,
 ) -> tuple[Level, float]:
     """Distinct test levels on which the goals can be achieved, and what share had to be dropped."""
     found: list[Level] = []
@@ -83,7 +123,7 @@ def _solvable(
         if rows.size:
             seen.update(int(value) for value in hashes[rows])
             drawn = tree_index(batch, rows)
-            solvable = _is_solvable(env, drawn, distinguishing)
+            solvable = _is_solvable(env, judge, drawn, distinguishing)
             num_candidates += rows.size
             num_solvable += int(solvable.sum())
             found.append(tree_index(drawn, np.flatnonzero(solvable)))
@@ -127,13 +167,24 @@ def join_words(words: np.ndarray | jax.Array) -> UInt64[np.ndarray, " n"]:
     return words[..., 0] << np.uint64(32) | words[..., 1]
 
 
-def _is_solvable(env: Environment, levels: Level, every_goal: bool) -> Bool[np.ndarray, " n"]:
+def _hashes(env: Environment, levels: Level) -> UInt64[np.ndarray, " n"]:
+    return join_words(jax.jit(jax.vmap(env.level_hash))(levels))
+
+
+def _is_solvable(
+    env: Environment, judge: _Reference | None, levels: Level, every_goal: bool
+) -> Bool[np.ndarray, " n"]:
     goals = env.goals if every_goal else (env.intended,)
+    if judge is not None:
+        return np.all([judge.play(goal, levels)[1] for goal in goals], axis=0)
     return np.all([oracle.is_solvable(env, goal, levels, SCORE_GAMMA) for goal in goals], axis=0)
 
 
-def _appraise(env: Environment, levels: Level, key: Key[Array, ""]) -> Split:
-    optimum = [oracle.start_values(env, goal, levels, SCORE_GAMMA) for goal in env.goals]
+def _appraise(env: Environment, judge: _Reference | None, levels: Level, key: Key[Array, ""]) -> Split:
+    if judge is not None:
+        optimum = [judge.play(goal, levels)[0] for goal in env.goals]
+    else:
+        optimum = [oracle.start_values(env, goal, levels, SCORE_GAMMA) for goal in env.goals]
     count = optimum[0].size
     walks = [
         jax.device_get(play(env, Random(env.num_actions), levels, jax.random.fold_in(key, number), None))
@@ -147,7 +198,7 @@ def _appraise(env: Environment, levels: Level, key: Key[Array, ""]) -> Split:
         random = np.mean([outcome.returns for outcome, _ in walks], 0)
     return Split(
         levels,
-        join_words(jax.jit(jax.vmap(env.level_hash))(levels)),
+        _hashes(env, levels),
         np.stack(optimum, -1),
         random,
         (events >= 0).mean(0),

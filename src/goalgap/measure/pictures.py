@@ -39,16 +39,17 @@ def splay(exam: Exam, fleet: Policy, table: dict[str, np.ndarray]) -> dict[str, 
     first = np.concatenate(firsts, 1)  # [seeds, episodes]
     names = [goal.name for goal in env.goals]
     tiles = np.asarray(env.board(level, env.reset(level)))
-    width = tiles.shape[1] - 2  # without the wall around the board
+    shown = env.visible(level)
+    places = np.asarray(env.places(level)) - [shown[0].start or 0, shown[1].start or 0]
     cells = []
     for cell in range(num_cells):
         here = first[:, order == cell]
         shares = {name: float((here == index).mean()) for index, name in enumerate(names)}
         shares["neither"] = float((here == -1).mean())
-        row, column = divmod(cell, width)
+        row, column = (int(at) - 1 for at in places[cell])  # counted within the board's border
         cells.append({"row": row, "col": column, "legal": bool(legal[cell]), "shares": shares})
     return {
-        "tiles": tiles.tolist(),
+        "tiles": tiles[shown].tolist(),
         "object": env.splayed,
         "cells": cells,
         "caption": f"{repeats} episode{'s' * (repeats > 1)} a cell and seed, {first.shape[0]} seeds",
@@ -73,10 +74,12 @@ def replays(
         returns = [pivot(table, split, f"return_{goal.name}")[0] for goal in env.goals]
         tracks = {name: (tree_index(states[split], 0), np.stack(returns, -1))}
         for goal in env.goals:
-            oracle = Oracle((goal,), SCORE_GAMMA)
-            context = oracle.prepare(env, chosen)
-            outcome, recorded = play(env, oracle, chosen, jax.random.key(0), context)
-            tracks[f"oracle: {goal.name}"] = recorded, np.asarray(outcome.returns)
+            exact = env.exact_play != "none"
+            best = Oracle((goal,), SCORE_GAMMA) if exact else env.reference(goal)
+            context = best.prepare(env, chosen)
+            outcome, recorded = play(env, best, chosen, jax.random.key(0), context)
+            who = f"{'oracle' if exact else 'reference'}: {goal.name}"
+            tracks[who] = recorded, np.asarray(outcome.returns)
         for index in range(count):
             level = jax.device_put(tree_index(chosen, index))
             levels.append(
@@ -101,7 +104,7 @@ def _track(env: Environment, level: Any, name: str, path: State, returns: np.nda
     """One episode as a first board and the tiles that change from step to step."""
     boards, ended, achieved = jax.device_get(_look(env, level, path))
     length = int(np.argmax(ended)) if ended.any() else len(ended) - 1
-    boards = boards[: length + 1]
+    boards = boards[(slice(length + 1), *env.visible(level))]
     frames = []
     for before, after in itertools.pairwise(boards):
         rows, columns = np.nonzero(before != after)

@@ -1,4 +1,4 @@
-"""CoinRun's levels and replays in the format of recordings; `options["fork"]` tells the fork's coinrun."""
+"""CoinRun's levels and replays in the format of recordings; `options["fork"]` is for the fork's."""
 
 import functools
 from typing import Any

@@ -59,7 +59,7 @@ def levels(game: str, mode: str, options: dict[str, int], seeds: np.ndarray) -> 
     padded = np.full((len(seeds), batch.kinds.shape[1] + most, 10), np.nan, np.float32)
     for into, row in zip(padded, rows, strict=True):
         into[: len(row)] = row
-    rest = np.tile(np.float32([0, 0, HALF, HALF]), (len(seeds), 1))
+    rest = np.tile(np.array([0, 0, HALF, HALF], np.float32), (len(seeds), 1))
     return {
         "seed": np.asarray(seeds),
         "grid": np.where(batch.walls, WALL, EMPTY).astype(np.int16),
@@ -82,7 +82,7 @@ def _objects(batch: HeistLevel) -> Float[np.ndarray, "b n 10"]:
     for kind, aspect in ASPECTS.items():
         height[kinds == kind] /= np.float32(aspect)
     zero = np.zeros_like(kinds)
-    x, y = np.moveaxis(batch.places, -1, 0)
+    x, y = np.asarray(batch.places).transpose(2, 0, 1)
     return np.stack([kinds, x, y, zero, zero, width, height, kinds, batch.numbers, zero], -1)
 
 
@@ -103,7 +103,7 @@ def replay(
     same level starts again within the step."""
     env = environment(game, mode, options)
 
-    def play(seed: Int[Array, ""], actions: Int[Array, " t"]) -> dict[str, Array]:
+    def play(seed: Int[Array, ""], actions: Int[Array, " t"]) -> tuple[HeistLevel, dict[str, Array]]:
         level, used = env.draw(twister(seed, env.num_words), game)
 
         def show(state: HeistState) -> dict[str, Array]:
@@ -125,10 +125,10 @@ def replay(
         _, said = jax.lax.scan(step, state, actions)
         start = show(state)
         whole = {name: jnp.concatenate([start[name][None], said[name]]) for name in start}
-        return said | whole | {"level": level}
+        return level, said | whole
 
-    said = jax.device_get(jax.jit(jax.vmap(play))(jnp.asarray(seeds), jnp.asarray(actions)))
-    level, gone = said.pop("level"), said.pop("gone")
+    level, said = jax.device_get(jax.jit(jax.vmap(play))(jnp.asarray(seeds), jnp.asarray(actions)))
+    gone = said.pop("gone")
     left = ~gone & (level.kinds != NOTHING)[:, None]
     rows = _objects(level)[:, :, [0, 1, 2, 8]]
     # Those that are left come first, in their order.
