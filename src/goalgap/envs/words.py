@@ -42,6 +42,20 @@ def twister(seed: Int[Array, ""] | UInt32[Array, ""] | int, count: int) -> UInt3
     return jnp.concatenate(blocks)[:count]
 
 
+def level_seeds(
+    rand_seed: int, num_levels: int, start_level: int, num_envs: int, num_resets: int
+) -> Int[Array, "r e"]:
+    """The level seeds that Procgen's `rand_seed` leads to, at each reset of each environment.
+
+    `num_levels` 0 is without end. A master twister seeds one for each environment, which is asked for a
+    word at every reset. Source: `procgen/src/vecgame.cpp` and `game.cpp` of openai/procgen.
+    """
+    masters = twister(rand_seed, num_envs)
+    words = jax.vmap(lambda word: twister(word, num_resets))(masters).T
+    seeds = words % jnp.uint32(num_levels or MAX_SEED + 1)
+    return (seeds + jnp.uint32(start_level if num_levels else 0)).astype(jnp.int32)
+
+
 def _twist(state: UInt32[Array, "624"]) -> UInt32[Array, "624"]:
     """The next state. Its words depend on earlier ones of itself, so it is made in four pieces, each of
     which needs only what is there."""
