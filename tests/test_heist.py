@@ -24,8 +24,8 @@ from goalgap.core import UsageError, tree_index
 from goalgap.envs import sprites
 from goalgap.envs.heist import Heist
 from goalgap.envs.heist_doors import HeistDoors
-from goalgap.envs.heist_levels import CHEST, KEY, MANY_CHESTS, MANY_KEYS, NOTHING
-from goalgap.envs.words import GameLevels, twister
+from goalgap.envs.heist_levels import CHEST, KEY, MANY_CHESTS, MANY_KEYS, NOTHING, scatter
+from goalgap.envs.words import Draws, GameLevels, twister
 from goalgap.parity import heist as parity
 from goalgap.rollout import episodes
 
@@ -163,6 +163,16 @@ def test_levels_are_mazes_with_objects_off_the_dead_ends(env, most, game):
         offset = level.places[there] - tiles[:, ::-1] - 0.5
         loose = level.kinds[there] == KEY
         assert (abs(offset) <= 0.125).all() and (offset[~loose] == 0).all() and offset[loose].all()
+
+
+def test_what_finds_no_cell_is_left_out():
+    """As in the engine: all cells are then taken in their order, and no word is drawn."""
+    is_open = jnp.zeros((9, 9), bool).at[4, 2:7].set(True)
+    draws = Draws(jnp.arange(9, dtype=jnp.uint32), 7)
+    plan = scatter(MANY_CHESTS, 9)(draws, is_open, jnp.asarray(1))
+    assert plan.cells[:3].tolist() == [39, 40, 41] and (plan.cells[3:] == -1).all()
+    assert plan.kinds[:3].tolist() == [CHEST] * 3 and (plan.kinds[3:] == NOTHING).all()
+    assert plan.agent == 42 and draws.at == 8
 
 
 def test_ties_are_broken_by_chance():

@@ -6,7 +6,8 @@ worth having; after the shift keys are twice as many as chests. The agent moves 
 through the corridors of a maze. Source: arXiv 2105.14111, its Keys and Chests; the games are
 `heist_aisc_many_chests` and `heist_aisc_many_keys` of JacobPfau/procgenAISC, tile for tile and step for
 step (levels: `heist_levels`). Departures: nine actions, as the engine's others do nothing; the symbolic
-observation shows the velocity, which one frame of Procgen does not.
+observation shows the velocity, which one frame of Procgen does not; in "memory" mode, where one level
+in a thousand lacks cells for its last keys, an episode ends with those that are there.
 
 As in `keys`, the goal *keys* has an event of its own: half of the useless keys collected.
 """
@@ -110,7 +111,7 @@ class Heist(Environment):
 
     name: ClassVar[str] = "heist"
     title: ClassVar[str] = "Procgen Keys and Chests"
-    papers: ClassVar[tuple[str, ...]] = ("2105.14111",)
+    papers: ClassVar[tuple[str, ...]] = ("2105.14111", "1912.01588")
     splayed: ClassVar[str] = "start"
     num_actions: ClassVar[int] = 9
     action_names: ClassVar[tuple[str, ...]] = (

@@ -150,7 +150,9 @@ def scatter(game: str, world: int) -> Arrange:
         num_chests, total = (many if game == MANY_CHESTS else few), few + many
         cells = choose(draws, is_open & (neighbors(is_open) > 1), total, 3 * most)
         index = jnp.arange(3 * most)
-        kinds = jnp.where(index < num_chests, CHEST, jnp.where(index < total, KEY, NOTHING))
+        # In "memory" mode a small maze may lack cells; the last keys are then left out.
+        kinds = jnp.where(index < num_chests, CHEST, KEY)
+        kinds = jnp.where(cells >= 0, kinds, NOTHING)
         numbers = jnp.where(index < num_chests, index, index - num_chests)
         left = is_open & ~mark(cells, world)
         return Plan(nth_cell(left, draws.below(left.sum())), cells, kinds, numbers)

@@ -44,10 +44,11 @@ def levels(game: str, mode: str, options: dict[str, int], seeds: np.ndarray) -> 
     def draw(seed: Int[Array, ""]) -> tuple[HeistLevel, Int[Array, ""], Int[Array, ""]]:
         words = twister(seed, env.num_words)
         level, used = env.draw(words, game)
-        if game != "heist":
-            return level, used, level.num_keys
-        # There are as many keys on the ring as were asked for, also where there are fewer doors.
-        return level, used, jnp.minimum(extent(Draws(words, 2 + NUM_BURNT), env.size)[1], DOORS)
+        # There are as many keys on the ring as were asked for, also where fewer found a cell.
+        _, amount = extent(Draws(words, 2 + NUM_BURNT), env.size)
+        if game == "heist":
+            return level, used, jnp.minimum(amount, DOORS)
+        return level, used, (amount + 1) * (1 if game == MANY_CHESTS else 2)
 
     batch, used, num_keys = jax.device_get(jax.jit(jax.vmap(draw))(jnp.asarray(seeds)))
     objects = _objects(batch)
