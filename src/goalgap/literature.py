@@ -19,6 +19,22 @@ PAPERS: dict[str, dict[str, str | int]] = {
         "venue": "International Conference on Machine Learning",
         "year": 2022,
     },
+    "1912.01588": {
+        "id": "1912.01588",
+        "key": "cobbe2020leveraging",
+        "title": "Leveraging Procedural Generation to Benchmark Reinforcement Learning",
+        "authors": "Karl Cobbe and Christopher Hesse and Jacob Hilton and John Schulman",
+        "venue": "International Conference on Machine Learning",
+        "year": 2020,
+    },
+    "2312.03762": {
+        "id": "2312.03762",
+        "key": "ramanauskas2023colour",
+        "title": "Colour versus Shape Goal Misgeneralization in Reinforcement Learning: A Case Study",
+        "authors": "Karolis Ramanauskas and Özgür Şimşek",
+        "venue": "ATTRIB workshop at NeurIPS",
+        "year": 2023,
+    },
     "1707.06347": {
         "id": "1707.06347",
         "key": "schulman2017proximal",

@@ -32,7 +32,7 @@ class Analyze:
     """
 
     env: Target
-    """corner, dish, keys or line"""
+    """an environment whose states can be enumerated: corner, dish, keys, line, maze or maze-line"""
     board: Flat[Board] = dataclasses.field(default_factory=Board)
     alpha: float = 0.0
     """share of training levels on which the goals come apart"""

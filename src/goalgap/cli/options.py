@@ -8,7 +8,6 @@ import tyro
 
 from .. import envs
 from ..core import Environment, UsageError
-from ..envs.grid import GridEnvironment
 from ..envs.mazes import LAYOUTS
 from . import BadArguments, unknown
 
@@ -21,22 +20,27 @@ Flat = tyro.conf.OmitArgPrefixes
 @dataclasses.dataclass(frozen=True)
 class Default:
     """What `run` uses where the user does not say: the largest board that the default fleet masters
-    within two minutes on two cores, the steps that it takes, and the environment's own options.
+    within minutes on two cores, the steps that it takes, and the environment's own options.
 
     On its small board *keys* has fewer objects than the published 3 and 10, so that they stand about as
-    densely as on the published board.
+    densely as on the published board. Procgen's games come in modes rather than sizes; their time limits
+    are shorter than the original's, which an agent that works does not need.
     """
 
-    size: int
     steps: int
-    fields: dict[str, int] = dataclasses.field(default_factory=dict)
+    fields: dict[str, Any]
+    levels: int = 512  # evaluation levels of each split
 
 
 DEFAULTS = {
-    "corner": Default(size=8, steps=1_200_000),
-    "dish": Default(size=8, steps=1_200_000),
-    "keys": Default(size=7, steps=1_600_000, fields={"few": 1, "many": 3}),
-    "line": Default(size=65, steps=1_000_000),
+    "corner": Default(1_200_000, {"size": 8}),
+    "dish": Default(1_200_000, {"size": 8}),
+    "keys": Default(1_600_000, {"size": 7, "few": 1, "many": 3}),
+    "line": Default(1_000_000, {"size": 65}),
+    "coinrun": Default(2_000_000, {"mode": "easy", "max_steps": 256}, levels=256),
+    "maze": Default(2_000_000, {"mode": "easy", "max_steps": 256}),
+    "maze-line": Default(2_000_000, {"mode": "easy", "max_steps": 256}),
+    "heist": Default(2_000_000, {"mode": "easy", "max_steps": 400}, levels=256),
 }
 
 
@@ -48,7 +52,7 @@ class Board:
     """cells along a side of the board (default: depends on the environment; published: 13)"""
     layout: str | None = None
     """boards with walls: blocks (the default), tree or open"""
-    max_steps: int = 128
+    max_steps: int | None = None
     """steps until an episode is cut off"""
     channels: int | None = None
     """dish: channels that the dish fills in the observation (published: 6)"""
@@ -56,6 +60,24 @@ class Board:
     """keys: how many there are of the scarce kind (published: 3)"""
     many: int | None = None
     """keys: how many there are of the plentiful kind (published: 10)"""
+    mode: str | None = None
+    """Procgen's games: easy or hard (published), for mazes and heist also memory"""
+    observation: str | None = None
+    """Procgen's games: symbolic or rgb (64x64 pixels; published)"""
+    train_levels: int | None = None
+    """Procgen's games: train on so many of Procgen's level seeds (published: 100000; 0: without end)"""
+    start_level: int | None = None
+    """Procgen's games: the first of these level seeds"""
+    region: int | None = None
+    """maze: side of the corner region in which training puts the cheese (0: the very corner)"""
+    permeable: bool | None = None
+    """coinrun: the wall behind the end can be walked through"""
+    continue_after_coin: bool | None = None
+    """coinrun: the coin stays and does not end the episode"""
+    key_penalty: int | None = None
+    """heist: tenths of a reward that each key costs"""
+    step_penalty: int | None = None
+    """heist: thousandths of a reward that each step costs"""
 
     def environment(self, name: str) -> Environment:
         if name not in ENVIRONMENTS:
@@ -63,27 +85,28 @@ class Board:
         if self.layout is not None and self.layout not in LAYOUT_KINDS:
             raise BadArguments(unknown("layout", self.layout, LAYOUT_KINDS))
         kind: Any = ENVIRONMENTS[name]
-        fields: dict[str, Any] = dict(DEFAULTS[name].fields)
-        if issubclass(kind, GridEnvironment):
-            fields["layout"] = LAYOUT_KINDS[self.layout or "blocks"]()
-        elif self.layout is not None:
-            raise BadArguments(
-                f"--layout {self.layout} is for boards with walls, not for {name}; drop it"
-            )
-        own = {"channels": ("dish", "num_channels"), "few": ("keys", "few"), "many": ("keys", "many")}
-        for option, (owner, field) in own.items():
-            value = getattr(self, option)
-            if value is not None and owner != name:
-                raise BadArguments(f"--{option} {value} is for {owner}, not for {name}")
-            if value is not None:
-                fields[field] = value
-        size = DEFAULTS[name].size if self.size is None else self.size
-        return kind(size=size, max_steps=self.max_steps, **fields)
+        fields = dict(DEFAULTS[name].fields)
+        for option, value in vars(self).items():
+            field = {"channels": "num_channels", "train_levels": "num_levels"}.get(option, option)
+            if value is None:
+                continue
+            if not _has(kind, field):
+                typed = "--" + option.replace("_", "-")
+                owners = [other for other, one in ENVIRONMENTS.items() if _has(one, field)]
+                raise BadArguments(
+                    f"{typed} {value} is for {', '.join(owners)}, not for {name}; drop it"
+                )
+            fields[field] = LAYOUT_KINDS[value]() if option == "layout" else value
+        return kind(**fields)
 
     def fitting(self, paths: tuple[Path, ...], otherwise: int | None = None) -> "Board":
         """This board with the size of the levels in some files, unless the user said another."""
         size = width(paths[0]) if paths else otherwise
         return self if self.size is not None else dataclasses.replace(self, size=size)
+
+
+def _has(kind: Any, name: str) -> bool:
+    return name in {field.name for field in dataclasses.fields(kind)}
 
 
 def width(path: Path) -> int | None:

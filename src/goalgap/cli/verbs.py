@@ -36,7 +36,7 @@ class Run:
     """
 
     env: Target
-    """corner, dish, keys or line"""
+    """an environment, as `goalgap list` names them"""
     board: Flat[Board] = dataclasses.field(default_factory=Board)
     alpha: float = 0.0
     """share of training levels on which the goals come apart"""
@@ -48,8 +48,8 @@ class Run:
     """files with levels that take the place of random distinguishing ones, as `analyze` writes them"""
     network: str = "mlp"
     """mlp, mlp-lstm, impala, impala-lstm or impala-small"""
-    levels: int = 512
-    """evaluation levels of each split"""
+    levels: int | None = None
+    """evaluation levels of each split (default: 512; 256 where play is not solved exactly)"""
     seed: int = 0
     """the first agent's seed; the others follow it"""
     learner: PPO = dataclasses.field(default_factory=lambda: LEARNER)
@@ -71,7 +71,7 @@ class Run:
             learner=self.learner,
             seeds=tuple(range(self.seed, self.seed + self.seeds)),
             steps=DEFAULTS[self.env].steps if self.steps is None else self.steps,
-            num_levels=self.levels,
+            num_levels=DEFAULTS[self.env].levels if self.levels is None else self.levels,
             injected=tuple(one for path in self.inject for one in store.read_levels(env, path)),
         )
 
@@ -92,7 +92,8 @@ class Measure:
     """Judge a policy by the full battery.
 
     SUBJECT is a run folder, oracle:GOAL (or oracle:GOAL,GOAL: the first while it pays, then the
-    next), random, or your own policy as module:function (or file.py:function): a Python function of
+    next), reference:GOAL where play is not solved exactly, random, or your own policy as
+    module:function (or file.py:function): a Python function of
     a batch of observations [B, height, width, channels] that returns actions [B] or logits.
     """
 
@@ -142,14 +143,20 @@ def subject(name: str, env: Environment) -> Policy:
     if name == "random":
         return Random(env.num_actions)
     kind, _, rest = name.rpartition(":")
-    if kind == "oracle":
+    best = "reference" if env.exact_play == "none" else "oracle"
+    if kind in ("oracle", "reference"):
+        if kind != best:
+            raise BadArguments(f"play of {env.name} has no {kind} but a {best}: try {best}:{rest}")
         goals = {goal.name: goal for goal in env.goals}
-        for goal in rest.split(","):
+        chosen = rest.split(",") if kind == "oracle" else [rest]
+        for goal in chosen:
             if goal not in goals:
                 raise BadArguments(unknown("goal", goal, goals))
-        return oracle.Oracle(tuple(goals[goal] for goal in rest.split(",")))
+        if kind == "reference":
+            return env.reference(goals[rest])
+        return oracle.Oracle(tuple(goals[goal] for goal in chosen))
     if not kind:
-        known = ("random", *(f"oracle:{goal.name}" for goal in env.goals), "module:function")
+        known = ("random", *(f"{best}:{goal.name}" for goal in env.goals), "module:function")
         raise BadArguments(unknown("subject", name, known))
     return Outside(load_function(kind, rest), env.num_actions)
 
@@ -215,7 +222,7 @@ class Play:
     """Play an environment in the terminal with the arrow keys; both goals' returns are shown."""
 
     env: Target
-    """corner, dish, keys or line"""
+    """an environment, as `goalgap list` names them"""
     board: Flat[Board] = dataclasses.field(default_factory=Board)
     level: Path | None = None
     """a text file with a level of your own"""

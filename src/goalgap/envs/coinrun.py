@@ -34,6 +34,7 @@ class CoinRunState(eqx.Module):
     walker_x: Float[Array, "*b k"]
     walker_vx: Float[Array, "*b k"]
     is_hurt: Bool[Array, "*b"]
+    is_lucky: Bool[Array, "*b"]  # has touched the marker, where the coin would be after the shift
     time: Int[Array, "*b"]  # steps since the beginning; pictures move with it
 
 
@@ -89,7 +90,7 @@ class CoinRun(Environment):
         still, no = jnp.zeros(()), jnp.zeros((), bool)
         x, y = 1 + platformer.HALF_WIDTH, jnp.float32(1) + jnp.float32(platformer.HALF_HEIGHT)
         body = Body(jnp.asarray(x, jnp.float32), y, still, still, no, no, ~no)
-        return CoinRunState(body, level.walker_x, level.walker_vx, no, jnp.zeros((), int))
+        return CoinRunState(body, level.walker_x, level.walker_vx, no, no, jnp.zeros((), int))
 
     def step(
         self,
@@ -107,7 +108,8 @@ class CoinRun(Environment):
         )
         body = platformer.move(body, world, across, up, caught)
         hurt = platformer.is_hurt(body, world, level.walkers, walker_x)
-        return CoinRunState(body, walker_x, walker_vx, hurt, state.time + 1)
+        lucky = state.is_lucky | platformer.is_on(body, level.marker)
+        return CoinRunState(body, walker_x, walker_vx, hurt, lucky, state.time + 1)
 
     def is_terminal(self, level: CoinRunLevel, state: CoinRunState) -> Bool[Array, ""]:
         if self.continue_after_coin:
@@ -115,8 +117,9 @@ class CoinRun(Environment):
         return state.is_hurt | self.intended.is_achieved(level, state)
 
     def extras(self, level: CoinRunLevel, state: CoinRunState) -> dict[str, Array]:
-        """Whether the agent died."""
-        return {"died": state.is_hurt}
+        """Whether the agent died; whether it has touched the marker (for the lucky-level filter of
+        2105.14111: a coin that an agent would pass through anyway tells nothing)."""
+        return {"died": state.is_hurt, "lucky": state.is_lucky}
 
     def reference(self, goal: Goal) -> Policy:
         from .coinrun_player import Player

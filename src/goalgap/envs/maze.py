@@ -52,7 +52,7 @@ class MazeEnvironment(GridEnvironment):
     `num_levels` and `start_level` are Procgen's: train on these level seeds only (0: without end).
     """
 
-    papers: ClassVar[tuple[str, ...]] = ("2105.14111",)
+    papers: ClassVar[tuple[str, ...]] = ("2105.14111", "1912.01588")
     exact_play: ClassVar[str] = "tables"
     train_game: ClassVar[str]  # Procgen's names
     deploy_game: ClassVar[str]

@@ -128,7 +128,7 @@ def run(
         "env_steps": total_steps,
         "steps_per_second": total_steps / training.seconds,
         "wall_seconds": seconds + time.perf_counter() - began,
-        "dropped": exam.dropped,
+        **_about_levels(exam),
     }
     pictures = {
         "splay.json": measure.splay(exam, state.network, table),
@@ -161,6 +161,12 @@ def finish(
         if picture is not None:
             store.write_json(path / name, picture)
     store.write_json(path / "verdict.json", verdict)
+
+
+def _about_levels(exam: Exam) -> dict[str, Any]:
+    """What the verdict tells of the exam's levels."""
+    known = {"dropped": exam.dropped, "reference": exam.reference}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 class _Clock:
@@ -278,7 +284,7 @@ def _file(
 ) -> Path:
     """Judge an exam without training, and store it."""
     steps, seconds = int(table["length"].sum()), time.perf_counter() - began
-    verdict = measure.judge(table, env) | more | {"dropped": exam.dropped}
+    verdict = measure.judge(table, env) | more | _about_levels(exam)
     verdict |= {"env_steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
     finish(path, env, table, table, verdict, pictures)
     report.write(report_content(path, env), path / "report.html")

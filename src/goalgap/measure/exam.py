@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, UInt64
 
-from .. import oracle
+from .. import oracle, stats
 from ..agents.scripted import Random
 from ..core import Environment, Goal, Level, Levels, Outcome, Policy, State, UsageError, tree_index
 from ..rollout import episodes
@@ -61,6 +61,15 @@ class _Reference:
         values, reached = zip(*(self.known[name] for name in hashes), strict=True)
         return np.array(values, np.float32), np.array(reached)
 
+    def success(self) -> dict[str, dict[str, Any]]:
+        """For each goal, on what share of all levels that it was given its player achieved it."""
+        found = {}
+        for goal in self.env.goals:
+            reached = [done for (name, _), (_, done) in self.known.items() if name == goal.name]
+            rate = stats.share(f"reference player: {goal.name}", sum(reached), len(reached), "levels")
+            found[goal.name] = rate._asdict()
+        return found
+
     def _learn(self, goal: Goal, levels: Level) -> None:
         player = self.env.reference(goal)
         context = player.prepare(self.env, levels)
@@ -75,6 +84,8 @@ class Exam(NamedTuple):
     env: Environment
     splits: dict[str, Split]
     dropped: dict[str, float]  # share of candidates dropped because some goal is out of reach
+    # Without exact play: how often the reference player of each goal achieves it.
+    reference: dict[str, dict[str, Any]] | None
 
 
 def prepare(env: Environment, num_levels: int, alpha: float = 0.0, seed: int = 0) -> Exam:
@@ -97,7 +108,8 @@ def prepare(env: Environment, num_levels: int, alpha: float = 0.0, seed: int = 0
         name: _appraise(env, judge, split, jax.random.fold_in(key, 2 + index))
         for index, (name, split) in enumerate(levels.items())
     }
-    return Exam(env, splits, {"train": drop_train, "shift": drop_shift})
+    dropped = {"train": drop_train, "shift": drop_shift}
+    return Exam(env, splits, dropped, None if judge is None else judge.success())
 
 
 def _solvable(

@@ -61,8 +61,10 @@ def first_shares(
 
 
 def twin_solved(table: dict[str, np.ndarray], intended: str) -> np.ndarray:
-    """Where the policy achieves the intended goal on the level's twin."""
-    return pivot(table, "twin", f"event_{intended}") >= 0
+    """Where the policy achieves the intended goal on the level's twin; not by way of the place where
+    its object lies after the shift, where the environment tells (the filter of 2105.14111)."""
+    solved = pivot(table, "twin", f"event_{intended}") >= 0
+    return solved & (pivot(table, "twin", "lucky") == 0) if "lucky" in table else solved
 
 
 def judge(
