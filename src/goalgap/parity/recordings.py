@@ -57,8 +57,7 @@ GAMES = {
 KINDS = ("levels", "traj")
 CLOSE = ("agent", "ents")  # fields of `traj` that may differ by less than TOLERANCE
 CHAIN = "level_seed_chain"
-# Recorded, but not part of the game: how the actions were chosen; flags and entities that hold nothing.
-ASIDE = {"policy", "flags", "ents", "n_ents"}
+GIVEN = {"seed", "action"}  # what both were made from
 
 
 class Source(NamedTuple):
@@ -197,14 +196,11 @@ def compare(
     missing = sorted(set(ours) - set(recorded))
     if missing:
         raise UsageError(f"{name} has no {', '.join(missing)}; record it again with all fields")
-    left_out = sorted(set(recorded) - set(ours) - {"action"})
-    if kind == "levels" or not set(left_out) <= ASIDE:
-        if left_out:
-            raise UsageError(f"{name} has {', '.join(left_out)}, which {kind} recordings do not have")
+    left_out = sorted(set(recorded) - set(ours) - GIVEN)
     seeds, count, found = recorded["seed"], 0, []
-    for field, expected in recorded.items():
-        if field not in ours:
-            continue
+    fields = tuple(field for field in recorded if field in set(ours) - GIVEN)
+    for field in fields:
+        expected = recorded[field]
         close = kind == "traj" and field in CLOSE
         differs, expected, got = _differs(expected, ours[field], TOLERANCE if close else 0)
         if differs is None:
@@ -219,7 +215,6 @@ def compare(
             values = (array[tuple(index)].item() for array in (expected, got))
             found.append(Mismatch(field, int(seeds[row]), step, tuple(place), *values))
     steps = recorded["action"].size if kind == "traj" else 0
-    fields = tuple(field for field in recorded if field in ours)
     return Comparison(len(seeds), steps, fields, tuple(left_out), count, tuple(found[:most]))
 
 
@@ -259,7 +254,9 @@ def compare_chain(data: dict[str, np.ndarray], name: str) -> Comparison:
                 "chain_nl<num_levels>_sl<start_level>_rs<rand_seed> [resets, environments]"
             )
         resets, num = expected.shape
-        got = np.asarray(jax.device_get(level_seeds(int(said[3]), int(said[1]), int(said[2]), num, resets)))
+        got = np.asarray(
+            jax.device_get(level_seeds(int(said[3]), int(said[1]), int(said[2]), num, resets))
+        )
         differs = expected != got
         count, total = count + int(differs.sum()), total + expected.size
         for place in np.argwhere(differs):

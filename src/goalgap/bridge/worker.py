@@ -1,0 +1,77 @@
+"""The engine's side of the bridge: a script run by a Python that has `procgen`, told what to do by pipe.
+
+It may run under another Python with another NumPy than goalgap, so it imports nothing of goalgap, says
+and is told plain values (numbers, bytes, lists, pickled), and is written for Python 3.7 up. A message is
+its length, eight bytes, and a pickled pair: a command and its arguments; the answer is True and the
+result, or False and what went wrong.
+"""
+
+import os
+import pickle
+import struct
+import sys
+
+
+def receive(pipe):
+    """The next message, or None at the end."""
+    head = pipe.read(8)
+    return pickle.loads(pipe.read(struct.unpack("<q", head)[0])) if len(head) == 8 else None
+
+
+def send(pipe, message):
+    data = pickle.dumps(message, protocol=4)
+    pipe.write(struct.pack("<q", len(data)) + data)
+    pipe.flush()
+
+
+class Games:
+    """Some environments of one game."""
+
+    def __init__(self, num, game, options):
+        from procgen import ProcgenGym3Env
+
+        self.env = ProcgenGym3Env(num=num, env_name=game, rand_seed=0, num_threads=2, **options)
+        self.env.observe()
+
+    def states(self):
+        return self.env.callmethod("get_state")
+
+    def restore(self, states):
+        self.env.callmethod("set_state", states)
+        self.env.observe()
+
+    def step(self, actions):
+        import numpy as np
+
+        self.env.act(np.frombuffer(actions, np.int32))
+        reward, _, first = self.env.observe()
+        complete = [bool(info["prev_level_complete"]) for info in self.env.get_info()]
+        return reward.astype(np.float32).tobytes(), first.astype(bool).tobytes(), complete
+
+    def frames(self):
+        return self.env.observe()[1]["rgb"].tobytes()
+
+
+def main():
+    commands, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print must not get among the answers
+    games = None
+    while True:
+        message = receive(commands)
+        if message is None:
+            return
+        command, arguments = message
+        try:
+            if command == "make":
+                games = Games(*arguments)
+                answer = None
+            else:
+                answer = getattr(games, command)(*arguments)
+        except Exception as error:
+            send(answers, (False, "%s: %s" % (type(error).__name__, error)))
+        else:
+            send(answers, (True, answer))
+
+
+if __name__ == "__main__":
+    main()
