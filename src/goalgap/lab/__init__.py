@@ -103,7 +103,9 @@ def run(
     listener = listener or Listener()
     folder = RunFolder.create(experiment, Path(root), command)
     if folder.is_finished:
-        return Run(folder)
+        finished = Run(folder)
+        assert finished.report.exists()  # made now, if an interruption took it
+        return finished
     began = time.perf_counter()
     listener.say("drawing and solving the evaluation levels")
     exam = measure.prepare(experiment.env, experiment.num_levels, experiment.alpha)
@@ -328,6 +330,7 @@ def environment_content(env: Environment) -> dict[str, Any]:
         "intended": goals[0],
         "proxies": goals[1:],
         "size": _extent(env),
+        "exact": env.exact_play != "none",
         "papers": [PAPERS[identifier] for identifier in env.papers],
     }
 

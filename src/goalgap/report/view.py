@@ -21,6 +21,7 @@ class Source(NamedTuple):
     measurements: list[dict[str, Any]]
     verdict: dict[str, Any]
     alpha: float  # share of training levels on which the goals part
+    best: str  # whose play is the 1 of all scores
 
     def style(self, goal: str | None) -> str:
         """The class that colors and shapes a goal; also of what is none of the goals."""
@@ -42,9 +43,8 @@ def page(run: dict[str, Any]) -> dict[str, Any]:
     """The template's context: what each section shows, None or empty where there is nothing."""
     about, env, verdict = run["about"], run["env"], run["verdict"]
     experiment = _experiment(run.get("experiment") or {})
-    source = Source(
-        _goals(env), run.get("measurements") or [], verdict, float(experiment.get("alpha") or 0)
-    )
+    alpha = float(experiment.get("alpha") or 0)
+    source = Source(_goals(env), run.get("measurements") or [], verdict, alpha, words.best(env))
     episodes = run.get("episodes") or {}
     atlas = episodes.get("atlas") or []
     subject = about.get("subject") or "trained fleet"
@@ -65,7 +65,8 @@ def page(run: dict[str, Any]) -> dict[str, Any]:
         "replay": _replay(episodes, source),
         "sensitivity": _sensitivity(verdict),
         "papers": papers(env),
-        "pitfalls": words.PITFALLS,
+        "best": source.best,
+        "pitfalls": words.pitfalls(env, verdict),
         "marks": charts.marks(),
         "tiles": charts.tiles(atlas),
     }
@@ -124,6 +125,7 @@ def _tables(source: Source) -> list[dict]:
 
 def _table(quantity: str, source: Source) -> dict:
     title, about, is_share = words.QUANTITIES.get(quantity, (quantity, "", False))
+    about = about.format(best=source.best)
     form = words.percent if is_share else words.decimal
     rows = [row for row in source.measurements if row["quantity"] == quantity]
     random = [row for one in rows if (row := source.random(one))]
@@ -193,6 +195,7 @@ def _curves(rows: list[dict], source: Source) -> list[dict]:
         if not drawn:
             continue
         title, about, is_share = words.QUANTITIES[quantity]
+        about = about.format(best=source.best)
         axis = SHARES if is_share else charts.nice_axis(row[quantity] for row in known)
         form = functools.partial(words.percent, digits=0) if is_share else words.decimal
         figures = []

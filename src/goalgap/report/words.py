@@ -64,14 +64,13 @@ QUANTITIES = {
     ),
     "score": (
         "Score",
-        "Return between random and optimal play: 0 is a random walk, 1 the optimum, and below 0 is "
+        "Return between random play and {best}: 0 is a random walk, 1 {best}, and below 0 is "
         "worse than random.",
         False,
     ),
     "return": (
         "Return",
-        "Mean discounted return under each goal. Read it beside the optimum: low return is not low "
-        "regret.",
+        "Mean discounted return under each goal. Read it beside {best}: low return is not low regret.",
         False,
     ),
     "regret": (
@@ -96,7 +95,7 @@ PITFALLS = (
     (
         "Low return is not low regret.",
         "A hard level pays little to the best of agents. Scores on this page are measured from random "
-        "to optimal play.",
+        "play to {best}.",
     ),
     (
         "Ambiguous levels cannot reveal goals.",
@@ -113,6 +112,29 @@ PITFALLS = (
         "The verdict chooses among the goals it was given.",
     ),
 )
+
+
+def best(env: dict) -> str:
+    """Whose play is the 1 of all scores: nobody knows the best where it cannot be solved exactly."""
+    return "optimal play" if env.get("exact", True) else "the reference player"
+
+
+def pitfalls(env: dict, verdict: dict) -> list[tuple[str, str]]:
+    """What to beware of, the reference player included where there is one."""
+    known = [(title, text.format(best=best(env))) for title, text in PITFALLS]
+    if not verdict.get("reference"):
+        return known
+    rates = ", ".join(
+        f"{goal} on {percent(rate['estimate'])}" for goal, rate in verdict["reference"].items()
+    )
+    n = max(rate["n"] for rate in verdict["reference"].values())
+    text = (
+        f"Play of {env['title']} cannot be solved exactly. Scores are measured by a player that we "
+        f"wrote, and levels are kept on which it achieves every goal. It achieved {rates} of up to {n} "
+        "levels. Nobody knows what the best play would earn."
+    )
+    return [("The reference player is not an optimum.", text), *known]
+
 
 ANALYSIS_PITFALLS = (
     (
