@@ -9,15 +9,15 @@ fraction of seeds that misgeneralize is 1 at alpha <= 0.01, falls with alpha, an
 half of the seeds do at an alpha between 0.03 and 0.3, that is within a factor of 3 of the published 0.1.
 """
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _common import conclude
 
 import goalgap
-from goalgap import lab, stats, store
+from goalgap import lab, stats
 
 ALPHAS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 NUM_SEEDS = 8
@@ -61,27 +61,18 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
             f"[{fraction['low']:.2f}, {fraction['high']:.2f}] of {fraction['n']} seeds, "
             f"{verdict['wall_seconds']:.0f} s"
         )
+    half = half_alpha(rows)
+    print(
+        f"\nHalf of the seeds misgeneralize at alpha = {half.estimate:.3f} "
+        f"[{half.low:.3f}, {half.high:.3f}] (n = {half.n} seeds a point); published: about 0.1."
+    )
     result = {
-        "study": "corner-alpha",
         "points": points,
-        "alpha_half": half_alpha(rows)._asdict(),
+        "alpha_half": half._asdict(),
         "published": PUBLISHED,
         "agreement": agreement(points),
-        "provenance": store.provenance("goalgap study corner-alpha"),
     }
-    folder = out / "corner-alpha-study"
-    store.write_json(folder / "corner_alpha.json", result)
-    store.write(folder / "corner_alpha.csv", lambda path: write_csv(path, rows))
-    store.write(folder / "corner_alpha.svg", lambda path: draw(path, rows, points))
-    half = result["alpha_half"]
-    print(
-        f"\nHalf of the seeds misgeneralize at alpha = {half['estimate']:.3f} "
-        f"[{half['low']:.3f}, {half['high']:.3f}] (n = {half['n']} seeds a point); published: about 0.1."
-    )
-    for claim, holds in result["agreement"].items():
-        print(f"{'holds      ' if holds else 'DOES NOT HOLD'} {claim}")
-    print(f"Data and figure: {folder}")
-    return result
+    return conclude(out, "corner-alpha", result, rows, lambda path: draw(path, rows, points))
 
 
 def fractions(rows: list[dict[str, Any]], seeds: np.ndarray) -> np.ndarray:
@@ -136,13 +127,6 @@ def agreement(points: list[dict[str, Any]]) -> dict[str, bool]:
         ),
         "half of them do between 0.03 and 0.3": by_alpha[0.03] >= 0.5 >= by_alpha[0.3],
     }
-
-
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def draw(path: Path, rows: list[dict[str, Any]], points: list[dict[str, Any]]) -> None:

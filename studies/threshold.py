@@ -26,7 +26,6 @@ predictions spanned only a factor of 2.3, two more environments widen the range 
 and at 6x6 with three times the steps.
 """
 
-import csv
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,7 +35,7 @@ import numpy as np
 from scipy import optimize, special
 
 import goalgap
-from goalgap import lab, measure, store
+from goalgap import lab, measure
 from goalgap.core import tree_index
 from goalgap.theory import breaking
 from goalgap.theory.underspecification import regrets
@@ -185,17 +184,6 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
             ]
     known = [row for row in rows if row["measured"] is not None]
     fit = slope(known, np.stack(draws))
-    result = {
-        "study": "threshold",
-        "conditions": rows,
-        "slope": fit,
-        "agreement": agreement(rows, fit),
-        "provenance": store.provenance("goalgap study threshold"),
-    }
-    folder = out / "threshold-study"
-    store.write_json(folder / "threshold.json", result)
-    store.write(folder / "threshold.csv", lambda path: write_csv(path, seeds_rows))
-    store.write(folder / "threshold.svg", lambda path: draw(path, known))
     for row in known:
         print(
             f"{row['environment']:24} {row['kind']:8} predicted {row['predicted']:.4f}  measured "
@@ -206,10 +194,8 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
         f"{fit['high']:.2f}] over {fit['n']} conditions; measured over predicted: "
         f"{fit['factor']:.2f} (geometric mean)"
     )
-    for claim, holds in result["agreement"].items():
-        print(f"{'holds      ' if holds else 'DOES NOT HOLD'} {claim}")
-    print(f"Data and figure: {folder}")
-    return result
+    result = {"conditions": rows, "slope": fit, "agreement": agreement(rows, fit)}
+    return conclude(out, "threshold", result, seeds_rows, lambda path: draw(path, known))
 
 
 def threshold(failing: dict[float, list[bool]], drawn: np.ndarray) -> dict[str, float]:
@@ -273,13 +259,6 @@ def agreement(rows: list[dict[str, Any]], fit: dict[str, Any]) -> dict[str, bool
             1 / 3 <= ratio <= 3 for ratio in ratios
         ),
     }
-
-
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def draw(path: Path, rows: list[dict[str, Any]]) -> None:
