@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from _common import conclude
 from scipy import optimize, special
 
 import goalgap

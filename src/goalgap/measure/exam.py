@@ -94,9 +94,14 @@ def prepare(env: Environment, num_levels: int, alpha: float = 0.0, seed: int = 0
     `alpha` matters only at 1, where training shows no level of the common class. Raises UsageError
     where too few levels tell the goals apart.
     """
+    return _prepare(env, num_levels, alpha == 1, seed)
+
+
+@functools.lru_cache(maxsize=2)  # sweeps over alpha sit one exam
+def _prepare(env: Environment, num_levels: int, all_distinguish: bool, seed: int) -> Exam:
     key = jax.random.fold_in(jax.random.key(2**31 - 1), seed)
     shift = env.shift()
-    common = shift.deploy if alpha == 1 else shift.train
+    common = shift.deploy if all_distinguish else shift.train
     judge = _Reference(env) if env.exact_play == "none" else None
     train, drop_train = _solvable(env, judge, common, num_levels, jax.random.fold_in(key, 0), False)
     deploy, drop_shift = _solvable(
