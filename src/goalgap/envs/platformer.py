@@ -174,18 +174,29 @@ def _slide(world: Near, x: Array, y: Array, dx: Array, dy: Array) -> tuple[Array
 
 
 def _crate_below(world: Near, x: Array, y: Array, began: Array) -> tuple[Array, Array]:
-    """The height at which the body would stand on a crate that its feet are in, and whether it was
-    above that crate when the step began (crates block nothing but a fall onto them)."""
+    """The height to which the highest crate pushes the body, of those that it overlaps and was above when
+    the step began (crates block nothing but a fall onto them), and whether there is one.
+
+    Not only the crate at its feet: who falls fast and drifts into a pile is put onto it from the side.
+    As in the original, one whose middle has come below the crate's is pushed down instead (there at once
+    no further than to the ground, here with the next substep).
+    """
     half_height = jnp.float32(HALF_HEIGHT)
-    row = _floor(y - half_height)
-    center = row + 0.5
-    stand = center + (0.5 + half_height)
-    overlaps = jnp.abs(y - center) < jnp.float32(0.5 + HALF_HEIGHT) + jnp.float32(-_SLACK)
-    there = jnp.zeros_like(overlaps)
+    beside = jnp.uint32(0)
     for index in range(NEAR):
-        beside = jnp.abs(x - (world.first + index + 0.5)) < jnp.float32(1 - _SLACK)
-        there |= beside & _bit(world.crate[index], row)
-    return stand, there & overlaps & (began >= center + 0.5 + half_height) & (row >= 0)
+        over = jnp.abs(x - (world.first + index + 0.5)) < jnp.float32(1 - _SLACK)
+        beside |= jnp.where(over, world.crate[index], jnp.uint32(0))
+    feet = _floor(y - half_height)
+    height, pushed = y, jnp.zeros(jnp.shape(y), bool)
+    for offset in range(3):
+        row = feet + offset
+        center = row + 0.5
+        overlaps = jnp.abs(y - center) < jnp.float32(0.5 + HALF_HEIGHT) + jnp.float32(-_SLACK)
+        pushes = overlaps & (began >= center + 0.5 + half_height) & _bit(beside, row) & (row >= 0)
+        reach = 0.5 + half_height
+        height = jnp.where(pushes, jnp.where(y < center, center - reach, center + reach), height)
+        pushed |= pushes
+    return height, pushed
 
 
 def pace(
