@@ -51,7 +51,7 @@ def walkers(
     first = jnp.floor(x - 0.4).astype(jnp.int32) - columns[0]
     last = jnp.floor(x + 0.4).astype(jnp.int32) - columns[0]
     bits = _bit(first, len(columns)) | _bit(last, len(columns))
-    here = rows[:, None] == level.walkers.row
+    here = (rows[:, None] == level.walkers.row) & (level.walkers.row >= 0)
     there = jax.lax.reduce(jnp.where(here, bits, jnp.uint32(0)), jnp.uint32(0), jax.lax.bitwise_or, (1,))
     right = jax.lax.reduce(
         jnp.where(here & (vx > 0), bits, jnp.uint32(0)), jnp.uint32(0), jax.lax.bitwise_or, (1,)
