@@ -20,6 +20,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rollout": {"core"},
     "oracle": {"core"},
     "envs": {"core"},
+    "parity": {"core", "envs"},
+    "bridge": {"core", "envs", "parity"},
     "theory": {"core", "oracle", "stats"},
     "agents": {"core"},
     "learn": {"core", "rollout", "oracle", "agents"},

@@ -144,3 +144,8 @@ class Engine:
     def frames(self) -> UInt8[np.ndarray, "n 64 64 3"]:
         """The pictures that an agent of the engine sees."""
         return np.frombuffer(self._ask("frames"), np.uint8).reshape(self.num, 64, 64, 3)
+
+    def race(self, num_steps: int) -> float:
+        """The engine's CPU time, in seconds, of so many random steps of all environments, pictures
+        included: it cannot be told not to draw."""
+        return self._ask("race", num_steps)

@@ -49,7 +49,9 @@ def play(
     kind = decode.KINDS[engine.game].environment
     if type(env) is not kind or getattr(env, "mode", None) != engine.mode:
         ours = f"{env.name} {getattr(env, 'mode', '')}".strip()
-        raise UsageError(f"{ours} in the engine's {engine.game} {engine.mode}; give {kind.name} of that mode")
+        raise UsageError(
+            f"{ours} in the engine's {engine.game} {engine.mode}; give {kind.name} of that mode"
+        )
     seeds = np.asarray(seeds)
     look, advance = _programs(env, policy)
     parts = []

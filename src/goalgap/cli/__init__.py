@@ -21,6 +21,7 @@ VERBS = {
     "analyze": "before training: which goals the levels leave open, which levels would close them",
     "measure": "judge a stored run, oracle:GOAL, random, or your own policy module:function",
     "forecast": "a published probability model of harm, its contradictions, your runs in it",
+    "parity": "are our Procgen games the original's: recordings of it, or the engine live",
     "play": "play an environment yourself in the terminal",
     "study": "reproduce a claim: prediction, result, agreement",
     "open": "show a run's report in the browser",

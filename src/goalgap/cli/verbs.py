@@ -25,6 +25,7 @@ from . import BadArguments, unknown
 from .analyze import Analyze
 from .forecast import Forecast
 from .options import DEFAULTS, ENVIRONMENTS, LAYOUT_KINDS, Board, Flat, Target
+from .parity import Parity
 from .progress import Progress
 
 
@@ -397,6 +398,7 @@ OPTIONS: dict[str, type] = {
     "analyze": Analyze,
     "measure": Measure,
     "forecast": Forecast,
+    "parity": Parity,
     "play": Play,
     "study": Study,
     "open": Open,
