@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 def find(command: str | None = None) -> list[str]:
     """The command line of a Python that has the engine: the given one, the one that the environment
-    variable GOALGAP_PROCGEN names, or this one. Raises UsageError, with the cure, where there is none."""
+    variable GOALGAP_PROCGEN names, or this one. Raises UsageError, with the cure, where none has it."""
     command = command or os.environ.get(VARIABLE)
     if command:
         return shlex.split(command)

@@ -43,15 +43,14 @@ def play(
     """Play one episode of a policy on the levels of each level seed; actions are sampled with `key`.
 
     `env` is our environment of the engine's game and mode; its `max_steps` cuts episodes off. `edit`
-    changes each level before it is played, e.g. with `decode.move_coin`. Raises UsageError where `env` is
-    of another game or mode.
+    changes each level before it is played, e.g. with `decode.move_coin`. Raises UsageError where `env`
+    is of another game or mode.
     """
     kind = decode.KINDS[engine.game].environment
     if type(env) is not kind or getattr(env, "mode", None) != engine.mode:
         ours = f"{env.name} {getattr(env, 'mode', '')}".strip()
-        raise UsageError(
-            f"{ours} in the engine's {engine.game} {engine.mode}; give {kind.name} of that mode"
-        )
+        theirs = f"the engine's {engine.game} {engine.mode}"
+        raise UsageError(f"{ours} cannot play {theirs}; give {kind.name} of that mode")
     seeds = np.asarray(seeds)
     look, advance = _programs(env, policy)
     parts = []
@@ -114,7 +113,7 @@ def _play(
         said = engine.step(decode.engine_actions(env, action))
         seen = decode.states(env, levels, engine.states())
         drift = np.where(live & ~said.first, np.maximum(drift, _apart(predicted, seen)), drift)
-        state = jax.tree.map(lambda a, b: _where(said.first, a, b), predicted, seen)
+        state = _select(said.first, predicted, seen)
         now = np.asarray(achieved(env.goals, levels, state)) & live[:, None]
         event_step = np.where(now & (event_step < 0), time + 1, event_step)
         length, reward = length + live, reward + said.reward * live
@@ -130,8 +129,13 @@ def _achieved(goals: tuple[Goal, ...], levels: Level, state: State) -> Bool[Arra
     return jnp.stack([jax.vmap(goal.is_achieved)(levels, state) for goal in goals], -1)
 
 
-def _where(rows: Bool[np.ndarray, " n"], yes: Array, no: Array) -> Array:
-    return jnp.where(rows.reshape(-1, *[1] * (yes.ndim - 1)), yes, no)
+def _select(rows: Bool[np.ndarray, " n"], yes: State, no: State) -> State:
+    """Rows of `yes` where the condition holds, of `no` elsewhere."""
+
+    def choose(a: Array, b: Array) -> Array:
+        return jnp.where(rows.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(choose, yes, no)
 
 
 def _apart(ours: State, theirs: State) -> Float[np.ndarray, " n"]:
@@ -157,12 +161,13 @@ def measure(
     with the coin on the first column of a random section ("shift").
 
     `env` is the CoinRun that the policy was trained in; the engine plays its mode. Levels are those of
-    the level seeds `start_level`, `start_level` + 1, ...; give some that were not trained on. `command` says
-    which Python has the engine (`engine.find`). In a `Played`, column 0 of `event_step` is the coin, column
-    1 the end, judged from the engine's state. Raises UsageError where there is no engine, and for other games.
+    the level seeds `start_level`, `start_level` + 1, ...; give some that were not trained on. `command`
+    says which Python has the engine (`engine.find`). In a `Played`, column 0 of `event_step` is the coin,
+    column 1 the end, judged from the engine's state. Raises UsageError where there is no engine, and for
+    other games.
 
-    Departure from 2105.14111: the fork's levels with moved coins differ from upstream's of the same seed;
-    here both splits share their layouts, and sections are told by height (`decode.coin_places`).
+    Departure from 2105.14111: the fork's levels with moved coins differ from upstream's of the same
+    seed; here both splits share their layouts, and sections are told by height (`decode.coin_places`).
     """
     seeds = start_level + np.arange(num_levels)
     random = np.random.default_rng(start_level)

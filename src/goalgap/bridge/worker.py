@@ -82,7 +82,7 @@ def main():
             else:
                 answer = getattr(games, command)(*arguments)
         except Exception as error:
-            send(answers, (False, "%s: %s" % (type(error).__name__, error)))
+            send(answers, (False, f"{type(error).__name__}: {error}"))
         else:
             send(answers, (True, answer))
 

@@ -24,9 +24,9 @@ NUM_ENGINES = 50  # environments that the live engine plays at a time
 class Parity:
     """Compare our Procgen games with the original engine: recordings of it (FILES), or live.
 
-    A file is named after what it holds: levels_<engine>_<game>_<mode>[_<option>...].npz, traj_...npz, or
-    level_seed_chain.npz. Equal means: whole numbers, truth values, rewards and all numbers of levels to the
-    last bit; positions and velocities in play to 1e-4.
+    A file is named after what it holds: levels_<engine>_<game>_<mode>[_<option>...].npz, traj_...npz,
+    or level_seed_chain.npz. Equal means: whole numbers, truth values, rewards and all numbers of levels
+    to the last bit; positions and velocities in play to 1e-4.
     """
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILES")] = ()
@@ -44,7 +44,7 @@ class Parity:
     seed: int = 0
     """live: which random actions"""
     engine: str | None = None
-    """live: a Python that has procgen (default: the environment variable GOALGAP_PROCGEN, or this one)"""
+    """live: a Python that has procgen (default: what GOALGAP_PROCGEN names, or this one)"""
     json: bool = False
     """print one JSON document"""
 
@@ -64,11 +64,8 @@ class Parity:
                     self._show(name, comparison)
         count = sum(comparison.count for _, comparison in found)
         if self.json:
-            print(
-                json.dumps(
-                    {"mismatches": count, "compared": [_document(*one) for one in found]}, indent=1
-                )
-            )
+            compared = [_document(*one) for one in found]
+            print(json.dumps({"mismatches": count, "compared": compared}, indent=1))
         else:
             print("no mismatch" if not count else f"{count} numbers differ")
         return 1 if count else 0
@@ -111,9 +108,8 @@ class Parity:
         played = f", {comparison.num_steps} steps" if comparison.num_steps else ""
         aside = f"; not compared: {', '.join(comparison.left_out)}" if comparison.left_out else ""
         result = f"{comparison.count} numbers differ" if comparison.count else "equal"
-        print(
-            f"{name}: {result} ({comparison.num_levels} levels{played}: {', '.join(comparison.fields)}{aside})"
-        )
+        fields = ", ".join(comparison.fields)
+        print(f"{name}: {result} ({comparison.num_levels} levels{played}: {fields}{aside})")
         for mismatch in comparison.mismatches:
             print(f"  {name}: {_line(mismatch)}")
         if comparison.count > len(comparison.mismatches):

@@ -1,13 +1,14 @@
 """Recordings of Procgen's engines, and where our games differ from them, field by field.
 
-A recording is an .npz file that says in its name what it holds: `levels_<engine>_<game>_<mode>[_<option>...]`
-(levels as they begin) or `traj_...` (what recorded actions did), `engine` being `up` (openai/procgen) or
-`fork` (JacobPfau/procgenAISC), options `rp10` (`random_percent` 10), `rr10` (`rand_region`), `kp1`
-(`key_penalty`), `sp1` (`step_penalty`); or `level_seed_chain`: which level seeds a `rand_seed` leads to.
+A recording is an .npz file that says in its name what it holds:
+`levels_<engine>_<game>_<mode>[_<option>...]` (levels as they begin) or `traj_...` (what recorded actions
+did), `engine` being `up` (openai/procgen) or `fork` (JacobPfau/procgenAISC), options `rp10`
+(`random_percent` 10), `rr10` (`rand_region`), `kp1` (`key_penalty`), `sp1` (`step_penalty`); or
+`level_seed_chain`: which level seeds a `rand_seed` leads to.
 
 What *equal* means: whole numbers, truth values, rewards and all numbers of levels are the same to the
-last bit. Positions and velocities in play differ by less than `TOLERANCE`: the original itself differs by
-1e-5 from build to build. Not-a-number pads, so that arrays of different width are no difference.
+last bit. Positions and velocities in play differ by less than `TOLERANCE`: the original itself differs
+by 1e-5 from build to build. Not-a-number pads, so that arrays of different width are no difference.
 """
 
 import difflib
