@@ -10,6 +10,7 @@ Rules: `procgen-mechanics` section 3.2, from `games/coinrun.cpp` of openai/procg
 JacobPfau/procgenAISC.
 """
 
+import functools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -17,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
+from ..core import UsageError
 from .platformer import ROWS, WALKER_SPEED, WIDTH, Tiles, Walkers
 from .words import Draws
 
@@ -108,7 +110,10 @@ class _World(NamedTuple):
 
 
 def draft(words: UInt32[Array, " n"], game: str, easy: bool, random_percent: int = 0) -> Draft:
-    """Make a level out of words. `random_percent` is for the fork's coinrun."""
+    """Make a level out of words. `random_percent` is for the fork's coinrun. Raises UsageError for games
+    that are none of `GAMES`."""
+    if game not in GAMES:
+        raise UsageError(f"unknown game {game!r}; expected one of {', '.join(GAMES)}, moved")
     draws = Draws(words)
     offset, background = draws.unit(), draws.below(62)
     draws.word(), draws.word()  # a position of the agent, which is then overwritten
@@ -233,6 +238,7 @@ def _section(
 PERMEABLE = 15  # columns of the permeable end
 
 
+@functools.partial(jax.jit, static_argnames="permeable")
 def build(made: Draft, permeable: bool = False) -> CoinRunLevel:
     """A level ready to be played. `permeable`: the end's wall is 15 columns that one can walk through,
     with nothing behind them (the fork's `coinrun_mod_wall`)."""
@@ -297,4 +303,4 @@ def _walkers(
     crates = jnp.nan_to_num(crates, nan=-9.0).astype(jnp.float32)
     walkers = Walkers(jnp.where(there, row, -1), left, right, slows(left), slows(right), crates)
     vx = jnp.where(there, jnp.where(heads_right, WALKER_SPEED, -WALKER_SPEED), 0.0)
-    return walkers, column + 0.5, vx.astype(jnp.float32), look
+    return walkers, (column + 0.5).astype(jnp.float32), vx.astype(jnp.float32), look

@@ -1,9 +1,9 @@
 """CoinRun levels as text: a letter a tile, the highest row that is of interest first.
 
 `#` ground, `.` air, `~` lava, `o` the coin, `E` the end where the coin is not, `*` saw, `x` crate, `<`
-and `>` walkers, `|` an unseen barrier that turns walkers back, `@` the agent. Columns to the right of
-the end are not written: they are solid to the sky. Looks are not part of a text: what is read back is
-dressed in the first theme.
+and `>` walkers, `(` and `)` walkers on a saw, `|` an unseen barrier that turns walkers back, `@` the
+agent. Columns to the right of the end are not written: they are solid to the sky. Looks are not part of
+a text: what is read back is dressed in the first theme.
 """
 
 from typing import Any
@@ -16,9 +16,11 @@ from .coinrun_levels import CRATE, NOTHING, SAW, WALKER, CoinRunLevel, Draft, Sc
 from .platformer import WIDTH
 
 LETTERS = {"#": "ground", ".": "air", "~": "lava", "o": "coin", "E": "end", "*": "saw", "x": "crate",
-           "<": "walker", ">": "walker", "|": "barrier", "@": "agent"}  # fmt: skip
+           "<": "walker", ">": "walker", "(": "walker on a saw", ")": "walker on a saw", "|": "barrier",
+           "@": "agent"}  # fmt: skip
 MAX_END, MAX_HEIGHT = 62, 31
-_KINDS = {"*": SAW, "x": CRATE, "<": WALKER, ">": WALKER}
+_KINDS = {"*": (SAW,), "x": (CRATE,), "<": (WALKER,), ">": (WALKER,), "(": (SAW, WALKER),
+          ")": (SAW, WALKER)}  # fmt: skip
 
 
 def write(level: CoinRunLevel, state: Any) -> str:
@@ -42,7 +44,8 @@ def write(level: CoinRunLevel, state: Any) -> str:
     )
     for row, x, vx in walkers:
         if row >= 0:
-            canvas[row, int(x)] = ">" if vx > 0 else "<"
+            letters = "()" if canvas[row, int(x)] == "*" else "<>"
+            canvas[row, int(x)] = letters[int(vx > 0)]
     canvas[end[1], end[0]] = "E"
     coin = np.asarray(level.coin)
     canvas[coin[1], coin[0]] = "o"
@@ -96,7 +99,12 @@ def read(lines: str) -> Draft:
     ground[0] = ground[width:] = 0xFFFFFFFF
     top, lava_top = ground & ~(ground >> np.uint32(1)), lava & ~(lava >> np.uint32(1))
     top[0] = top[width:] = 0
-    things = [(_KINDS[letter], *place, letter == ">") for letter in _KINDS for place in found[letter]]
+    things = [
+        (kind, *place, letter in ">)")
+        for letter, kinds in _KINDS.items()
+        for place in found[letter]
+        for kind in kinds
+    ]
     things += [(NOTHING, 0, 0, False)] * (40 - len(things))
     kind, column, row, right = (jnp.asarray(part) for part in zip(*things, strict=True))
     moved = coin != end

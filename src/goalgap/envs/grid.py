@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
-from ..core import Environment, Goal, Level, Levels, Mixture, Shift, UsageError, hash_bits
+from ..core import Environment, Goal, Level, Levels, Mixture, Shift, State, UsageError, hash_bits
 from . import places, sprites
 from .mazes import Blocks, Layout, pick
 
@@ -52,11 +52,11 @@ class Reach(Goal):
     def cell(self, level: Level) -> Int[Array, ""] | int:
         return getattr(level, self.target) if isinstance(self.target, str) else self.target
 
-    def is_achieved(self, level: Level, state: GridState) -> Bool[Array, ""]:
+    def is_achieved(self, level: Level, state: State) -> Bool[Array, ""]:
         return state.position == self.cell(level)
 
     def reward(
-        self, level: Level, state: GridState, action: Int[Array, ""], next_state: GridState
+        self, level: Level, state: State, action: Int[Array, ""], next_state: State
     ) -> Float[Array, ""]:
         return self.is_achieved(level, next_state).astype(jnp.float32)
 
@@ -64,9 +64,9 @@ class Reach(Goal):
         self,
         level: Level,
         memory: Int[Array, ""],
-        state: GridState,
+        state: State,
         action: Int[Array, ""],
-        next_state: GridState,
+        next_state: State,
     ) -> tuple[Float[Array, ""], Int[Array, ""]]:
         reward = self.reward(level, state, action, next_state)
         if not self.once:

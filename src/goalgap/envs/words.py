@@ -5,14 +5,11 @@ A generator reads its words in order through `Draws`. Who fills the block decide
 the same distribution, faster. Rules: `procgen/src/randgen.cpp` of openai/procgen, read and re-stated.
 """
 
-from typing import Any
-
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from ..core import Levels, UsageError
+from ..core import UsageError
 
 STATE, SHIFT = 624, 397  # words of the Mersenne Twister's state, and how far apart it mixes them
 MAX_SEED = 2**31 - 2  # level seeds are drawn as a word modulo 2^31 - 1
@@ -103,26 +100,3 @@ class Draws:
     def unit(self, when: Bool[Array, ""] | bool = True) -> Float[Array, ""]:
         """A number from 0 to 1, in single precision (so that it can be 1)."""
         return self.word(when).astype(jnp.float32) * jnp.float32(2.0**-32)
-
-
-class GameLevels(Levels):
-    """The levels of one of Procgen's games: `env.generate(words, game)` on blocks of `env.num_words`.
-
-    With `num_levels` they are the ones of Procgen's own level seeds `start_level`, `start_level` + 1,
-    ..., drawn evenly as its `num_levels` and `start_level` do; 0: fresh ones without end.
-    """
-
-    env: Any
-    game: str = eqx.field(static=True)
-    num_levels: int = eqx.field(static=True, default=0)
-    start_level: int = eqx.field(static=True, default=0)
-
-    def __check_init__(self) -> None:
-        check_seed(self.start_level)
-        check_seed(self.start_level + max(self.num_levels, 1) - 1)
-
-    def sample(self, key: Key[Array, ""]) -> Any:
-        if not self.num_levels:
-            return self.env.generate(jax.random.bits(key, (self.env.num_words,), jnp.uint32), self.game)
-        number = jax.random.randint(key, (), 0, self.num_levels)
-        return self.env.generate(twister(self.start_level + number, self.env.num_words), self.game)
