@@ -26,7 +26,7 @@ def fails(capsys: pytest.CaptureFixture, *argv: str, code: int = 2) -> str:
     ("argv", "expected"),
     [
         (("rnu", "corner"), "did you mean run?"),
-        (("run", "cornr"), "unknown environment 'cornr'; did you mean corner?"),
+        (("run", "cornr"), "unknown environment 'cornr'; did you mean corner or coinrun?"),
         (("run", "corner", "--alpa", "0.1"), "did you mean --alpha?"),
         (("run", "corner", "--alpha", "1.5"), "alpha is 1.5; it is a share, between 0 and 1"),
         (("run", "corner", "--alpha", "much"), "could not convert string to float"),
@@ -51,7 +51,7 @@ def fails(capsys: pytest.CaptureFixture, *argv: str, code: int = 2) -> str:
         (("measure", "json:lodas", "--env", "corner"), "did you mean loads"),
         (("study", "corner-alfa"), "did you mean corner-alpha?"),
         (("bench", "nothing-like-it"), "unknown benchmark"),
-        (("cite", "cornr"), "did you mean corner?"),
+        (("cite", "cornr"), "did you mean corner or coinrun?"),
         (("open", "nowhere"), "is no folder"),
         (("play", "corner", "--level", "nowhere.txt"), "cannot read nowhere.txt"),
     ],
