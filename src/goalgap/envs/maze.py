@@ -7,7 +7,8 @@ differs from level to level; the mouse starts in the bottom-left one. Source: ar
 words gives the very level that Procgen makes of them. Departures: four actions, of which blocked ones
 stand still, for Procgen's fifteen (which do no more); rows count from the top; `maze_fixed_size` fills
 the world in every mode; an object that Procgen may look for without end is looked for 32 times;
-symbolic observations show the whole world in "memory" mode, too; pictures are our own.
+symbolic observations show the whole world in "memory" mode, too; pictures are our own; two modes more,
+"tiny" and "small", with worlds of 5 and 7, by the same rules.
 """
 
 import abc
@@ -28,7 +29,8 @@ from .maze_picture import picture
 from .mazes import Tree
 from .words import Draws, GameLevels
 
-SIZES = {"easy": 15, "hard": 25, "memory": 31}  # the world's side, by Procgen's distribution mode
+# The world's side, by Procgen's distribution mode; the first two are our own, for laptops.
+SIZES = {"tiny": 5, "small": 7, "easy": 15, "hard": 25, "memory": 31}
 OBSERVATIONS = ("symbolic", "rgb")
 NUM_BACKGROUNDS = 9
 TRIES = 32  # the odds that a free cell is not found by then are below 10^-17
