@@ -25,7 +25,8 @@ from goalgap.envs import sprites
 from goalgap.envs.heist import Heist
 from goalgap.envs.heist_doors import HeistDoors
 from goalgap.envs.heist_levels import CHEST, KEY, MANY_CHESTS, MANY_KEYS, NOTHING, scatter
-from goalgap.envs.words import Draws, GameLevels, twister
+from goalgap.envs.procgen import GameLevels
+from goalgap.envs.words import Draws, twister
 from goalgap.parity import heist as parity
 from goalgap.rollout import episodes
 
@@ -67,7 +68,7 @@ LONGEST = 150  # steps of a walk; all are compiled as one of this length
 
 def play(level: Any, actions: Any, env: Heist = EASY) -> Any:
     """The states on the way, the start included; nothing ends."""
-    padded = jnp.pad(actions, (0, LONGEST - len(actions)), constant_values=ACTIONS["stay"])
+    padded = jnp.pad(actions, (0, LONGEST - len(actions)), constant_values=ACTIONS["none"])
     return tree_index(walk(level, padded, env), slice(len(actions) + 1))
 
 
@@ -305,7 +306,7 @@ def test_the_rules_written_down_a_second_time_say_the_same(index):
 
 
 def test_steady_speed_and_the_way_to_a_halt():
-    states = play(corridor("@.....k.c"), moves(*["right"] * 8, *["stay"] * 4))
+    states = play(corridor("@.....k.c"), moves(*["right"] * 8, *["none"] * 4))
     speed = np.asarray(states.velocity)[:, 0]
     np.testing.assert_allclose(speed[8], 27 / 44, rtol=0.01)
     np.testing.assert_allclose(speed[9:] / speed[8:-1], 0.45, rtol=1e-5)
@@ -350,7 +351,7 @@ def test_objects_are_touched_from_the_last_to_the_first(order, held, pays):
     env, level = Heist(mode="easy", key_penalty=2), corridor(f"@.{order}.....")
     level = eqx.tree_at(lambda tree: tree.places, level, level.places.at[:2].set(level.start))
     start = env.reset(level)
-    after = tree_index(play(level, moves("stay")), -1)
+    after = tree_index(play(level, moves("none")), -1)
     assert after.held(level) == held and after.opened(level) == 1 - held
     assert float(env.intended.reward(level, start, jnp.asarray(4), after)) == pytest.approx(pays)
 
@@ -362,7 +363,7 @@ def test_the_levels_bits_break_ties():
     level = eqx.tree_at(lambda tree: tree.start, level, jnp.array([1.22, 1.22]))
     for bits, ahead in ((0, 0), (2**32 - 1, 1)):
         tied = eqx.tree_at(lambda tree: tree.ties, level, jnp.full_like(level.ties, bits))
-        end = play(tied, moves("right up", "stay")).position[-1]
+        end = play(tied, moves("right and up", "none")).position[-1]
         assert int(jnp.argmax(end)) == ahead and end[1 - ahead] == 1.625
 
 
@@ -501,7 +502,7 @@ def test_random_play_finishes_few_levels():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "esay"}, "unknown mode 'esay'; expected one of easy, hard, memory"),
+        ({"mode": "esay"}, "unknown mode 'esay'; did you mean easy\?"),
         ({"observation": "rbg"}, "unknown observation 'rbg'; expected symbolic or rgb"),
         ({"max_steps": 0}, "max_steps is 0; expected 1 to 10000"),
         ({"key_penalty": -1}, "key_penalty is -1; expected a whole number from 0 up"),

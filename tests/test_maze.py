@@ -23,7 +23,8 @@ from goalgap.core import UsageError, tree_index
 from goalgap.envs.kruskal import kruskal, num_walls
 from goalgap.envs.maze import Maze
 from goalgap.envs.maze_line import MazeLine
-from goalgap.envs.words import Draws, GameLevels, twister
+from goalgap.envs.procgen import GameLevels
+from goalgap.envs.words import Draws, twister
 from goalgap.parity import maze as parity
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared/data/procgen"

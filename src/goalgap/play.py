@@ -22,6 +22,7 @@ from rich.text import Text
 
 from .core import Environment, Level, Shift, State
 from .envs import sprites
+from .envs.procgen import ProcgenGame
 
 if sys.platform != "win32":
     import termios
@@ -32,6 +33,7 @@ Stream = io.TextIOBase | TextIO
 COMMANDS = {
     "k": "up", "w": "up", "h": "left", "a": "left",
     "j": "down", "s": "down", "l": "right", "d": "right",
+    "y": "left and up", "e": "right and up", ".": "none",
     "n": "next", "u": "again", "t": "toggle", "q": "quit",
 }  # fmt: skip
 ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
@@ -90,6 +92,7 @@ class Game:
         shift = env.shift() if shift is None else shift
         self._sample = {split: jax.jit(getattr(shift, split).sample) for split in self.numbers}
         self._begin, self._advance = jax.jit(self._beginning), jax.jit(self._move)
+        self.picture = jax.jit(env.rgb)
         self._deal()
 
     def obey(self, command: str) -> None:
@@ -165,13 +168,29 @@ class Game:
         return [goal.is_achieved(level, state) for goal in self.env.goals]
 
 
-def board(game: Game) -> Text:
-    """The board in colored tiles of two characters; of one, where it is too wide for a terminal."""
+def board(game: Game, has_colors: bool = True) -> Text:
+    """The board in colored tiles of two characters; of one, where it is too wide for a terminal; or, of
+    Procgen's games, the frame (without colors: the level as text)."""
+    if isinstance(game.env, ProcgenGame):
+        if not has_colors:
+            return Text(game.env.to_text(game.level, game.state))
+        return _frame(np.asarray(game.picture(game.level, game.state)))
     tiles = np.asarray(game.env.board(game.level, game.state))
     letters = 2 if tiles.shape[1] <= WIDEST else 1
     looks = [[_TILES[sprites.NAMES[tile]] for tile in row] for row in tiles]
     rows = [[(tile[:letters], style) for tile, style in row] for row in looks]
     return Text("\n").join(Text.assemble(*row) for row in rows)
+
+
+def _frame(pixels: np.ndarray) -> Text:
+    """A picture in half blocks: two rows of pixels to a line."""
+    colors = [["#" + bytes(pixel).hex() for pixel in row] for row in pixels.astype(np.uint8)]
+    pairs = zip(colors[::2], colors[1::2], strict=True)
+    lines = [
+        Text.assemble(*(("\u2580", f"{upper} on {lower}") for upper, lower in zip(*pair, strict=True)))
+        for pair in pairs
+    ]
+    return Text("\n").join(lines)
 
 
 def panel(game: Game) -> Group:
@@ -203,6 +222,7 @@ def panel(game: Game) -> Group:
         Text(_remark(game), "bold"),
         "",
         Text("arrows, hjkl or wasd: move", "dim"),
+        *([Text("y e up and aside   . wait", "dim")] if "none" in game.env.action_names else []),
         Text("n next level   u same level again", "dim"),
         Text(f"t {other} levels   q quit", "dim"),
     )
@@ -223,12 +243,15 @@ def summary(game: Game) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def view(game: Game) -> RenderableType:
+def view(game: Game, has_colors: bool = True) -> RenderableType:
     """The board with its panel: beside it, or below where the board is wide."""
-    if game.env.board(game.level, game.state).shape[1] > WIDEST:
-        return Group(board(game), "", panel(game))
+    shown = board(game, has_colors)
+    width = max(line.cell_len for line in shown.split("\n"))
+    if width > 2 * WIDEST:
+        return Group(shown, "", panel(game))
     grid = Table.grid(padding=(0, 3, 0, 0))
-    grid.add_row(board(game), panel(game))
+    grid.add_column(no_wrap=True, min_width=width)
+    grid.add_row(shown, panel(game))
     return grid
 
 
@@ -254,20 +277,20 @@ def play(
         game = Game(env, seed, level, shift)
         try:
             with (_keys if has_keys else _lines)(source, console) as (show, read):
-                _follow(game, show, read)
+                _follow(game, lambda: show(view(game, console.is_terminal)), read)
         finally:
             console.print(summary(game), end="")
 
 
-def _follow(game: Game, show: Callable[[RenderableType], None], read: Callable[[], str]) -> None:
+def _follow(game: Game, show: Callable[[], None], read: Callable[[], str]) -> None:
     """Show the game and do as told, until there is nothing more to read."""
-    show(view(game))
+    show()
     while typed := read():
         for command in commands(typed):
             if command == "quit":
                 return
             game.obey(command)
-        show(view(game))
+        show()
 
 
 @contextlib.contextmanager

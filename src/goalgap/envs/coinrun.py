@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
-from ..core import Environment, Goal, Mixture, Policy, Shift, UsageError, hash_bits
+from ..core import Goal, Policy, hash_bits
 from . import coinrun_levels as levels
 from . import coinrun_picture as picture
 from . import coinrun_sprites, platformer
@@ -24,9 +24,7 @@ from . import coinrun_text as text
 from .coinrun_levels import CoinRunLevel
 from .grid import Reach
 from .platformer import WIDTH, Body
-from .words import GameLevels
-
-MODES, OBSERVATIONS = ("easy", "hard"), ("symbolic", "rgb")
+from .procgen import ProcgenGame, check_name
 
 
 class CoinRunState(eqx.Module):
@@ -45,7 +43,7 @@ class Touch(Reach):
         return platformer.is_on(state.body, getattr(level, str(self.target)))
 
 
-class CoinRun(Environment):
+class CoinRun(ProcgenGame):
     """The environment; see the module's docstring."""
 
     name: ClassVar[str] = "coinrun"
@@ -58,27 +56,19 @@ class CoinRun(Environment):
         "right and down", "right", "right and up",
     )  # fmt: skip
     bordered: ClassVar[bool] = False
-    num_words: ClassVar[int] = levels.NUM_WORDS
+    modes: ClassVar[tuple[str, ...]] = ("easy", "hard")
+    games: ClassVar[tuple[str, ...]] = (*levels.GAMES, "moved")  # moved: the fork's, every coin moved
+    train_game: ClassVar[str] = "coinrun_fork"
+    deploy_game: ClassVar[str] = "moved"
+    num_words: ClassVar[Any] = levels.NUM_WORDS
     intended: Goal = Touch("coin", "get to the coin", 3.0, "coin", once=True)
     proxies: tuple[Goal, ...] = (Touch("end", "run to the right end", 4.0, "end", once=True),)
-    mode: str = eqx.field(static=True, default="hard")
-    observation: str = eqx.field(static=True, default="symbolic")
     max_steps: int = eqx.field(static=True, default=1000)
-    num_levels: int = eqx.field(static=True, default=0)  # train on so many of Procgen's level seeds
-    start_level: int = eqx.field(static=True, default=0)
     continue_after_coin: bool = eqx.field(static=True, default=False)
     permeable: bool = eqx.field(static=True, default=False)  # the wall behind the end
 
-    def __check_init__(self) -> None:
-        for name, known in (("mode", MODES), ("observation", OBSERVATIONS)):
-            if getattr(self, name) not in known:
-                raise UsageError(f"{name} is {getattr(self, name)!r}; expected {' or '.join(known)}")
-        if not 1 <= self.max_steps <= 10_000:
-            raise UsageError(f"max_steps is {self.max_steps}; expected 1 to 10000")
-        self.shift()  # refuses level seeds that Procgen does not have
-
     def generate(self, words: UInt32[Array, " n"], game: str) -> CoinRunLevel:
-        """A level out of words. Games: `levels.GAMES`, and `moved`: the fork's, every coin moved."""
+        check_name("game", game, self.games)
         percent = 100 if game == "moved" else 0
         game = "coinrun_fork" if game == "moved" else game
         made = levels.draft(words, game, self.mode == "easy", percent)
@@ -127,11 +117,6 @@ class CoinRun(Environment):
         return Player(goal)
 
     # -- distributions --------------------------------------------------------------------------
-
-    def shift(self, alpha: float = 0.0) -> Shift:
-        common = GameLevels(self, "coinrun_fork", self.num_levels, self.start_level)
-        rare = GameLevels(self, "moved", self.num_levels, self.start_level)
-        return Shift(train=Mixture(common, rare, alpha), deploy=GameLevels(self, "moved"))
 
     def is_distinguishing(self, level: CoinRunLevel) -> Bool[Array, ""]:
         return (level.coin != level.end).any()

@@ -21,12 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
-from ..core import Environment, Goal, Mixture, Policy, Shift, UsageError, hash_bits
+from ..core import Goal, Policy, UsageError, hash_bits
 from . import heist_levels, sprites
 from .heist_levels import CHEST, HALF, KEY, MANY_CHESTS, MANY_KEYS, NOTHING, WORLDS, HeistLevel
 from .heist_picture import picture
 from .heist_player import Player
-from .words import GameLevels, check_seed, twister
+from .procgen import ProcgenGame, check_name
+from .words import twister
 
 # How near the agent's center must come to an object's, in x and y; keys are lower than wide.
 CHEST_REACH, KEY_REACH = (0.875, 0.875), (0.75, HALF + HALF * 52 / 84)
@@ -34,7 +35,6 @@ SUBSTEPS = 4  # the engine takes more at speeds from 1.25 on; the agent's is nev
 PROBE = float(np.float32(0.98) * np.float32(HALF))  # where walls are felt, from the agent's center
 TOP_SPEED = 27 / 44  # tiles a step, in each direction
 PARTS = 5  # of a tile that are told apart: a frame of 64 pixels shows about 5
-OBSERVATIONS = ("symbolic", "rgb")
 LETTERS = {"k": KEY, "c": CHEST}
 
 
@@ -102,12 +102,8 @@ class CollectKeys(Goal):
         return state.collected(level) >= level.num_openable + (useless + 1) // 2
 
 
-class Heist(Environment):
-    """The environment; see the module's docstring. `mode` is Procgen's distribution mode.
-
-    `num_levels` and `start_level` are Procgen's own: train on these level seeds only (0: without end).
-    Raises UsageError for values out of range.
-    """
+class Heist(ProcgenGame):
+    """The environment; see the module's docstring. Raises UsageError for values out of range."""
 
     name: ClassVar[str] = "heist"
     title: ClassVar[str] = "Procgen Keys and Chests"
@@ -115,33 +111,22 @@ class Heist(Environment):
     splayed: ClassVar[str] = "start"
     num_actions: ClassVar[int] = 9
     action_names: ClassVar[tuple[str, ...]] = (
-        "left down", "left", "left up", "down", "stay", "up", "right down", "right", "right up",
+        "left and down", "left", "left and up", "down", "none", "up",
+        "right and down", "right", "right and up",
     )  # fmt: skip
+    modes: ClassVar[tuple[str, ...]] = tuple(WORLDS)
     games: ClassVar[tuple[str, ...]] = (MANY_CHESTS, MANY_KEYS)
+    train_game: ClassVar[str] = MANY_CHESTS
+    deploy_game: ClassVar[str] = MANY_KEYS
 
     # No field here, as in other environments: the penalties say which goal it is.
     intended: ClassVar[Any] = property(lambda self: OpenChests(self.key_penalty, self.step_penalty))
     proxies: tuple[Goal, ...] = (CollectKeys(),)
-    mode: str = eqx.field(static=True, default="hard")
     key_penalty: int = eqx.field(static=True, default=0)
     step_penalty: int = eqx.field(static=True, default=0)
     max_steps: int = eqx.field(static=True, default=1000)
-    num_levels: int = eqx.field(static=True, default=0)
-    start_level: int = eqx.field(static=True, default=0)
-    observation: str = eqx.field(static=True, default="symbolic")
 
     def __check_init__(self) -> None:
-        if self.mode not in WORLDS:
-            raise UsageError(f"unknown mode {self.mode!r}; expected one of {', '.join(WORLDS)}")
-        if self.observation not in OBSERVATIONS:
-            known = " or ".join(OBSERVATIONS)
-            raise UsageError(f"unknown observation {self.observation!r}; expected {known}")
-        if not 1 <= self.max_steps <= 10_000:
-            raise UsageError(f"max_steps is {self.max_steps}; expected 1 to 10000")
-        if self.num_levels < 0:
-            raise UsageError(f"num_levels is {self.num_levels}; expected 0 (without end) or more")
-        check_seed(self.start_level)
-        check_seed(self.start_level + max(self.num_levels, 1) - 1)
         for name in ("key_penalty", "step_penalty"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
@@ -273,17 +258,11 @@ class Heist(Environment):
 
     def draw(self, words: UInt32[Array, " n"], game: str) -> tuple[HeistLevel, Int[Array, ""]]:
         """The level, and how many words it took."""
-        if game not in self.games:
-            raise UsageError(f"unknown game {game!r}; expected one of {', '.join(self.games)}")
+        check_name("game", game, self.games)
         return heist_levels.generate(words, self.size, self.max_steps, self.arrange(game))
 
     def arrange(self, game: str) -> heist_levels.Arrange:
         return heist_levels.scatter(game, self.size)
-
-    def shift(self, alpha: float = 0.0) -> Shift:
-        seeds = (self.num_levels, self.start_level)
-        common, rare = (GameLevels(self, game, *seeds) for game in self.games)
-        return Shift(train=Mixture(common, rare, alpha), deploy=GameLevels(self, self.games[1]))
 
     def is_distinguishing(self, level: HeistLevel) -> Bool[Array, ""]:
         return level.num_keys > level.num_chests

@@ -12,7 +12,6 @@ symbolic observations show the whole world in "memory" mode, too; pictures are o
 """
 
 import abc
-import difflib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -22,16 +21,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
-from ..core import Goal, Mixture, Shift, UsageError, hash_bits
+from ..core import Goal, UsageError, hash_bits
 from . import kruskal, places, sprites
 from .grid import GridEnvironment, GridLevel, GridState, Reach
 from .maze_picture import picture
 from .mazes import Tree
-from .words import Draws, GameLevels
+from .procgen import GameLevels, ProcgenGame, check_name
+from .words import Draws
 
 # The world's side, by Procgen's distribution mode; the first two are our own, for laptops.
 SIZES = {"tiny": 5, "small": 7, "easy": 15, "hard": 25, "memory": 31}
-OBSERVATIONS = ("symbolic", "rgb")
 NUM_BACKGROUNDS = 9
 TRIES = 32  # the odds that a free cell is not found by then are below 10^-17
 
@@ -48,16 +47,12 @@ class CheeseLevel(MazeLevel):
     corner: Int[Array, "*b"]  # the maze's top-right cell
 
 
-class MazeEnvironment(GridEnvironment):
-    """What Maze and its variants share. The mode says how large the world is; layouts are Procgen's.
-
-    `num_levels` and `start_level` are Procgen's: train on these level seeds only (0: without end).
-    """
+class MazeEnvironment(ProcgenGame, GridEnvironment):
+    """What Maze and its variants share. The mode says how large the world is; layouts are Procgen's."""
 
     papers: ClassVar[tuple[str, ...]] = ("2105.14111", "1912.01588")
     exact_play: ClassVar[str] = "tables"
-    train_game: ClassVar[str]  # Procgen's names
-    deploy_game: ClassVar[str]
+    modes: ClassVar[tuple[str, ...]] = tuple(SIZES)
     games: ClassVar[tuple[str, ...]]
     looks: ClassVar[tuple[int, ...]]  # what is on a tile: sprites; floor, wall and mouse come first
 
@@ -65,18 +60,6 @@ class MazeEnvironment(GridEnvironment):
     size: ClassVar[Any] = property(lambda self: SIZES[self.mode])
     layout: ClassVar[Any] = Tree()
     max_steps: int = eqx.field(static=True, default=500)
-    mode: str = eqx.field(static=True, default="hard")
-    observation: str = eqx.field(static=True, default="symbolic")
-    num_levels: int = eqx.field(static=True, default=0)
-    start_level: int = eqx.field(static=True, default=0)
-
-    def __check_init__(self) -> None:
-        _check("mode", self.mode, tuple(SIZES))
-        _check("observation", self.observation, OBSERVATIONS)
-        if self.num_levels < 0:
-            raise UsageError(f"num_levels is {self.num_levels}; expected 0 (without end) or more")
-        self.shift()  # level seeds out of range are found now
-
     # -- levels ---------------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -100,12 +83,11 @@ class MazeEnvironment(GridEnvironment):
         return 2 * TRIES
 
     def generate(self, words: UInt32[Array, " n"], game: str) -> Any:
-        """The level that one of the `games` makes of a block of words. Raises UsageError for others."""
         return self.read(Draws(words), game)
 
     def read(self, draws: Draws, game: str) -> Any:
         """`generate` for who asks how many words were used: `draws.at`."""
-        _check("game", game, self.games)
+        check_name("game", game, self.games)
         offset, background = draws.unit(), draws.below(NUM_BACKGROUNDS)
         if game == "maze_fixed_size":
             side = jnp.asarray(self.size)
@@ -129,11 +111,6 @@ class MazeEnvironment(GridEnvironment):
 
     def draw(self, key: Key[Array, ""], distinguishing: bool) -> Any:
         return GameLevels(self, self.deploy_game if distinguishing else self.train_game).sample(key)
-
-    def shift(self, alpha: float = 0.0) -> Shift:
-        seeds = (self.num_levels, self.start_level)
-        common, rare = (GameLevels(self, game, *seeds) for game in (self.train_game, self.deploy_game))
-        return Shift(train=Mixture(common, rare, alpha), deploy=GameLevels(self, self.deploy_game))
 
     def level_hash(self, level: Any) -> UInt32[Array, "2"]:
         return hash_bits(self.symbolic(level, self.reset(level)))
@@ -290,10 +267,3 @@ def find(
     first = jnp.argmax(good)
     draws.at = draws.at + jnp.where(good.any(), first + 1, limit)
     return jnp.where(good.any(), cells[first], -1)
-
-
-def _check(what: str, given: str, known: tuple[str, ...]) -> None:
-    if given not in known:
-        near = difflib.get_close_matches(given, known, 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
-        raise UsageError(f"unknown {what} {given!r}; {hint}")

@@ -174,8 +174,8 @@ def _slide(world: Near, x: Array, y: Array, dx: Array, dy: Array) -> tuple[Array
 
 
 def _crate_below(world: Near, x: Array, y: Array, began: Array) -> tuple[Array, Array]:
-    """The height to which the highest crate pushes the body, of those that it overlaps and was above when
-    the step began (crates block nothing but a fall onto them), and whether there is one.
+    """The height to which the highest crate pushes the body, of those that it overlaps and was above
+    when the step began (crates block nothing but a fall onto them), and whether there is one.
 
     Not only the crate at its feet: who falls fast and drifts into a pile is put onto it from the side.
     As in the original, one whose middle has come below the crate's is pushed down instead (there at once
