@@ -17,7 +17,8 @@ GAMES = ("coinrun", "maze", "heist")
 SEEDS = np.array([*range(18), 1_000_198, MAX_SEED], np.int32)
 NUM_STEPS = 50
 RUN = np.array([7, 7, 8, 7, 7, 4, 7, 8, 7, 7] * 2)  # to the right, with jumps
-STATES = {"coinrun": (8, RUN), "maze": (5, RUN), "heist": (5, RUN)}  # level seed, actions
+CLIMB = np.array([5, 7] * 10)  # up and to the right
+STATES = {"coinrun": (8, RUN), "maze": (5, CLIMB), "heist": (5, RUN)}  # level seed, actions
 CHAINS = ((0, 0, 7), (500, 1000, 123))  # num_levels, start_level, rand_seed
 
 
@@ -27,7 +28,11 @@ def main() -> None:
         for mode in ("easy", "hard"):
             with Engine(game, mode, len(SEEDS)) as engine:
                 np.savez_compressed(DATA / f"levels_up_{game}_{mode}.npz", **levels(engine, SEEDS))
-                played = replay(engine, SEEDS, random_actions(game, SEEDS, NUM_STEPS).astype(np.int8))
+                for luck in range(100):
+                    actions = random_actions(game, SEEDS, NUM_STEPS, luck).astype(np.int8)
+                    played = replay(engine, SEEDS, actions)
+                    if played["level_complete"].any():  # play in which something happens
+                        break
                 np.savez_compressed(DATA / f"traj_up_{game}_{mode}.npz", **played)
         seed, actions = STATES[game]
         with Engine(game, "hard", 1) as engine:

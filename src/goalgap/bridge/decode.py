@@ -29,7 +29,8 @@ from ..envs.platformer import ROWS, WIDTH, Body
 from .saved import Saved
 
 EMPTY, WALL, COIN, HIDDEN, CHEESE = 100, 51, 1, -1, 2  # the engine's tiles
-INSIDE, TOP, LAVA, LAVA_TOP, BARRIER = 15, 16, 17, 18, 19
+INSIDE, TOP = 15, 16
+_TILES = {"inside": INSIDE, "top": TOP, "lava_inside": 17, "lava_top": 18, "barrier": 19}
 MOST_THINGS = 40  # of CoinRun's levels
 DEEP = 3  # pits are only in ground that is higher
 _MOVES = (5, 1, 3, 7)  # Procgen's actions for up, left, down, right
@@ -54,23 +55,40 @@ def levels(saved: Sequence[Saved]) -> Level:
     """Our levels (stacked) of saved states of one game and mode. Raises UsageError for a mixture."""
     if len({(one.game, one.mode) for one in saved}) != 1:
         raise UsageError("the saved states are of several games or modes; give those of one")
-    return jax.tree.map(jnp.asarray, KINDS[saved[0].game].levels(saved))
+    return KINDS[saved[0].game].levels(saved)
 
 
 def states(env: Environment, levels: Level, saved: Sequence[Saved]) -> State:
     """Our states (stacked) of saved states, on their `levels`."""
-    return jax.tree.map(jnp.asarray, KINDS[saved[0].game].states(env, levels, saved))
+    return KINDS[saved[0].game].states(env, levels, saved)
 
 
-def _stack(rows: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+def _stack(rows: Sequence[dict[str, Any]]) -> dict[str, Array]:
+    return {name: jnp.asarray(np.stack([row[name] for row in rows])) for name in rows[0]}
+
+
+def _column(saved: Sequence[Saved], name: str) -> Array:
+    """A field of all states."""
+    return jnp.asarray([one[name] for one in saved])
+
+
+def _of_agents(saved: Sequence[Saved], name: str) -> Array:
+    return jnp.asarray([one.agent[name] for one in saved])
 
 
 # -- CoinRun ----------------------------------------------------------------------------------------
 
 
 def _coinrun_levels(saved: Sequence[Saved]) -> Level:
-    return _build(_stack([_draft(one) for one in saved]))
+    scene = Scene(
+        _column(saved, "background"),
+        _column(saved, "background_x"),
+        _of_agents(saved, "theme"),
+        _column(saved, "ground"),
+    )
+    things = Things(**_stack([_things(one) for one in saved]))
+    rest = _stack([_tiles(one) for one in saved])
+    return _build(Draft(**rest, things=things, scene=scene, num_words=_column(saved, "time")))
 
 
 @jax.jit
@@ -78,31 +96,27 @@ def _build(drafts: Draft) -> Level:
     return jax.vmap(coinrun_levels.build)(drafts)
 
 
-def _draft(saved: Saved) -> Draft:
+def _tiles(saved: Saved) -> dict[str, Any]:
+    """The fields of a draft that are on the grid."""
     grid = saved.grid
     end, coin, hidden = end_of(grid), _find(grid, COIN), _find(grid, HIDDEN)
-    words = [_words(grid == code) for code in (INSIDE, TOP, LAVA, LAVA_TOP, BARRIER)]
     moved = tuple(coin) != tuple(end)
+    tiles = {name: _words(grid == code) for name, code in _TILES.items()}
+    return tiles | {"end": end, "place": coin if moved else hidden, "moved": np.bool_(moved)}
+
+
+def _things(saved: Saved) -> dict[str, Any]:
     there = saved.others[np.isin(saved.others["type"], (SAW, WALKER, CRATE))]
-
-    def padded(values: np.ndarray, filler: int = 0) -> np.ndarray:
-        return np.pad(values.astype(np.int32), (0, MOST_THINGS - len(values)), constant_values=filler)
-
-    things = Things(
-        padded(there["type"], NOTHING),
-        padded(there["x"]),
-        padded(there["y"]),
-        padded(there["theme"]),
-        padded(there["vx"] > 0) > 0,
-    )
-    scene = Scene(
-        np.int32(saved["background"]),
-        np.float32(saved["background_x"]),
-        np.int32(saved.agent["theme"]),
-        np.int32(saved["ground"]),
-    )  # type: ignore[arg-type]
-    place = coin if moved else hidden
-    return Draft(*words, things, end, place, np.bool_(moved), scene, np.int32(0))  # type: ignore[arg-type]
+    rows = {
+        "kind": there["type"],
+        "column": there["x"],
+        "row": there["y"],
+        "look": there["theme"],
+        "heads_right": there["vx"] > 0,
+    }
+    whole = {name: row.astype(bool if row.dtype == bool else np.int32) for name, row in rows.items()}
+    # What pads is NOTHING, which is 0.
+    return {name: np.pad(row, (0, MOST_THINGS - len(row))) for name, row in whole.items()}
 
 
 def end_of(grid: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "2"]:
@@ -123,21 +137,19 @@ def _words(tiles: np.ndarray) -> np.ndarray:
 
 
 def _coinrun_states(env: CoinRun, levels: Level, saved: Sequence[Saved]) -> State:
-    state = jax.device_get(_begin(env, levels))
+    state = _begin(env, levels)
     walker_x, walker_vx = np.array(state.walker_x), np.array(state.walker_vx)
     for row, one in enumerate(saved):
         walkers = one.others[one.others["type"] == WALKER]
         walker_x[row, : len(walkers)], walker_vx[row, : len(walkers)] = walkers["x"], walkers["vx"]
-    moving = [np.array([one.agent[name] for one in saved]) for name in ("x", "y", "vx", "vy")]
-    flags = [
-        np.array([one[name] for one in saved]) > 0 for name in ("on_crate", "supported", "facing_right")
-    ]
-    time = np.array([one["time"] for one in saved], np.int32)
+    moving = [_of_agents(saved, name) for name in ("x", "y", "vx", "vy")]
+    flags = [_column(saved, name) > 0 for name in ("on_crate", "supported", "facing_right")]
 
     def changing(state: CoinRunState) -> tuple[Any, ...]:
         return state.body, state.walker_x, state.walker_vx, state.time
 
-    return eqx.tree_at(changing, state, (Body(*moving, *flags), walker_x, walker_vx, time))  # type: ignore[arg-type]
+    now = (Body(*moving, *flags), jnp.asarray(walker_x), jnp.asarray(walker_vx), _column(saved, "time"))
+    return eqx.tree_at(changing, state, now)
 
 
 @eqx.filter_jit
@@ -183,20 +195,20 @@ def coin_places(grid: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "n 2"]:
 
 
 def _maze_levels(saved: Sequence[Saved]) -> Level:
-    return _stack([_maze(one) for one in saved])
+    return CheeseLevel(
+        background=_column(saved, "background"),
+        background_offset=_column(saved, "background_x"),
+        **_stack([_maze(one) for one in saved]),
+    )
 
 
-def _maze(saved: Saved) -> CheeseLevel:
+def _maze(saved: Saved) -> dict[str, Any]:
     grid, world = saved.grid, saved["world_side"]
     margin = (world - saved["maze_side"]) // 2
     far = world - 1 - margin
-    cells = {"mouse": (margin, margin), "cheese": _find(grid, CHEESE), "corner": (far, far)}
-    return CheeseLevel(
-        walls=(grid == WALL)[::-1],
-        background=np.int32(saved["background"]),
-        background_offset=np.float32(saved["background_x"]),
-        **{name: _cell(world, *tile) for name, tile in cells.items()},
-    )  # type: ignore[arg-type]
+    tiles = {"mouse": (margin, margin), "cheese": _find(grid, CHEESE).tolist(), "corner": (far, far)}
+    cells = {name: _cell(world, *tile) for name, tile in tiles.items()}
+    return {"walls": (grid == WALL)[::-1], **cells}
 
 
 def _cell(world: int, x: int, y: int) -> np.int32:
@@ -205,17 +217,21 @@ def _cell(world: int, x: int, y: int) -> np.int32:
 
 def _maze_states(env: Maze, levels: Level, saved: Sequence[Saved]) -> State:
     cells = [_cell(env.size, int(one.agent["x"]), int(one.agent["y"])) for one in saved]
-    return GridState(np.array(cells))  # type: ignore[arg-type]
+    return GridState(jnp.asarray(cells))
 
 
 # -- Heist ------------------------------------------------------------------------------------------
 
 
 def _heist_levels(saved: Sequence[Saved]) -> Level:
-    return _stack([_heist(one) for one in saved])
+    return HeistLevel(
+        background=_column(saved, "background"),
+        background_x=_column(saved, "background_x"),
+        **_stack([_heist(one) for one in saved]),
+    )
 
 
-def _heist(saved: Saved) -> HeistLevel:
+def _heist(saved: Saved) -> dict[str, Any]:
     left = saved.others[np.isin(saved.others["type"], (CHEST, KEY, GEM))]
     objects = [(one["type"], one["theme"], one["x"], one["y"]) for one in left]
     # A door and a key of the same number belong together: what has been taken is what is missing.
@@ -225,20 +241,16 @@ def _heist(saved: Saved) -> HeistLevel:
     objects += [(CHEST, number, 0, 0) for number in sorted((held | keys) - doors)]
     rows = np.zeros((2 * DOORS + 1, 4), np.float32)
     rows[: len(objects)] = objects
-    agent, time, max_steps = saved.agent, saved["time"], saved["max_steps"]
-    start = (agent["x"], agent["y"])
+    time, max_steps = saved["time"], saved["max_steps"]
     bits = np.concatenate([np.zeros(time, bool), saved.next_words(max_steps - time) & 1 == 1])
-    bits = np.pad(bits, (0, -len(bits) % 32))
-    return HeistLevel(
-        walls=saved.grid == WALL,
-        start=np.array(start, np.float32),
-        places=rows[:, 2:],
-        kinds=rows[:, 0].astype(np.int8),
-        numbers=rows[:, 1].astype(np.int8),
-        ties=np.packbits(bits, bitorder="little").view("<u4"),
-        background=np.int32(saved["background"]),
-        background_x=np.float32(saved["background_x"]),
-    )  # type: ignore[arg-type]
+    return {
+        "walls": saved.grid == WALL,
+        "start": np.array([saved.agent["x"], saved.agent["y"]]),
+        "places": rows[:, 2:],
+        "kinds": rows[:, 0].astype(np.int8),
+        "numbers": rows[:, 1].astype(np.int8),
+        "ties": np.packbits(np.pad(bits, (0, -len(bits) % 32)), bitorder="little").view("<u4"),
+    }
 
 
 def _heist_states(env: HeistDoors, levels: Level, saved: Sequence[Saved]) -> State:
@@ -248,11 +260,9 @@ def _heist_states(env: HeistDoors, levels: Level, saved: Sequence[Saved]) -> Sta
         left = {(thing["type"], thing["theme"]) for thing in one.others}
         for index, thing in enumerate(zip(kinds[row], numbers[row], strict=True)):
             gone[row, index] = thing[0] != NOTHING and thing not in left
-    position, velocity = (
-        np.array([[one.agent[name] for name in pair] for one in saved]) for pair in ("xy", ("vx", "vy"))
-    )
-    time = np.array([one["time"] for one in saved], np.int32)
-    return HeistState(position, velocity, gone, time)  # type: ignore[arg-type]
+    x, y, vx, vy = (_of_agents(saved, name) for name in ("x", "y", "vx", "vy"))
+    position, velocity = jnp.stack([x, y], -1), jnp.stack([vx, vy], -1)
+    return HeistState(position, velocity, jnp.asarray(gone), _column(saved, "time"))
 
 
 def _find(grid: Int[np.ndarray, "h w"], code: int) -> Int[np.ndarray, "2"]:
@@ -261,7 +271,7 @@ def _find(grid: Int[np.ndarray, "h w"], code: int) -> Int[np.ndarray, "2"]:
     return (found[0, ::-1] if len(found) else np.array([-1, -1])).astype(np.int32)
 
 
-def engine_actions(env: Environment, actions: Array) -> Int[np.ndarray, " n"]:
+def engine_actions(env: Environment, actions: Array | np.ndarray) -> Int[np.ndarray, " n"]:
     """The engine's actions for ours."""
     kind = next(kind for kind in KINDS.values() if type(env) is kind.environment)
     return np.asarray(kind.actions)[np.asarray(actions)]

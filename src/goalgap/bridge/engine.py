@@ -5,6 +5,7 @@ seldom share a Python: the engine runs under one that has it and is spoken to by
 share one (NumPy's limit is a precaution; the build runs under NumPy 2), it is this one.
 """
 
+import contextlib
 import importlib.util
 import os
 import shlex
@@ -71,6 +72,7 @@ class Engine:
                 stderr=self._errors,
             )
         except OSError as error:
+            self._errors.close()
             raise UsageError(f"cannot start {python[0]}: {error.strerror}; give a Python") from None
         try:
             self._ask("make", num, game, {"distribution_mode": mode, **options})
@@ -93,7 +95,9 @@ class Engine:
         """End the process."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                # A process that stopped before it read everything leaves something to be flushed.
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
         self._process.wait()
         self._errors.close()
 

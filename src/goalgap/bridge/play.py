@@ -162,9 +162,9 @@ def measure(
 
     `env` is the CoinRun that the policy was trained in; the engine plays its mode. Levels are those of
     the level seeds `start_level`, `start_level` + 1, ...; give some that were not trained on. `command`
-    says which Python has the engine (`engine.find`). In a `Played`, column 0 of `event_step` is the coin,
-    column 1 the end, judged from the engine's state. Raises UsageError where there is no engine, and for
-    other games.
+    says which Python has the engine (`engine.find`). In a `Played`, column 0 of `event_step` is the
+    coin, column 1 the end, judged from the engine's state. Raises UsageError where there is no engine,
+    and for other games.
 
     Departure from 2105.14111: the fork's levels with moved coins differ from upstream's of the same
     seed; here both splits share their layouts, and sections are told by height (`decode.coin_places`).

@@ -9,7 +9,7 @@ import struct
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt64
 
 from ..core import UsageError
 
@@ -145,7 +145,7 @@ class Saved:
         at, count, _ = self._parts["twister"]
         return int(self.data[self.data.rfind(b" ", at, at + count) : at + count]) % 624
 
-    def next_words(self, count: int) -> Int[np.ndarray, " n"]:
+    def next_words(self, count: int) -> UInt64[np.ndarray, " n"]:
         """The words that the level's twister gives next."""
         *key, position = (int(word) for word in self["twister"].split())
         twister: Any = np.random.MT19937()
