@@ -503,7 +503,7 @@ def test_random_play_finishes_few_levels():
     ("options", "message"),
     [
         ({"mode": "esay"}, "unknown mode 'esay'; did you mean easy\?"),
-        ({"observation": "rbg"}, "unknown observation 'rbg'; expected symbolic or rgb"),
+        ({"observation": "rbg"}, "unknown observation 'rbg'; did you mean rgb"),
         ({"max_steps": 0}, "max_steps is 0; expected 1 to 10000"),
         ({"key_penalty": -1}, "key_penalty is -1; expected a whole number from 0 up"),
         ({"step_penalty": True}, "step_penalty is True; expected a whole number from 0 up"),
