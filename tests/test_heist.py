@@ -502,7 +502,7 @@ def test_random_play_finishes_few_levels():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "esay"}, "unknown mode 'esay'; did you mean easy\?"),
+        ({"mode": "esay"}, "unknown mode 'esay'; did you mean easy"),
         ({"observation": "rbg"}, "unknown observation 'rbg'; did you mean rgb"),
         ({"max_steps": 0}, "max_steps is 0; expected 1 to 10000"),
         ({"key_penalty": -1}, "key_penalty is -1; expected a whole number from 0 up"),
