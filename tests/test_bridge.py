@@ -215,6 +215,12 @@ def test_the_engine_is_spoken_to_by_pipe(tmp_path: Path, monkeypatch: pytest.Mon
         assert said.reward.tolist() == [7, -1] and said.first.tolist() == [False, True]
         assert said.level_complete.tolist() == [True, False]
         assert engine.frames().shape == (2, 64, 64, 3)
+        # Three levels of two environments: of the last batch only the first counts.
+        made = record_levels(engine, np.array([5, 5, 5]))
+        with np.load(DATA / "levels_up_maze_hard.npz") as recorded:
+            for name in set(recorded.files) - {"seed"}:
+                row = recorded[name][recorded["seed"] == 5]
+                assert np.array_equal(made[name], np.repeat(row, 3, 0), equal_nan=True)
         with pytest.raises(UsageError, match="3 level seeds for 2 environments"):
             engine.begin([1, 2, 3])
         with pytest.raises(UsageError, match="maze easy cannot play the engine's maze hard"):
@@ -261,7 +267,8 @@ def test_known_subjects_in_the_engine(here: None) -> None:
     """Who wants the coin gets it wherever it is; who wants the end gets there, and passes the coin where
     it lies on the way. The engine's word and our events agree, and so do its steps and ours."""
     env = CoinRun(max_steps=300)
-    seeker, runner = (measure(env, Player(goal), jax.random.key(0), 24, 7000) for goal in env.goals)
+    found = (measure(env, Player(goal), jax.random.key(0), 24, 7000) for goal in env.goals)
+    seeker, runner = ({split: played for split, (played, _) in one.items()} for one in found)
     for found in (*seeker.values(), *runner.values()):
         assert (found.complete == (found.event_step[:, 0] >= 0)).all()
         assert (found.reward == 10 * found.complete).all()

@@ -156,9 +156,10 @@ def measure(
     num_levels: int = 200,
     start_level: int = 0,
     command: str | None = None,
-) -> dict[str, Played]:
+) -> dict[str, tuple[Played, Level]]:
     """Judge a policy of ours in the original CoinRun: on its own levels ("train"), and on the same ones
-    with the coin on the first column of a random section ("shift").
+    with the coin on the first column of a random section ("shift"). Returns the episodes and the levels
+    as ours, so that both games can be compared on them.
 
     `env` is the CoinRun that the policy was trained in; the engine plays its mode. Levels are those of
     the level seeds `start_level`, `start_level` + 1, ...; give some that were not trained on. `command`
@@ -176,10 +177,22 @@ def measure(
         places = decode.coin_places(saved.grid)
         return decode.move_coin(saved, places[random.integers(len(places))])
 
+    def judged(
+        engine: Engine, key: Key[Array, ""], edit: Callable[[Saved], Saved]
+    ) -> tuple[Played, Level]:
+        seen: list[Saved] = []
+
+        def noted(saved: Saved) -> Saved:
+            seen.append(edit(saved))
+            return seen[-1]
+
+        played = play(engine, env, policy, seeds, key, noted)
+        return played, decode.levels(seen[:num_levels])
+
     mode = getattr(env, "mode", "hard")
     with Engine("coinrun", mode, min(num_levels, 64), command) as engine:
         keys = jax.random.split(key)
         return {
-            "train": play(engine, env, policy, seeds, keys[0]),
-            "shift": play(engine, env, policy, seeds, keys[1], moved),
+            "train": judged(engine, keys[0], lambda saved: saved),
+            "shift": judged(engine, keys[1], moved),
         }

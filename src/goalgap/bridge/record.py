@@ -5,6 +5,7 @@ modules for what each family has.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -12,7 +13,7 @@ from jaxtyping import Int
 from .engine import Engine
 from .saved import Saved
 
-Fields = dict[str, np.ndarray]
+Fields = dict[str, Any]  # arrays and numbers of NumPy's
 LEVEL_ROW = ("type", "x", "y", "vx", "vy", "rx", "ry", "image_type", "theme", "render_z")
 ENEMY, LOCK, KEY, GEM = 5, 1, 2, 9  # the engine's types of entities
 COIN, HIDDEN, CHEESE, DISTRACTOR = 1, -1, 2, 3  # and its tiles
@@ -20,7 +21,7 @@ COIN, HIDDEN, CHEESE, DISTRACTOR = 1, -1, 2, 3  # and its tiles
 
 def levels(engine: Engine, seeds: Int[np.ndarray, " n"]) -> Fields:
     """The levels of some level seeds, as they begin."""
-    rows = [_level(saved) for batch in _batches(seeds, engine.num) for saved in _begun(engine, batch)]
+    rows = [_level(saved) for batch in _batches(seeds, engine.num) for saved in engine.begin(batch)]
     return {"seed": np.asarray(seeds), **_stack(rows[: len(seeds)])}
 
 
@@ -58,10 +59,6 @@ def _batches(seeds: Int[np.ndarray, " n"], num: int) -> Iterator[np.ndarray]:
     """The seeds in batches of `num`; the last one is filled up with the first seeds."""
     for at in range(0, len(seeds), num):
         yield np.asarray(seeds)[np.arange(at, at + num) % len(seeds)]
-
-
-def _begun(engine: Engine, seeds: np.ndarray) -> list[Saved]:
-    return engine.begin(seeds)
 
 
 def _level(saved: Saved) -> Fields:
