@@ -109,6 +109,9 @@ class Measure:
     """which evaluation levels, and which luck"""
     out: Path = Path("runs")
     """where the result goes"""
+    engine: str | None = None
+    """runs of coinrun: play its agents in the original engine instead, on the same levels as in ours;
+    the Python that has it, or auto (GOALGAP_PROCGEN, or this one)"""
     json: bool = False
     """print verdict.json instead of words"""
 
@@ -118,6 +121,9 @@ class Measure:
             folder = store.RunFolder.load(Path(self.subject))
             if not folder.is_finished:
                 raise UsageError(f"{self.subject} is not finished; run its command again to go on")
+            if self.engine is not None:
+                self._in_engine(folder)
+                return
             path = lab.measure_again(folder, self.levels, self.seed)
             show(path, folder.experiment.env, self.json)
             return
@@ -137,6 +143,30 @@ class Measure:
             self.seed,
         )
         show(path, env, self.json)
+
+    def _in_engine(self, folder: store.RunFolder) -> None:
+        """What a run's agents do in the original game, beside what they do in ours."""
+        from ..lab import engine
+
+        python = None if self.engine == "auto" else self.engine
+        rows = engine.compare(folder, self.levels, engine.START_LEVEL + self.seed * self.levels, python)
+        about = store.provenance("goalgap " + " ".join(sys.argv[1:]))
+        found = {"run": folder.path.name, "rows": rows, "provenance": about}
+        store.write_json(folder.path / "engine.json", found)
+        if self.json:
+            print(json.dumps(found, indent=1))
+            return
+        table = Table(box=None, header_style="bold")
+        for name in ("levels", "event", "ours, 95 % interval", "engine, 95 % interval", "alike"):
+            table.add_column(name)
+        for row in rows:
+            shares = [
+                f"{x['estimate']:.3f} [{x['low']:.3f}, {x['high']:.3f}]"
+                for x in (row["ours"], row["engine"])
+            ]
+            table.add_row(row["split"], row["event"], *shares, "yes" if row["alike"] else "no")
+        Console().print(table)
+        print(f"{rows[0]['ours']['n']} episodes in each; written to {folder.path / 'engine.json'}")
 
 
 def subject(name: str, env: Environment) -> Policy:
