@@ -8,9 +8,9 @@ whose coin an agent trained at 0 % does not pass through by luck (it touches the
 probability below .1).
 
 Prediction, written before the first run (easy mode, symbolic observation, a small dense network, 4
-seeds a point, 1.2 M steps a seed): the frequency at 0 % is above .5; it falls with the percentage
+seeds a point, 0.8 M steps a seed): the frequency at 0 % is above .5; it falls with the percentage
 (rank correlation of the means -.8 or less); at 10 % it is at most half of that at 0 %. We expect more
-than 2 % to be needed, because 1.2 M steps show an agent of ours 60 times fewer moved coins than the
+than 2 % to be needed, because 0.8 M steps show an agent of ours 100 times fewer moved coins than the
 published one saw.
 
 The published scale, on a GPU: `SCALE = "published"` (hard mode, RGB, IMPALA, 80 M steps).
@@ -31,7 +31,7 @@ from goalgap.agents.networks import MLP, Impala
 from goalgap.envs import CoinRun
 
 SCALE = "small"
-PERCENTS = (0.0, 0.3, 1.0, 2.0, 5.0, 10.0)
+PERCENTS = (0.0, 1.0, 2.0, 5.0, 10.0)
 NUM_SEEDS = 4
 LUCK = 0.1  # a level on which the agents trained at 0 % touch the coin's place more often is left out
 
@@ -44,7 +44,7 @@ def experiment(percent: float, seed: int) -> goalgap.Experiment:
         network=MLP(),
         learner=goalgap.PPO(entropy_coefficient=0.02),
         seeds=tuple(range(seed, seed + NUM_SEEDS)),
-        steps=1_200_000,
+        steps=800_000,
         num_levels=256,
         num_checkpoints=2,
     )
