@@ -112,6 +112,8 @@ class _World(NamedTuple):
 def draft(words: UInt32[Array, " n"], game: str, easy: bool, random_percent: int = 0) -> Draft:
     """Make a level out of words. `random_percent` is for the fork's coinrun. Raises UsageError for games
     that are none of `GAMES`."""
+    if not 0 <= random_percent <= 100:
+        raise UsageError(f"random_percent is {random_percent}; expected 0 to 100")
     if game not in GAMES:
         raise UsageError(f"unknown game {game!r}; expected one of {', '.join(GAMES)}, moved")
     draws = Draws(words)
@@ -241,7 +243,8 @@ PERMEABLE = 15  # columns of the permeable end
 @functools.partial(jax.jit, static_argnames="permeable")
 def build(made: Draft, permeable: bool = False) -> CoinRunLevel:
     """A level ready to be played. `permeable`: the end's wall is 15 columns that one can walk through,
-    with nothing behind them (the fork's `coinrun_mod_wall`)."""
+    with nothing behind them (the fork's `coinrun_mod_wall`). Where the end is beyond column 48, the
+    original aborts; here there is room for fewer columns."""
     columns = jnp.arange(WIDTH)
     inside, top = made.inside, made.top
     veil = jnp.zeros(WIDTH, jnp.uint32)
