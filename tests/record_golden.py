@@ -47,8 +47,12 @@ def main() -> None:
             )
     chains = {}
     for num_levels, start_level, rand_seed in CHAINS:
-        options = {"num_levels": num_levels, "start_level": start_level, "rand_seed": rand_seed}
-        with Engine("maze", "easy", 4, **options) as engine:
+        with Engine(
+            *("maze", "easy", 4),
+            num_levels=num_levels,
+            start_level=start_level,
+            rand_seed=rand_seed,
+        ) as engine:
             rows = []
             for _ in range(3):
                 rows.append([saved["level_seed"] for saved in engine.states()])

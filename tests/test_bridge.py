@@ -43,8 +43,8 @@ def golden(game: str) -> tuple[Saved, Saved, int, np.ndarray]:
     """A level's start, the state after some actions, the level seed and the actions."""
     with np.load(DATA / f"states_{game}.npz") as file:
         data = {name: file[name] for name in file.files}
-    saved = (Saved(data[name].tobytes()) for name in ("start", "later"))
-    return *saved, int(data["seed"]), data["action"]
+    start, later = (Saved(data[name].tobytes()) for name in ("start", "later"))
+    return start, later, int(data["seed"]), data["action"]
 
 
 @pytest.mark.parametrize("game", GAMES)

@@ -79,8 +79,8 @@ def test_who_drifts_into_a_pile_is_put_onto_it() -> None:
         env = CoinRun(mode="easy")
         level = env.generate(twister(1_000_198, env.num_words), "coinrun")
         no = jnp.zeros((), bool)
-        numbers = (jnp.float32(x) for x in (8.473286, 6.0786996, 0.03524916, -1.3000001))
-        body = Body(*numbers, no, no, no)
+        x, y, vx, vy = jnp.float32([8.473286, 6.0786996, 0.03524916, -1.3000001])
+        body = Body(x, y, vx, vy, no, no, no)
         world = platformer.near(level.tiles, body.x)
         body, up = platformer.push(body, world, jnp.asarray(0), jnp.asarray(1))
         return platformer.move(body, world, jnp.asarray(0), up, no)
@@ -170,7 +170,7 @@ def test_names() -> None:
 
 def write(folder: Path, name: str, **fields: np.ndarray) -> str:
     path = folder / name
-    np.savez_compressed(path, **fields)
+    np.savez_compressed(path, **fields)  # pyright: ignore[reportArgumentType]
     return str(path)
 
 

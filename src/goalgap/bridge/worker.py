@@ -28,7 +28,7 @@ class Games:
     """Some environments of one game."""
 
     def __init__(self, num, game, options):
-        from procgen import ProcgenGym3Env
+        from procgen import ProcgenGym3Env  # pyright: ignore[reportMissingImports]
 
         options = dict({"rand_seed": 0, "num_threads": 2}, **options)
         self.env = ProcgenGym3Env(num=num, env_name=game, **options)

@@ -26,7 +26,7 @@ def levels(game: str, mode: str, options: dict[str, int], seeds: np.ndarray) -> 
     grid = np.stack([_grid(jax.tree.map(lambda leaf, k=k: leaf[k], made)) for k in range(count)])
     ents, num = _entities(made)
     height = platformer.HALF_HEIGHT
-    agent = np.tile(np.float32([1.5, 1 + np.float32(height), 0, 0, 0.5, height]), (count, 1))
+    agent = np.tile(np.array([1.5, 1 + np.float32(height), 0, 0, 0.5, height], np.float32), (count, 1))
     place = made.place
     moved = made.moved[:, None]
     return {
@@ -45,7 +45,7 @@ def levels(game: str, mode: str, options: dict[str, int], seeds: np.ndarray) -> 
     }
 
 
-def _drafts(game: str, mode: str, options: dict[str, int], seeds: np.ndarray) -> Draft:
+def _drafts(game: str, mode: str, options: dict[str, int], seeds: np.ndarray) -> Any:
     """Drafts of level seeds, as NumPy arrays. `game` is the engine's name of it."""
     game = "coinrun_fork" if game == "coinrun" and options.get("fork") else game
     return jax.device_get(
@@ -78,7 +78,7 @@ def _entities(made: Draft) -> tuple[np.ndarray, np.ndarray]:
     """type x y vx vy rx ry image_type theme render_z of each thing, padded."""
     things = made.things
     there = things.kind != NOTHING
-    num = there.sum(1)
+    num = np.asarray(there.sum(1))
     ents = np.full((len(num), num.max(initial=0), 10), np.nan, np.float32)
     for row, (ent, on) in enumerate(zip(ents, there, strict=True)):
         kind, column, y, look, right = (leaf[row][on] for leaf in things)
