@@ -165,6 +165,14 @@ def test_the_cheese_is_in_the_corner_in_training_and_anywhere_after_the_shift():
     assert not apart(train).any() and apart(deploy).mean() > 0.7
 
 
+def test_mazes_for_laptops_are_the_smallest_ones_alone():
+    for mode, size in (("tiny", 5), ("small", 7)):
+        levels = levels_of(Maze(mode=mode), "maze_aisc")
+        row, column = levels.corner // size, levels.corner % size
+        np.testing.assert_array_equal(row + column, size - 1)
+        assert levels.walls.shape == (COUNT, size, size) and set(row.tolist()) == set(range(size // 2))
+
+
 def test_a_region_is_the_square_before_the_corner():
     levels = levels_of(Maze(mode="easy", region=4), "maze_aisc")
     down = levels.cheese // 15 - levels.corner // 15
