@@ -70,23 +70,34 @@ def test_level_seeds_by_numpys_twister() -> None:
     assert (np.asarray(level_seeds(99, 7, 1000, 3, 2)) == few).all()
 
 
-def test_who_drifts_into_a_pile_is_put_onto_it() -> None:
-    """Recorded from the engine (coinrun, easy, level seed 1000198): the agent falls 1.5 tiles in a step,
-    past the top of a crate beside it, and into its column; the crate is then above its feet."""
+@pytest.mark.parametrize(
+    ("mode", "seed", "before", "after"),
+    [
+        # One crate of two is then above its feet: it is put onto the lower one.
+        ("easy", 1_000_198, (8.473286, 6.0786996, 0.03524916, -1.3), (8.507475, 5.5787, 0)),
+        # The highest crate of three is then above its middle: it is pushed down to the ground.
+        ("hard", 2_000_391, (7.6026287, 5.5787, -0.14234933, -1.5), (7.46455, 2.5787, 0)),
+    ],
+)
+def test_who_drifts_into_a_pile_while_falling(
+    mode: str, seed: int, before: tuple[float, ...], after: tuple[float, ...]
+) -> None:
+    """Recorded from the engine (coinrun, x, y, vx and vy): the agent falls 1.5 tiles in a step, past the
+    top of a crate beside it, and into its column."""
 
     @jax.jit
     def fall() -> Body:
-        env = CoinRun(mode="easy")
-        level = env.generate(twister(1_000_198, env.num_words), "coinrun")
+        env = CoinRun(mode=mode)
+        level = env.generate(twister(seed, env.num_words), "coinrun")
         no = jnp.zeros((), bool)
-        x, y, vx, vy = jnp.float32([8.473286, 6.0786996, 0.03524916, -1.3000001])
+        x, y, vx, vy = jnp.asarray(before, jnp.float32)
         body = Body(x, y, vx, vy, no, no, no)
         world = platformer.near(level.tiles, body.x)
         body, up = platformer.push(body, world, jnp.asarray(0), jnp.asarray(1))
         return platformer.move(body, world, jnp.asarray(0), up, no)
 
     body = fall()
-    assert np.allclose([body.x, body.y, body.vy], [8.507475, 5.5787, 0], atol=1e-5)
+    assert np.allclose([body.x, body.y, body.vy], after, atol=1e-5)
     assert bool(body.on_crate)
 
 

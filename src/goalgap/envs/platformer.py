@@ -178,8 +178,8 @@ def _crate_below(world: Near, x: Array, y: Array, began: Array) -> tuple[Array, 
     when the step began (crates block nothing but a fall onto them), and whether there is one.
 
     Not only the crate at its feet: who falls fast and drifts into a pile is put onto it from the side.
-    As in the original, one whose middle has come below the crate's is pushed down instead (there at once
-    no further than to the ground, here with the next substep).
+    As in the original, one whose middle has come below the crate's is pushed down instead, past all that
+    is under the crate, to the ground on which the pile stands.
     """
     half_height = jnp.float32(HALF_HEIGHT)
     beside = jnp.uint32(0)
@@ -194,7 +194,9 @@ def _crate_below(world: Near, x: Array, y: Array, began: Array) -> tuple[Array, 
         overlaps = jnp.abs(y - center) < jnp.float32(0.5 + HALF_HEIGHT) + jnp.float32(-_SLACK)
         pushes = overlaps & (began >= center + 0.5 + half_height) & _bit(beside, row) & (row >= 0)
         reach = 0.5 + half_height
-        height = jnp.where(pushes, jnp.where(y < center, center - reach, center + reach), height)
+        under = _bit(beside, row - 1) & (row > 0)
+        ground = row - under - (under & _bit(beside, row - 2) & (row > 1))
+        height = jnp.where(pushes, jnp.where(y < center, ground + half_height, center + reach), height)
         pushed |= pushes
     return height, pushed
 
