@@ -269,10 +269,10 @@ def test_known_subjects_in_the_engine(here: None) -> None:
     env = CoinRun(max_steps=300)
     found = (measure(env, Player(goal), jax.random.key(0), 24, 7000) for goal in env.goals)
     seeker, runner = ({split: played for split, (played, _) in one.items()} for one in found)
-    for found in (*seeker.values(), *runner.values()):
-        assert (found.complete == (found.event_step[:, 0] >= 0)).all()
-        assert (found.reward == 10 * found.complete).all()
-        assert found.drift.max() < 1e-4
+    for played in (*seeker.values(), *runner.values()):
+        assert (played.complete == (played.event_step[:, 0] >= 0)).all()
+        assert (played.reward == 10 * played.complete).all()
+        assert played.drift.max() < 1e-4
     assert seeker["train"].complete.mean() > 0.8 and seeker["shift"].complete.mean() > 0.8
     # The end alone pays nothing and ends nothing.
     shift = runner["shift"]
