@@ -31,7 +31,7 @@ from goalgap.agents.networks import MLP, Impala
 from goalgap.envs import CoinRun
 
 SCALE = "small"
-PERCENTS = (0.0, 1.0, 2.0, 5.0, 10.0)
+PERCENTS = {"small": (0.0, 2.0, 5.0, 10.0), "published": (0.0, 0.3, 1.0, 2.0, 5.0, 10.0)}[SCALE]
 NUM_SEEDS = 4
 LUCK = 0.1  # a level on which the agents trained at 0 % touch the coin's place more often is left out
 

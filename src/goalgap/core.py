@@ -130,6 +130,8 @@ class Environment(eqx.Module):
     num_actions: ClassVar[int]
     action_names: ClassVar[tuple[str, ...]]
     exact_play: ClassVar[str] = "none"  # or "tables", "collection": how `oracle` can solve it
+    # Exams keep levels that repeat: where some are common, how common is part of the distribution.
+    repeats: ClassVar[bool] = False
     bordered: ClassVar[bool] = True  # symbolic observations end where the board does: walls lie around
     max_steps: eqx.AbstractVar[int]
     intended: eqx.AbstractVar[Goal]

@@ -24,6 +24,7 @@ class ProcgenGame(Environment):
     mode; `observation` what agents see; `num_levels` and `start_level` are Procgen's own: train on these
     level seeds only (0: without end). Raises UsageError for values that Procgen does not have."""
 
+    repeats: ClassVar[bool] = True  # a third of CoinRun's levels are of one section
     modes: ClassVar[tuple[str, ...]]
     games: ClassVar[tuple[str, ...]]  # that `generate` knows
     train_game: ClassVar[str]  # which of its games training draws levels from, and deployment

@@ -125,7 +125,8 @@ def _solvable(
     key: Key[Array, ""],
     distinguishing: bool,
 ) -> tuple[Level, float]:
-    """Distinct test levels on which the goals can be achieved, and what share had to be dropped."""
+    """Test levels (distinct ones, unless `repeats`) on which the goals can be achieved, and what share
+    had to be dropped."""
     found: list[Level] = []
     seen: set[int] = set()
     num_found = num_candidates = num_solvable = 0
@@ -133,8 +134,9 @@ def _solvable(
         keys = jax.random.split(jax.random.fold_in(key, number), _BATCH)
         batch, eligible, hashes = _candidates(env, levels, keys, distinguishing)
         rows = np.flatnonzero(eligible)
-        rows = rows[np.sort(np.unique(hashes[rows], return_index=True)[1])]
-        rows = np.array([row for row in rows if int(hashes[row]) not in seen], int)
+        if not env.repeats:
+            rows = rows[np.sort(np.unique(hashes[rows], return_index=True)[1])]
+            rows = np.array([row for row in rows if int(hashes[row]) not in seen], int)
         # Solving costs more than drawing: about as many as should be needed, with some to spare.
         rows = rows[: int(1.4 * (count - num_found)) + 32]
         if rows.size:
