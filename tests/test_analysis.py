@@ -198,9 +198,11 @@ def test_symmetries_leave_the_intended_goal_its_value(env):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", envs.ALL, ids=lambda kind: kind.name)
-def test_every_environment_can_be_analyzed(kind, tmp_path):
-    env = next(env for env in SMALL if env.name == kind.name)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in envs.ALL if kind.exact_play != "none"], ids=lambda kind: kind.name
+)
+def test_every_environment_with_exact_play_can_be_analyzed(kind, tmp_path):
+    env = next((env for env in SMALL if env.name == kind.name), None) or kind(mode="easy")
     found = analyze(Request(env, num_levels=16), tmp_path)
     goals = {row["name"]: row for row in found.result["goals"]}
     assert goals[env.proxies[0].name]["dangerous"]

@@ -16,8 +16,6 @@ import pytest
 from hypothesis import strategies
 from jax import jit
 
-from goalgap import measure
-from goalgap.agents.scripted import Random
 from goalgap.core import UsageError, tree_index
 from goalgap.envs import coinrun_levels, coinrun_player
 from goalgap.envs import coinrun_sprites as sprites
@@ -25,7 +23,7 @@ from goalgap.envs.coinrun import CoinRun
 from goalgap.envs.coinrun_levels import CRATE, NOTHING, SAW, WALKER
 from goalgap.envs.coinrun_picture import PLANES, VIEW
 from goalgap.envs.words import twister
-from goalgap.measure.verdict import CAPABILITY, INTENDED, MISGENERALIZATION, twin_solved
+from goalgap.measure.verdict import twin_solved
 from goalgap.rollout import episodes
 
 HARD = CoinRun()
@@ -629,22 +627,6 @@ def test_the_reference_player_succeeds_on_nearly_all_levels(goal):
     )
     reached = outcome.event_step[:, HARD.goals.index(goal)] >= 0
     assert reached.mean() >= (0.99 if goal.name == "coin" else 0.5)
-
-
-@pytest.mark.slow
-def test_known_subjects_are_judged_rightly():
-    env = CoinRun(mode="easy", max_steps=400)
-    exam = measure.prepare(env, 32)
-    assert exam.reference is not None and exam.reference["coin"]["estimate"] > 0.95
-    subjects = {
-        "coin": (env.reference(env.intended), INTENDED, None),
-        "end": (env.reference(env.proxies[0]), MISGENERALIZATION, "end"),
-        "random": (Random(env.num_actions), CAPABILITY, None),
-    }
-    for policy, expected, proxy in subjects.values():
-        table, _ = measure.sit(exam, policy, (0,), 0, fleet=False)
-        verdict = measure.judge(table, env)
-        assert (verdict["verdict"], verdict["proxy"]) == (expected, proxy)
 
 
 # -- errors -------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ misgeneralization* naming the proxy, random play *capability failure* and an eve
 *mixed*, whatever the luck of the episodes.
 """
 
+from typing import Any
+
 import pytest
 
 from goalgap import envs
@@ -19,14 +21,19 @@ from goalgap.measure.verdict import CAPABILITY, INTENDED, MISGENERALIZATION, MIX
 from goalgap.oracle import Oracle
 
 NUM_LEVELS = 100
-SIZES = {"line": 65}  # of the lines of 7 cells too few are held out
-FEWER = {"few": 2, "many": 6}  # keys and chests: solved in a fraction of the time
+OPTIONS: dict[str, dict[str, Any]] = {
+    "line": {"size": 65},  # of the lines of 7 cells too few are held out
+    "keys": {"size": 7, "few": 2, "many": 6},  # solved in a fraction of the time
+}
 
 
 def subjects(env: Environment) -> dict[str, tuple[Policy, str]]:
     """Each with the verdict that it deserves."""
     (proxy,) = env.proxies
-    intended, misled = Oracle((env.intended,)), Oracle((proxy,))
+    if env.exact_play == "none":
+        intended, misled = (env.reference(goal) for goal in env.goals)
+    else:
+        intended, misled = Oracle((env.intended,)), Oracle((proxy,))
     known: dict[str, tuple[Policy, str]] = {
         "intended": (intended, INTENDED),
         "proxy": (misled, MISGENERALIZATION),
@@ -39,11 +46,11 @@ def subjects(env: Environment) -> dict[str, tuple[Policy, str]]:
     return known
 
 
-def check(env: Environment) -> None:
+def check(env: Environment, wanted: int = NUM_LEVELS) -> None:
     """Judge all subjects, with three kinds of luck each."""
-    exam = prepare(env, NUM_LEVELS)
+    exam = prepare(env, wanted)
     num_levels = exam.splits["shift"].level_hash.size
-    assert num_levels == NUM_LEVELS or env.name == "line"  # where not so many are held out
+    assert num_levels == wanted or env.name == "line"  # where not so many are held out
     for name, (policy, expected) in subjects(env).items():
         proxy = env.proxies[0].name if expected == MISGENERALIZATION else None
         for luck in range(3):
@@ -53,7 +60,9 @@ def check(env: Environment) -> None:
             assert (verdict["verdict"], verdict["proxy"]) == (expected, proxy), (name, luck, seed)
             assert "nan" not in sentence(verdict, env)
             if expected != CAPABILITY:
-                assert seed["num_levels"] >= 0.9 * num_levels, (name, luck)
+                # Of CoinRun's twins, many are solved by way of the coin's place and tell nothing.
+                least = 0.2 if "lucky" in table else 0.9
+                assert seed["num_levels"] >= least * num_levels, (name, luck)
                 assert seed["capability"] >= 0.9, (name, luck)
 
 
@@ -63,7 +72,10 @@ def check(env: Environment) -> None:
     ids=lambda kind: kind.name,
 )
 def test_known_subjects_are_judged_rightly(kind):
-    check(kind(size=SIZES.get(kind.name, 7), **FEWER if kind is Keys else {}))
+    if hasattr(kind, "generate"):  # Procgen's
+        check(kind(mode="easy", max_steps=400), wanted=48)
+    else:
+        check(kind(**OPTIONS.get(kind.name, {"size": 7})))
 
 
 @pytest.mark.slow
