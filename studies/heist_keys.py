@@ -1,6 +1,6 @@
 """Do agents that learned to open chests go on to collect keys, and open the last chest late?
 
-Question. 2105.14111 (section 3.3, figure 5) trains on Keys and Chests with twice as many chests as keys
+Question. 2105.14111 (figure 5) trains on Keys and Chests with twice as many chests as keys
 and tests with twice as many keys as chests: the agent goes on collecting keys that it has no chest for,
 and comes to the last chests late or not at all. The result is qualitative: no counts are published.
 
