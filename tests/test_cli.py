@@ -129,7 +129,20 @@ def test_list_and_cite(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["run", "analyze", "measure", "forecast", "play", "study", "open", "list", "cite", "bench"]
+    "verb",
+    [
+        "run",
+        "analyze",
+        "measure",
+        "forecast",
+        "parity",
+        "play",
+        "study",
+        "open",
+        "list",
+        "cite",
+        "bench",
+    ],
 )
 def test_every_verb_explains_itself(capsys: pytest.CaptureFixture, verb: str) -> None:
     with pytest.raises(SystemExit) as stop:

@@ -52,10 +52,10 @@ class _Reference:
     def play(self, goal: Goal, levels: Level) -> tuple[np.ndarray, np.ndarray]:
         """What the goal's player earns on each level, and whether it achieves the goal."""
         hashes = [(goal.name, int(word)) for word in _hashes(self.env, levels)]
-        rows = [row for row, name in enumerate(hashes) if name not in self.known]
-        if rows:
-            # As many as before, so that nothing is compiled anew.
-            rows = np.resize(rows, -(-len(rows) // _CHUNK) * _CHUNK)
+        new = {name: row for row, name in enumerate(hashes) if name not in self.known}
+        if new:
+            # As many at a time as ever, so that nothing is compiled anew.
+            rows = np.resize(list(new.values()), -(-len(new) // _CHUNK) * _CHUNK)
             for at in range(0, len(rows), _CHUNK):
                 self._learn(goal, tree_index(levels, rows[at : at + _CHUNK]))
         values, reached = zip(*(self.known[name] for name in hashes), strict=True)
