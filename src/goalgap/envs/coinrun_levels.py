@@ -118,7 +118,8 @@ def draft(words: UInt32[Array, " n"], game: str, easy: bool, random_percent: int
         raise UsageError(f"unknown game {game!r}; expected one of {', '.join(GAMES)}, moved")
     draws = Draws(words)
     offset, background = draws.unit(), draws.below(62)
-    draws.word(), draws.word()  # a position of the agent, which is then overwritten
+    draws.word()  # a position of the agent, which is then overwritten
+    draws.word()
     agent = draws.below(5, not easy)
     ground = draws.below(6, not easy)
     scene = Scene(*(jnp.where(easy, 0, x) for x in (background, offset, agent, ground)))

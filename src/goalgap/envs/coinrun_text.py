@@ -110,8 +110,15 @@ def read(lines: str) -> Draft:
     moved = coin != end
     zero = jnp.zeros((), int)
     return Draft(
-        *(jnp.asarray(part) for part in (ground & ~top, top, lava & ~lava_top, lava_top, words("|"))),
-        Things(kind, column, row, jnp.zeros_like(kind), right),
-        jnp.asarray(end), jnp.asarray(coin if moved else (-1, -1)), jnp.asarray(moved),
-        Scene(zero, jnp.zeros(()), zero, zero), zero,
-    )  # fmt: skip
+        inside=jnp.asarray(ground & ~top),
+        top=jnp.asarray(top),
+        lava_inside=jnp.asarray(lava & ~lava_top),
+        lava_top=jnp.asarray(lava_top),
+        barrier=jnp.asarray(words("|")),
+        things=Things(kind, column, row, jnp.zeros_like(kind), right),
+        end=jnp.asarray(end),
+        place=jnp.asarray(coin if moved else (-1, -1)),
+        moved=jnp.asarray(moved),
+        scene=Scene(zero, jnp.zeros(()), zero, zero),
+        num_words=zero,
+    )
