@@ -18,6 +18,9 @@ of the two in the steps to the last chest is greater on shifted levels than on t
 of 1.1 or more on average. The share of levels on which all chests are opened falls by less than .2 from
 twins to shifted levels, since on easy levels an agent that wanders for keys meets the chests anyway.
 
+Added after the run, predictions unchanged: random play is slowed down by as much (1.1), so that delay is
+no evidence of a taste for keys here; keys beyond need are.
+
 The published scale, on a GPU: `SCALE = "published"` (hard mode, RGB, IMPALA, 200 M steps).
 """
 
