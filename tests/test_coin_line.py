@@ -212,7 +212,7 @@ def test_the_end_costs_nothing_in_training_and_a_known_regret_elsewhere():
 def test_layouts_are_for_boards_with_walls():
     made: Any = Board().environment("line")
     assert isinstance(made, Line)
-    with pytest.raises(BadArguments, match="--layout open is for boards with walls, not for line"):
+    with pytest.raises(BadArguments, match="--layout open is for corner, dish, keys, not for line"):
         Board(layout="open").environment("line")
     made = Board(layout="open").environment("corner")
     assert made.layout.name == "open"
