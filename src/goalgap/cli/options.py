@@ -9,12 +9,16 @@ import tyro
 from .. import envs
 from ..core import Environment, UsageError
 from ..envs.mazes import LAYOUTS
+from ..learn.ppo import PPO
 from . import BadArguments, unknown
 
 ENVIRONMENTS: dict[str, type[Environment]] = {kind.name: kind for kind in envs.ALL}
 LAYOUT_KINDS = {kind.name: kind for kind in LAYOUTS}
 Target = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
 Flat = tyro.conf.OmitArgPrefixes
+
+
+LEARNER = PPO(entropy_coefficient=0.02)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,17 +34,21 @@ class Default:
     steps: int
     fields: dict[str, Any]
     levels: int = 512  # evaluation levels of each split
+    learner: PPO = LEARNER
 
 
+# Procgen's levels cost more to draw than boards, and its mazes need no push to explore.
+_FEWER = dataclasses.replace(LEARNER, num_fresh_levels=1024)
+_CALMER = dataclasses.replace(_FEWER, entropy_coefficient=0.005)
 DEFAULTS = {
     "corner": Default(1_200_000, {"size": 8}),
     "dish": Default(1_200_000, {"size": 8}),
     "keys": Default(1_600_000, {"size": 7, "few": 1, "many": 3}),
     "line": Default(1_000_000, {"size": 65}),
-    "coinrun": Default(2_000_000, {"mode": "easy", "max_steps": 256}, levels=256),
-    "maze": Default(2_000_000, {"mode": "easy", "max_steps": 256}),
-    "maze-line": Default(2_000_000, {"mode": "easy", "max_steps": 256}),
-    "heist": Default(2_000_000, {"mode": "easy", "max_steps": 400}, levels=256),
+    "coinrun": Default(3_000_000, {"mode": "easy", "max_steps": 256}, 256, _FEWER),
+    "maze": Default(3_000_000, {"mode": "small", "max_steps": 64}, learner=_CALMER),
+    "maze-line": Default(1_200_000, {"mode": "tiny", "max_steps": 64}, learner=_CALMER),
+    "heist": Default(6_000_000, {"mode": "easy", "max_steps": 300}, 256, _CALMER),
 }
 
 
@@ -61,7 +69,7 @@ class Board:
     many: int | None = None
     """keys: how many there are of the plentiful kind (published: 10)"""
     mode: str | None = None
-    """Procgen's games: easy or hard (published), for mazes and heist also memory"""
+    """Procgen's games: easy or hard (published), mazes and heist also memory, mazes tiny and small"""
     observation: str | None = None
     """Procgen's games: symbolic or rgb (64x64 pixels; published)"""
     train_levels: int | None = None

@@ -24,7 +24,7 @@ from ..learn.ppo import PPO
 from . import BadArguments, unknown
 from .analyze import Analyze
 from .forecast import Forecast
-from .options import DEFAULTS, ENVIRONMENTS, LAYOUT_KINDS, Board, Flat, Target
+from .options import DEFAULTS, ENVIRONMENTS, LAYOUT_KINDS, LEARNER, Board, Flat, Target
 from .parity import Parity
 from .progress import Progress
 
@@ -69,12 +69,18 @@ class Run:
             env=env,
             alpha=self.alpha,
             network=NETWORKS[self.network],
-            learner=self.learner,
+            learner=self._learner(),
             seeds=tuple(range(self.seed, self.seed + self.seeds)),
             steps=DEFAULTS[self.env].steps if self.steps is None else self.steps,
             num_levels=DEFAULTS[self.env].levels if self.levels is None else self.levels,
             injected=tuple(one for path in self.inject for one in store.read_levels(env, path)),
         )
+
+    def _learner(self) -> PPO:
+        """The environment's own, but for what the user changed."""
+        typed = vars(self.learner).items()
+        changed = {name: value for name, value in typed if value != getattr(LEARNER, name)}
+        return dataclasses.replace(DEFAULTS[self.env].learner, **changed)
 
     def call(self) -> None:
         experiment = self.experiment()
@@ -83,9 +89,6 @@ class Run:
         with Progress(goals[0], goals[1]) as progress:
             run = lab.run(experiment, self.out, progress, "goalgap " + " ".join(sys.argv[1:]))
         show(run.folder.path, experiment.env, self.json)
-
-
-LEARNER = PPO(entropy_coefficient=0.02)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ of JacobPfau/procgenAISC, read and re-stated. Departures: as in `maze`.
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Key, UInt8
@@ -83,7 +84,29 @@ class MazeLine(MazeEnvironment):
         return state.position == level.line
 
     def is_distinguishing(self, level: LineLevel) -> Bool[Array, ""]:
-        return level.yellow != level.line
+        """Whether line and yellow part, and neither stands in the way of the other: who has to pass the
+        gem on the way to the line shows nothing of a goal."""
+        line, gem = level.line, level.yellow
+        return (line != gem) & self._reaches(level, line, gem) & self._reaches(level, gem, line)
+
+    def _reaches(
+        self, level: LineLevel, target: Int[Array, ""], barred: Int[Array, ""]
+    ) -> Bool[Array, ""]:
+        """Whether there is a way to one cell that avoids another."""
+        free = ~(level.walls | self.at(barred))
+
+        def spread(seen: Bool[Array, "h w"]) -> Bool[Array, "h w"]:
+            wide = jnp.pad(seen, 1)
+            sides = wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
+            return (seen | sides) & free
+
+        begin = self.at(level.mouse) & free
+        _, seen = jax.lax.while_loop(
+            lambda pair: (pair[0] != pair[1]).any(),
+            lambda pair: (pair[1], spread(pair[1])),
+            (~begin, begin),
+        )
+        return (seen & self.at(target)).any()
 
     def twin(self, level: LineLevel) -> LineLevel:
         """A yellow line where the line is, and no gem."""
