@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import hypothesis
 import jax
 import jax.numpy as jnp
@@ -292,6 +293,25 @@ def test_twins_restore_what_training_shows(env):
         assert (twins.gem == -1).all()
 
 
+def test_an_object_on_the_way_to_the_other_tells_nothing():
+    """Line and gem distinguish where each has a way that avoids the other, as SciPy finds ways."""
+    levels = levels_of(LINE, LINE.deploy_game)
+    found = np.asarray(jax.vmap(LINE.is_distinguishing)(levels))
+    for index in range(24):
+        level = tree_index(levels, index)
+        line, gem = int(level.line), int(level.gem)
+        apart = np.isfinite([way(level, line, gem), way(level, gem, line)]).all()
+        assert found[index] == apart
+    assert 0 < found[:24].sum() < 24
+
+
+def way(level: Any, target: int, barred: int) -> float:
+    """The length of the shortest way from the mouse to a cell that avoids another."""
+    walls = np.asarray(level.walls).copy()
+    walls.reshape(-1)[barred] = True
+    return steps(eqx.tree_at(lambda x: x.walls, level, walls), int(level.mouse), target)
+
+
 @over_both
 def test_redrawn_objects_lie_on_free_cells(env):
     levels = levels_of(env, env.deploy_game)
@@ -300,7 +320,8 @@ def test_redrawn_objects_lie_on_free_cells(env):
         again = jit(jax.vmap(lambda k, x, w=wanted: env.redraw(k, x, jnp.asarray(w))))(keys, levels)
         np.testing.assert_array_equal(again.walls, levels.walls)
         share = np.asarray(jax.vmap(env.is_distinguishing)(again)).mean()
-        assert share > 0.7 if wanted else share == 0
+        least = 0.7 if env is EASY else 0.2  # in a tree, one of two objects often bars the other
+        assert share > least if wanted else share == 0
 
 
 @over_both
