@@ -5,6 +5,7 @@ goals judge. A state in which an episode ends is never shown (the level begins a
 own game, which moves as the engine does, says what it was.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ..core import Environment, Goal, Level, Moment, Policy, State, UsageError
+from ..envs.procgen import ProcgenGame
 from . import decode
 from .engine import Engine
 from .saved import Saved
@@ -161,7 +163,8 @@ def measure(
     with the coin on the first column of a random section ("shift"). Returns the episodes and the levels
     as ours, so that both games can be compared on them.
 
-    `env` is the CoinRun that the policy was trained in; the engine plays its mode. Levels are those of
+    `env` is the CoinRun that the policy was trained in; the engine plays its mode, easy for those of our
+    own. Levels are those of
     the level seeds `start_level`, `start_level` + 1, ...; give some that were not trained on. `command`
     says which Python has the engine (`engine.find`). In a `Played`, column 0 of `event_step` is the
     coin, column 1 the end, judged from the engine's state. Raises UsageError where there is no engine,
@@ -170,6 +173,8 @@ def measure(
     Departure from 2105.14111: the fork's levels with moved coins differ from upstream's of the same
     seed; here both splits share their layouts, and sections are told by height (`decode.coin_places`).
     """
+    if isinstance(env, ProcgenGame) and env.mode not in ("easy", "hard"):
+        env = dataclasses.replace(env, mode="easy")
     seeds = start_level + np.arange(num_levels)
     random = np.random.default_rng(start_level)
 

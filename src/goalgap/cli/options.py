@@ -45,7 +45,7 @@ DEFAULTS = {
     "dish": Default(1_200_000, {"size": 8}),
     "keys": Default(1_600_000, {"size": 7, "few": 1, "many": 3}),
     "line": Default(1_000_000, {"size": 65}),
-    "coinrun": Default(3_000_000, {"mode": "easy", "max_steps": 256}, 256, _FEWER),
+    "coinrun": Default(1_000_000, {"mode": "small", "max_steps": 256}, 256, _FEWER),
     "maze": Default(3_000_000, {"mode": "small", "max_steps": 64}, learner=_CALMER),
     "maze-line": Default(1_200_000, {"mode": "tiny", "max_steps": 64}, learner=_CALMER),
     "heist": Default(6_000_000, {"mode": "easy", "max_steps": 300}, 256, _CALMER),
@@ -69,7 +69,7 @@ class Board:
     many: int | None = None
     """keys: how many there are of the plentiful kind (published: 10)"""
     mode: str | None = None
-    """Procgen's games: easy or hard (published), mazes and heist also memory, mazes tiny and small"""
+    """Procgen's games: easy, hard (published); mazes and heist: memory; mazes: tiny; all but heist: small"""
     observation: str | None = None
     """Procgen's games: symbolic or rgb (64x64 pixels; published)"""
     train_levels: int | None = None

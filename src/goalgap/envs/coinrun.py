@@ -5,7 +5,8 @@ it lies at the beginning of a random section, on the way. Touching it ends the e
 does not. Saws, walkers and lava kill. Source: Procgen's CoinRun (arXiv 1912.01588) as modified by
 2105.14111; the same levels for the same seeds and the same physics (`envs.platformer`,
 `envs.coinrun_levels`). Departures: goals pay 1 instead of 10; an episode is cut off by `max_steps`, 1000
-in the original; the six actions that do nothing are left out; our own pictures.
+in the original; the six actions that do nothing are left out; our own pictures; the mode "small", easy
+levels of difficulty 1 and 2 only (one to three sections, no pits), is ours, for laptops.
 """
 
 from typing import Any, ClassVar
@@ -56,7 +57,7 @@ class CoinRun(ProcgenGame):
         "right and down", "right", "right and up",
     )  # fmt: skip
     bordered: ClassVar[bool] = False
-    modes: ClassVar[tuple[str, ...]] = ("easy", "hard")
+    modes: ClassVar[tuple[str, ...]] = ("small", "easy", "hard")
     games: ClassVar[tuple[str, ...]] = (*levels.GAMES, "moved")  # moved: the fork's, every coin moved
     train_game: ClassVar[str] = "coinrun_fork"
     deploy_game: ClassVar[str] = "moved"
@@ -71,7 +72,8 @@ class CoinRun(ProcgenGame):
         check_name("game", game, self.games)
         percent = 100 if game == "moved" else 0
         game = "coinrun_fork" if game == "moved" else game
-        made = levels.draft(words, game, self.mode == "easy", percent)
+        hardest = 2 if self.mode == "small" else levels.HARDEST
+        made = levels.draft(words, game, self.mode != "hard", percent, hardest)
         return levels.build(made, self.permeable)
 
     # -- dynamics -------------------------------------------------------------------------------

@@ -109,9 +109,14 @@ class _World(NamedTuple):
         return world.put("top", columns, _rows(high - 1, high))
 
 
-def draft(words: UInt32[Array, " n"], game: str, easy: bool, random_percent: int = 0) -> Draft:
-    """Make a level out of words. `random_percent` is for the fork's coinrun. Raises UsageError for games
-    that are none of `GAMES`."""
+HARDEST = 3  # difficulty: 1 to 3; the more, the more and longer sections, and pits at 3 only
+
+
+def draft(
+    words: UInt32[Array, " n"], game: str, easy: bool, random_percent: int = 0, hardest: int = HARDEST
+) -> Draft:
+    """Make a level out of words. `random_percent` is for the fork's coinrun; a `hardest` below 3 is our
+    own. Raises UsageError for games that are none of `GAMES`."""
     if not 0 <= random_percent <= 100:
         raise UsageError(f"random_percent is {random_percent}; expected 0 to 100")
     if game not in GAMES:
@@ -125,7 +130,7 @@ def draft(words: UInt32[Array, " n"], game: str, easy: bool, random_percent: int
     scene = Scene(*(jnp.where(easy, 0, x) for x in (background, offset, agent, ground)))
     scene = eqx.tree_at(lambda s: s.offset, scene, offset)
     moved = draws.below(100, game == "coinrun_fork") < random_percent
-    difficulty = draws.below(3) + 1
+    difficulty = draws.below(hardest) + 1
     num_sections = draws.below(difficulty) + difficulty
     hazard = draws.below(3)
     chosen = draws.below(num_sections, game != "coinrun")

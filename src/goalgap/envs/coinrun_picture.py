@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 
 from . import coinrun_sprites as sprites
-from . import scenery
+from . import frame, scenery
 from .coinrun_levels import CoinRunLevel
 from .platformer import JUMP, MAX_SPEED, ROWS, WIDTH
 
@@ -119,13 +119,18 @@ def board(level: CoinRunLevel, state: "CoinRunState") -> Int[Array, "31 64"]:
 
 def rgb(level: CoinRunLevel, state: "CoinRunState") -> UInt8[Array, "64 64 3"]:
     """The frame as Procgen composes it."""
+    return scenery.draw(frame.apart(_view, level, state))
+
+
+def _view(level: CoinRunLevel, state: "CoinRunState") -> scenery.View:
+    """What the frame shows."""
     body, scene = state.body, level.scene
     first = [jnp.floor(at - VIEW / 2).astype(jnp.int32) for at in (body.x, body.y)]
     window = jnp.arange(scenery.WINDOW)
     rests = (jnp.abs(body.vx) < 0.01) & body.supported
     walks = jnp.where(state.time // 5 % 2 == 0, sprites.STEPPING, sprites.STANDING)
     pose = jnp.where(body.supported, jnp.where(rests, sprites.STANDING, walks), sprites.JUMPING)
-    view = scenery.View(
+    return scenery.View(
         x=body.x,
         y=body.y,
         tiles=_sprites_at(level, first[0] + window, first[1] + window),
@@ -142,4 +147,3 @@ def rgb(level: CoinRunLevel, state: "CoinRunState") -> UInt8[Array, "64 64 3"]:
         phase=state.time,
         velocity=jnp.stack([body.vx / MAX_SPEED, body.vy / JUMP]),
     )
-    return scenery.draw(view)
