@@ -69,7 +69,7 @@ class Board:
     many: int | None = None
     """keys: how many there are of the plentiful kind (published: 10)"""
     mode: str | None = None
-    """Procgen's games: easy, hard (published); mazes and heist: memory; mazes: tiny; all but heist: small"""
+    """Procgen's games: easy, hard (published), memory (mazes, heist), tiny (mazes), small (not heist)"""
     observation: str | None = None
     """Procgen's games: symbolic or rgb (64x64 pixels; published)"""
     train_levels: int | None = None
