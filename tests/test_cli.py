@@ -1,5 +1,6 @@
 """The command line: one clear line for every mistake, exit codes, and no traceback."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -9,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from goalgap.cli import call
-from goalgap.cli.options import ENVIRONMENTS
+from goalgap.cli.options import ENVIRONMENTS, LEARNER
+from goalgap.cli.verbs import Run
+
+
+def test_what_the_user_does_not_say_of_the_learner_is_the_environments_own():
+    own = Run(env="coinrun").experiment().learner
+    assert own != LEARNER
+    typed = dataclasses.replace(LEARNER, learning_rate=0.01)
+    assert Run(env="coinrun", learner=typed).experiment().learner == dataclasses.replace(
+        own, learning_rate=0.01
+    )
 
 
 def fails(capsys: pytest.CaptureFixture, *argv: str, code: int = 2) -> str:
@@ -36,6 +47,11 @@ def fails(capsys: pytest.CaptureFixture, *argv: str, code: int = 2) -> str:
         (("run", "corner", "--steps", "0"), "steps is 0; expected 1 to"),
         (("run", "corner", "--levels", "3"), "num_levels is 3; expected 16"),
         (("run", "corner", "--layout", "tre"), "did you mean tree?"),
+        (("run", "coinrun", "--size", "9"), "--size 9 is for corner, dish, keys, line, not for coinrun"),
+        (("run", "coinrun", "--mode", "hrd"), "unknown mode 'hrd'; did you mean hard?"),
+        (("run", "coinrun", "--train-levels", "5", "--start-level", "2147483647"), "level seed is"),
+        (("measure", "oracle:coin", "--env", "coinrun"), "try reference:coin"),
+        (("measure", "reference:coin", "--env", "line"), "try oracle:coin"),
         (("run", "corner", "--layout", "tree", "--size", "8"), "try 7 or 9"),
         (("run", "corner", "--network", "impalla"), "did you mean impala"),
         (("run", "corner", "--channels", "3"), "is for dish"),
