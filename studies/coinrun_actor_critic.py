@@ -46,7 +46,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     print(__doc__)
     run = lab.run(experiment(seed), out)
     fleet, seeds = run.policies(), run.folder.experiment.seeds
-    env = dataclasses.replace(
+    env: Any = dataclasses.replace(
         run.folder.experiment.env, permeable=True, continue_after_coin=True, max_steps=160
     )
     levels = _levels(env)

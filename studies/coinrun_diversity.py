@@ -113,7 +113,7 @@ def agreement(points: list[dict[str, Any]]) -> dict[str, bool]:
     return {
         "at 0 % the GMG frequency is above .5": means[0] > 0.5,
         "it falls with the percentage (rank correlation <= -.8)": bool(
-            spearmanr(PERCENTS, means).statistic <= -0.8
+            np.asarray(spearmanr(PERCENTS, means))[0] <= -0.8
         ),
         "at 10 % it is at most half of that at 0 %": by_percent[10.0] <= means[0] / 2,
         "published: from 2 % on it is essentially gone (at most .1)": by_percent[2.0] <= 0.1,

@@ -120,12 +120,12 @@ def agreement(points: list[dict[str, Any]]) -> dict[str, bool]:
     fall = corner[0] - corner[-1]
     return {
         "the share found rises with r (rank correlation >= .9)": bool(
-            spearmanr(regions, found)[0] >= 0.9
+            np.asarray(spearmanr(regions, found))[0] >= 0.9
         ),
         "it rises by .3 or more": found[-1] - found[0] >= 0.3,
         "at r = 0 the corner comes first in more than half": corner[0] > 0.5,
         "the corner comes first less often with r (rank correlation <= -.9)": bool(
-            spearmanr(regions, corner)[0] <= -0.9
+            np.asarray(spearmanr(regions, corner))[0] <= -0.9
         ),
         "gradually: some point lies a fifth of the fall away from both ends": any(
             corner[-1] + fall / 5 <= value <= corner[0] - fall / 5 for value in corner[1:-1]

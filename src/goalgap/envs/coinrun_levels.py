@@ -265,6 +265,7 @@ def build(made: Draft, permeable: bool = False) -> CoinRunLevel:
         _words(made.things, CRATE),
         _words(made.things, SAW),
         made.lava_inside | made.lava_top,
+        _second_piles(made.things),
     )
     walkers, x, vx, look = _walkers(made.things, inside, inside | top | made.barrier)
     looks = [_words(made.things, CRATE, bit) for bit in range(2)]
@@ -289,6 +290,17 @@ def _words(things: Things, kind: int, bit: int | None = None) -> UInt32[Array, "
     return jax.lax.reduce(
         jnp.where(on, place[:, None], jnp.uint32(0)), jnp.uint32(0), jax.lax.bitwise_or, (0,)
     )
+
+
+def _second_piles(things: Things) -> UInt32[Array, " w"]:
+    """Where crates are that were piled in a column in which a pile stood already."""
+    crate = things.kind == CRATE
+    number = jnp.arange(crate.shape[0])
+    mates = crate & crate[:, None] & (things.column == things.column[:, None])
+    # Piles grow upwards, so a crate no higher than an earlier one of its column begins another.
+    begins = (mates & (number < number[:, None]) & (things.row >= things.row[:, None])).any(1)
+    second = (mates & (number <= number[:, None]) & begins).any(1)
+    return _words(things._replace(kind=jnp.where(second, CRATE, NOTHING)), CRATE)
 
 
 def _walkers(

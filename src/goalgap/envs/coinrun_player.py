@@ -53,7 +53,7 @@ def search(env: Any, goal: Goal, levels: Level) -> tuple[Int[Array, "l t"], Bool
 
 
 @functools.partial(jax.jit, static_argnames="goal")
-def _search(env: Any, goal: Goal, levels: Level) -> tuple[Array, Array]:
+def _search(env: Any, goal: Any, levels: Level) -> tuple[Array, Array]:
     depth = min(env.max_steps, LONGEST) // HOLD
     num = CHUNK
     moves = jnp.asarray(_ACTIONS)

@@ -31,6 +31,7 @@ class Tiles(eqx.Module):
     crate: UInt32[Array, "*b w"]
     saw: UInt32[Array, "*b w"]
     lava: UInt32[Array, "*b w"]
+    late: UInt32[Array, "*b w"]  # crates of the second pile in a column, which push first
 
 
 class Walkers(eqx.Module):
@@ -64,6 +65,7 @@ class Near(eqx.Module):
     crate: UInt32[Array, "5"]
     saw: UInt32[Array, "5"]
     lava: UInt32[Array, "5"]
+    late: UInt32[Array, "5"]
 
     def column(self, kind: UInt32[Array, "5"], x: Int[Array, ""]) -> UInt32[Array, ""]:
         """The word of the column at `x`, which is one of these."""
@@ -75,9 +77,9 @@ class Near(eqx.Module):
 
 def near(tiles: Tiles, x: Float[Array, ""]) -> Near:
     first = jnp.clip(_floor(x) - NEAR // 2, 0, WIDTH - NEAR)
-    packed = jnp.stack([tiles.solid, tiles.crate, tiles.saw, tiles.lava], -1)
-    cut = jax.lax.dynamic_slice(packed, (first, 0), (NEAR, 4))
-    return Near(first, cut[:, 0], cut[:, 1], cut[:, 2], cut[:, 3])
+    packed = jnp.stack([tiles.solid, tiles.crate, tiles.saw, tiles.lava, tiles.late], -1)
+    cut = jax.lax.dynamic_slice(packed, (first, 0), (NEAR, 5))
+    return Near(first, *(cut[:, kind] for kind in range(5)))
 
 
 def _floor(x: Float[Array, ""]) -> Int[Array, ""]:
@@ -179,15 +181,18 @@ def _crate_below(world: Near, x: Array, y: Array, began: Array) -> tuple[Array, 
 
     Not only the crate at its feet: who falls fast and drifts into a pile is put onto it from the side.
     As in the original, one whose middle has come below the crate's is pushed down instead, past all that
-    is under the crate, to the ground on which the pile stands.
+    is under the crate, to the ground on which the pile stands. The crate that says which is the highest
+    one; of two piles in a column, the second one's.
     """
     half_height = jnp.float32(HALF_HEIGHT)
-    beside = jnp.uint32(0)
+    beside = late = jnp.uint32(0)
     for index in range(NEAR):
         over = jnp.abs(x - (world.first + index + 0.5)) < jnp.float32(1 - _SLACK)
         beside |= jnp.where(over, world.crate[index], jnp.uint32(0))
+        late |= jnp.where(over, world.late[index], jnp.uint32(0))
     feet = _floor(y - half_height)
-    height, pushed = y, jnp.zeros(jnp.shape(y), bool)
+    stand, sink, decides, decides_late = y, y, y, -jnp.ones_like(y)
+    pushed = jnp.zeros(jnp.shape(y), bool)
     for offset in range(3):
         row = feet + offset
         center = row + 0.5
@@ -196,9 +201,13 @@ def _crate_below(world: Near, x: Array, y: Array, began: Array) -> tuple[Array, 
         reach = 0.5 + half_height
         under = _bit(beside, row - 1) & (row > 0)
         ground = row - under - (under & _bit(beside, row - 2) & (row > 1))
-        height = jnp.where(pushes, jnp.where(y < center, ground + half_height, center + reach), height)
+        stand = jnp.where(pushes, center + reach, stand)
+        sink = jnp.where(pushes, ground + half_height, sink)
+        decides = jnp.where(pushes, center, decides)
+        decides_late = jnp.where(pushes & _bit(late, row), center, decides_late)
         pushed |= pushes
-    return height, pushed
+    decides = jnp.where(decides_late >= 0, decides_late, decides)
+    return jnp.where(y < decides, sink, stand), pushed
 
 
 def pace(

@@ -307,7 +307,8 @@ def measure_subject(
     exam = measure.prepare(env, num_levels, seed=seed)
     table, states = measure.sit(exam, policy, (0,), 0, fleet=False, number=seed)
     safe = "".join(letter if letter.isalnum() else "-" for letter in name)
-    path = root / "-".join([env.name, *([str(env.size)] if hasattr(env, "size") else []), safe])
+    size = getattr(env, "size", None)
+    path = root / "-".join([env.name, *([] if size is None else [str(size)]), safe])
     about = {"format": store.FORMAT, "subject": name, **store.provenance(command)}
     store.write_json(path / "experiment.json", about | {"experiment": to_json(env)})
     pictures = {"episodes.json": measure.replays(exam, states, table, name)}
