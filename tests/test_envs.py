@@ -201,7 +201,14 @@ def test_plain_python_agrees_with_a_compiled_batch_row_by_row(env):
         jax.tree.map(np.testing.assert_array_equal, tree_index(batch, index), alone)
 
 
-@over_envs
+@pytest.mark.parametrize(
+    "env",
+    [
+        pytest.param(env, marks=() if env not in GRIDS or env in BLOCKS else pytest.mark.slow)
+        for env in ENVS
+    ],
+    ids=label,
+)
 def test_observations_are_bits_on_the_board_and_the_picture_fits(env):
     level = level_of(env, 0)
     state = env.reset(level)

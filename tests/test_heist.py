@@ -40,6 +40,9 @@ FAST = {
 }
 EASY, HARD = Heist(mode="easy"), Heist()
 COUNT = 64
+# A minute of compilation. By default, test_envs.py has the contract and test_parity.py golden episodes.
+pytestmark = pytest.mark.slow
+
 ACTIONS = {name: number for number, name in enumerate(Heist.action_names)}
 
 
