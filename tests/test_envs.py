@@ -192,7 +192,7 @@ def assert_share(found: Any, expected: float) -> None:
 # -- the contract ------------------------------------------------------------------------------------
 
 
-@over(ENVS, slow=[env for env in ENVS if env not in (*BLOCKS, *OTHERS)])
+@over(ENVS, slow=[env for env in ENVS if env not in (BLOCKS[0], LINE)])
 def test_plain_python_agrees_with_a_compiled_batch_row_by_row(env):
     """So compilation changes nothing, and the rows of a batch are independent."""
     for index in (0, COUNT - 1):
@@ -201,14 +201,7 @@ def test_plain_python_agrees_with_a_compiled_batch_row_by_row(env):
         jax.tree.map(np.testing.assert_array_equal, tree_index(batch, index), alone)
 
 
-@pytest.mark.parametrize(
-    "env",
-    [
-        pytest.param(env, marks=() if env not in GRIDS or env in BLOCKS else pytest.mark.slow)
-        for env in ENVS
-    ],
-    ids=label,
-)
+@over(ENVS, slow=[env for env in GRIDS if env not in BLOCKS])
 def test_observations_are_bits_on_the_board_and_the_picture_fits(env):
     level = level_of(env, 0)
     state = env.reset(level)
