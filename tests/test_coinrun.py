@@ -382,7 +382,10 @@ def test_procgens_levels_have_the_known_statistics(game, easy):
     harmless = ~lava & (per_level[0] + per_level[1] == 0)
     found = [levels.end[:, 0].mean(), levels.coin[:, 0].mean(), levels.coin[:, 1].mean()]
     found += [count.mean() for count in per_level] + [100 * lava.mean(), 100 * harmless.mean()]
-    np.testing.assert_allclose(found[:6], KNOWN[game, easy][:6], atol=0.0056)
+    # Half of the table's last digit; but its .47 walkers in easy mode are .4645, rounded twice.
+    slack = np.full(6, 0.0051)
+    slack[4] = 0.0056 if easy else 0.0051
+    assert (np.abs(np.subtract(found[:6], KNOWN[game, easy][:6])) <= slack).all()
     np.testing.assert_allclose(found[6], KNOWN[game, easy][6], atol=0.051)
     np.testing.assert_allclose(found[7], KNOWN[game, easy][7], atol=0.51)
     if game == "coinrun":

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import UsageError
-from .coinrun_levels import CRATE, NOTHING, SAW, WALKER, CoinRunLevel, Draft, Scene, Things
+from .coinrun_levels import CRATE, MAX_WALKERS, NOTHING, SAW, WALKER, CoinRunLevel, Draft, Scene, Things
 from .platformer import WIDTH
 
 LETTERS = {"#": "ground", ".": "air", "~": "lava", "o": "coin", "E": "end", "*": "saw", "x": "crate",
@@ -81,6 +81,9 @@ def read(lines: str) -> Draft:
         if count > at_most or (count == 0 and letter == "o"):
             limit = "exactly" if letter == "o" else "at most"
             raise UsageError(f"{count} of {LETTERS[letter]} ({letter!r}); expected {limit} 1")
+    num_walkers = sum(len(found[letter]) for letter in "<>()")
+    if num_walkers > MAX_WALKERS:
+        raise UsageError(f"{num_walkers} walkers (< > ( ) in all); a level holds at most {MAX_WALKERS}")
     coin = found["o"][0]
     end = found["E"][0] if found["E"] else coin
     if end[0] != width - 1:

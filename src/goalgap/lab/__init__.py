@@ -103,9 +103,9 @@ def run(
     listener = listener or Listener()
     folder = RunFolder.create(experiment, Path(root), command)
     if folder.is_finished:
-        finished = Run(folder)
-        assert finished.report.exists()  # made now, if an interruption took it
-        return finished
+        if not (folder.path / "report.html").exists():  # an interruption came before it
+            write_report(folder)
+        return Run(folder)
     began = time.perf_counter()
     listener.say("drawing and solving the evaluation levels")
     exam = measure.prepare(experiment.env, experiment.num_levels, experiment.alpha)
