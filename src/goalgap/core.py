@@ -8,7 +8,7 @@ a function of (environment, goals, levels, policy). Nothing here imports from th
 import abc
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -63,6 +63,42 @@ class Goal(eqx.Module):
     ) -> tuple[Float[Array, ""], Int[Array, ""]]:
         """What the transition pays, and the automaton's next state."""
         return self.reward(level, state, action, next_state), memory
+
+
+@runtime_checkable
+class Named(Protocol):
+    """What can be spoken of: as much of a goal as a verdict in words needs."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sentence(self) -> str: ...
+
+
+@runtime_checkable
+class Contest(Protocol):
+    """An intended goal against its proxies: what verdicts and summaries of outcomes are about, whether
+    the outcomes are episodes of agents (an `Environment`) or dialogues of models (a scenario)."""
+
+    @property
+    def kind(self) -> str:
+        """In what words verdicts speak: "environment" or "language"."""
+        ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def intended(self) -> Named: ...
+
+    @property
+    def proxies(self) -> tuple[Named, ...]: ...
+
+    @property
+    def goals(self) -> tuple[Named, ...]:
+        """The intended goal, then the proxies."""
+        ...
 
 
 class Levels(eqx.Module):
@@ -123,6 +159,7 @@ class Environment(eqx.Module):
     future is worth nothing) or after `max_steps` (it is merely not watched: truncation).
     """
 
+    kind: ClassVar[str] = "environment"  # what sort of `Contest` this is
     name: ClassVar[str]
     title: ClassVar[str]
     papers: ClassVar[tuple[str, ...]]  # arXiv ids, for `goalgap cite`

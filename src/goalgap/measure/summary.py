@@ -6,28 +6,30 @@ import numpy as np
 from jaxtyping import Float
 
 from .. import stats
-from ..core import Environment, Measurement
+from ..core import Contest, Measurement
 from ..theory import decomposition
 from .exam import pivot
-from .verdict import first_shares, judge, known_mean, scores, twin_solved
+from .verdict import NOUNS, first_shares, judge, known_mean, scores, twin_solved
 
 
-def measurements(table: dict[str, np.ndarray], env: Environment) -> list[dict[str, Any]]:
+def measurements(table: dict[str, np.ndarray], contest: Contest) -> list[dict[str, Any]]:
     """Everything worth quoting of the last checkpoint: goal x split x quantity, with intervals.
 
     reached: share of episodes in which the goal's event happened; first: in which it happened before
     any other goal's, `shift` restricted to levels whose twin is solved; score: normalized return;
-    delay: steps until the event, where it happened; mean: of the environment's extras;
+    delay: steps until the event, where it happened; mean: of the columns that no goal owns;
     random reached / random first: the same of random play; regret: what is lost of the intended goal's
     optimum, and its two parts (`theory.decomposition`: what is wanted is what training pays, so there is
     no outer gap), where exact play is by tables.
     """
-    goals = tuple(goal.name for goal in env.goals)
+    goals = tuple(goal.name for goal in contest.goals)
     rows: list[dict[str, Any]] = []
 
     def add(goal: str, split: str, quantity: str, values: np.ndarray, is_share: bool = False) -> None:
         result = stats.crossed_mean(f"{quantity} {goal}, {split}", values, is_share)
         per_seed = [float(np.nanmean(v)) if not np.isnan(v).all() else None for v in values]
+        if result.unit == "levels":
+            result = result._replace(unit=NOUNS[contest.kind].levels)
         rows.append(
             {"goal": goal, "split": split, "quantity": quantity, "per_seed": per_seed} | result._asdict()
         )
@@ -52,19 +54,19 @@ def measurements(table: dict[str, np.ndarray], env: Environment) -> list[dict[st
         for extra in _extras(table):
             add(extra, split, "mean", pivot(table, split, extra))
         if f"pursuit_{goals[0]}" in table and split != "twin":
-            for part, values in _regret(table, env, split).items():
+            for part, values in _regret(table, contest, split).items():
                 add(part, split, "regret", values)
     return rows
 
 
 def _regret(
-    table: dict[str, np.ndarray], env: Environment, split: str
+    table: dict[str, np.ndarray], contest: Contest, split: str
 ) -> dict[str, Float[np.ndarray, "seeds levels"]]:
     """The regret of each episode under the intended goal, and how much of it is due to the goal that the
     seed was found to pursue, and to pursuing it imperfectly."""
-    intended = env.intended.name
+    intended = contest.intended.name
     optimum = pivot(table, split, f"optimum_{intended}")
-    revealed = [seed["proxy"] or intended for seed in judge(table, env)["seeds"]]
+    revealed = [seed["proxy"] or intended for seed in judge(table, contest)["seeds"]]
     pursuit = np.stack(
         [pivot(table, split, f"pursuit_{goal}")[index] for index, goal in enumerate(revealed)]
     )
@@ -87,7 +89,7 @@ def ratio(table: dict[str, np.ndarray], proxy: str, intended: str) -> Measuremen
     )
 
 
-def curves(table: dict[str, np.ndarray], env: Environment) -> dict[str, np.ndarray]:
+def curves(table: dict[str, np.ndarray], contest: Contest) -> dict[str, np.ndarray]:
     """Learning curves: a row for each (seed, checkpoint, split, goal)."""
     rows: dict[str, list[Any]] = {
         name: [] for name in ("seed", "env_steps", "split", "goal", "reached", "score")
@@ -95,7 +97,7 @@ def curves(table: dict[str, np.ndarray], env: Environment) -> dict[str, np.ndarr
     for steps in np.unique(table["env_steps"]):
         at = {key: values[table["env_steps"] == steps] for key, values in table.items()}
         for split in np.unique(at["split"]):
-            for goal in env.goals:
+            for goal in contest.goals:
                 reached = pivot(at, split, f"event_{goal.name}") >= 0
                 score = scores(at, split, goal.name)
                 for s, seed in enumerate(np.unique(at["seed"])):

@@ -54,6 +54,11 @@ def render(run: Mapping[str, Any]) -> str:
     PNGs). Rows and columns of `splay["cells"]` count from the board's first cell, those of an episode's
     `frames` from the wall around it. The board at step t of an episode is its `start` after the first t
     of its `frames`. NumPy scalars and arrays are welcome anywhere.
+
+    A run of language models says so by `env["kind"] == "language"`. In place of boards it may have
+    `transcripts`, for each dialogue `{"seed", "split", "first", "prompt", "turns"}`: `first` is the name
+    of the goal that came first, or "neither"; each of the `turns`, which follow the prompt, is `{"who":
+    "model" or "user", "text"}`. The first dozen of each split are shown.
     """
     script = _asset("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

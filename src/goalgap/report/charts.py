@@ -190,7 +190,12 @@ class Series(NamedTuple):
 
 
 def curves(
-    steps: Sequence[int], series: Sequence[Series], axis: Axis, write: Callable[[Any], str], label: str
+    steps: Sequence[int],
+    series: Sequence[Series],
+    axis: Axis,
+    write: Callable[[Any], str],
+    label: str,
+    nouns: Mapping[str, str],
 ) -> Markup:
     """Means over seeds as lines, each seed as a thin one, over a logarithmic axis of training steps.
 
@@ -210,12 +215,14 @@ def curves(
         parts.append(tag("text", write(tick), x=LEFT - 8, y=y(tick) + 4, class_="tick end"))
     for x, text in ticks:
         parts.append(tag("text", text, x=x, y=HEIGHT - BOTTOM + 17, class_="tick middle"))
-    parts.append(tag("text", "training steps", x=WIDTH - RIGHT, y=HEIGHT - 3, class_="tick end"))
+    parts.append(
+        tag("text", f"training {nouns['experience']}", x=WIDTH - RIGHT, y=HEIGHT - 3, class_="tick end")
+    )
     for one in series:
         if is_known(one.reference):
             level = y(one.reference)
             ends = {"x1": LEFT, "x2": WIDTH - RIGHT, "y1": level, "y2": level}
-            title = tag("title", f"random walk, {one.name}: {write(one.reference)}")
+            title = tag("title", f"{nouns['walk']}, {one.name}: {write(one.reference)}")
             parts.append(tag("line", title, **ends, class_=f"random {one.style}"))
     for one in series:
         for row in one.values:
@@ -237,15 +244,20 @@ def curves(
         role="img",
         tabindex=0,
         aria_label=label,
-        data_chart=json.dumps({"x": xs, "text": readings(steps, series, write)}),
+        data_chart=json.dumps({"x": xs, "text": readings(steps, series, write, nouns)}),
     )
 
 
-def readings(steps: Sequence[int], series: Sequence[Series], write: Callable[[Any], str]) -> list[str]:
+def readings(
+    steps: Sequence[int],
+    series: Sequence[Series],
+    write: Callable[[Any], str],
+    nouns: Mapping[str, str],
+) -> list[str]:
     """Each checkpoint in words: the mean of every goal, and the range over seeds."""
     sentences = []
     for index, step in enumerate(steps):
-        parts = [f"After {step:,} steps"]
+        parts = [f"After {step:,} {nouns['experience']}"]
         for one in series:
             known = one.values[:, index][np.isfinite(one.values[:, index])]
             spread = f", seeds {write(known.min())} to {write(known.max())}" if len(known) > 1 else ""

@@ -11,6 +11,7 @@ from . import charts, words
 
 NUM_STYLES = len(charts.MARKS)
 RANDOM = "random "  # prefix of the quantities that random play is measured by
+NUM_DIALOGUES = 12  # of each split, to be read
 SHARES = charts.Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
 
 
@@ -21,7 +22,7 @@ class Source(NamedTuple):
     measurements: list[dict[str, Any]]
     verdict: dict[str, Any]
     alpha: float  # share of training levels on which the goals part
-    best: str  # whose play is the 1 of all scores
+    nouns: dict[str, str]  # what the page calls things
 
     def style(self, goal: str | None) -> str:
         """The class that colors and shapes a goal; also of what is none of the goals."""
@@ -42,9 +43,9 @@ class Source(NamedTuple):
 def page(run: dict[str, Any]) -> dict[str, Any]:
     """The template's context: what each section shows, None or empty where there is nothing."""
     about, env, verdict = run["about"], run["env"], run["verdict"]
-    experiment = _experiment(run.get("experiment") or {})
-    alpha = float(experiment.get("alpha") or 0)
-    source = Source(_goals(env), run.get("measurements") or [], verdict, alpha, words.best(env))
+    experiment = _experiment(run.get("experiment") or {}, env)
+    alpha = float(experiment.get("alpha") or experiment.get("dose") or 0)
+    source = Source(_goals(env), run.get("measurements") or [], verdict, alpha, words.nouns(env))
     episodes = run.get("episodes") or {}
     atlas = episodes.get("atlas") or []
     subject = about.get("subject") or "trained fleet"
@@ -63,9 +64,10 @@ def page(run: dict[str, Any]) -> dict[str, Any]:
         "curves": _curves(run.get("curves") or [], source),
         "splay": _splay(run.get("splay"), source, len(atlas)),
         "replay": _replay(episodes, source),
+        "transcripts": _transcripts(run.get("transcripts") or [], source),
         "sensitivity": _sensitivity(verdict),
         "papers": papers(env),
-        "best": source.best,
+        "nouns": source.nouns,
         "pitfalls": words.pitfalls(env, verdict),
         "marks": charts.marks(),
         "tiles": charts.tiles(atlas),
@@ -80,9 +82,10 @@ def papers(env: dict[str, Any]) -> list[dict]:
     ]
 
 
-def _experiment(experiment: dict[str, Any]) -> dict[str, Any]:
+def _experiment(experiment: dict[str, Any], env: dict[str, Any]) -> dict[str, Any]:
     """The settings; of a subject that was only measured, the environment is all there is."""
-    return experiment if "env" in experiment or not experiment else {"env": experiment}
+    place = "scenario" if words.is_language(env) else "env"
+    return experiment if place in experiment or not experiment else {place: experiment}
 
 
 def _goals(env: dict[str, Any]) -> list[dict[str, str]]:
@@ -102,7 +105,7 @@ def _key_numbers(source: Source) -> list[dict]:
     keys = []
     for goal, split, where in wanted:
         if row := source.find(goal["name"], split, "reached"):
-            text = f"of episodes {goal['sentence']} {where}"
+            text = f"of {source.nouns['episodes']} {goal['sentence']} {where}"
             key = {"row": row, "text": text, "style": goal["style"], "random": source.random(row)}
             keys.append(key)
     row = source.verdict.get("fraction_misgeneralizing")
@@ -125,14 +128,14 @@ def _tables(source: Source) -> list[dict]:
 
 def _table(quantity: str, source: Source) -> dict:
     title, about, is_share = words.QUANTITIES.get(quantity, (quantity, "", False))
-    about = about.format(best=source.best)
+    about = about.format(**source.nouns)
     form = words.percent if is_share else words.decimal
     rows = [row for row in source.measurements if row["quantity"] == quantity]
     random = [row for one in rows if (row := source.random(one))]
     axis = charts.SHARE if is_share else charts.nice_axis(_spanned(rows) + _spanned(random))
     groups = []
     for split in _splits(rows):
-        name, note = words.split_words(split, source.alpha)
+        name, note = words.split_words(split, source.alpha, source.nouns)
         lines = [_line(row, axis, form, source) for row in rows if row["split"] == split]
         groups.append({"name": name, "note": note, "lines": lines})
     tick = functools.partial(words.percent, digits=0) if is_share else words.plain
@@ -152,7 +155,7 @@ def _line(row: dict, axis: charts.Axis, form: Callable[[Any], str], source: Sour
     style, random = source.style(row["goal"]), source.random(row)
     label = f"{row['goal']}: {form(row['estimate'])}, interval {form(row['low'])} to {form(row['high'])}"
     if random:
-        label += f"; random walk {form(random['estimate'])}"
+        label += f"; {source.nouns['walk']} {form(random['estimate'])}"
     values, seeds = row.get("per_seed") or [], source.verdict.get("seeds") or []
     names = [one["seed"] for one in seeds] if len(seeds) == len(values) else range(len(values))
     dots = [f"seed {name}: {form(value)}" for name, value in zip(names, values, strict=True)]
@@ -195,18 +198,18 @@ def _curves(rows: list[dict], source: Source) -> list[dict]:
         if not drawn:
             continue
         title, about, is_share = words.QUANTITIES[quantity]
-        about = about.format(best=source.best)
+        about = about.format(**source.nouns)
         axis = SHARES if is_share else charts.nice_axis(row[quantity] for row in known)
         form = functools.partial(words.percent, digits=0) if is_share else words.decimal
         figures = []
         for split in drawn:
-            name, note = words.split_words(split, source.alpha)
+            name, note = words.split_words(split, source.alpha, source.nouns)
             members = [row for row in known if row["split"] == split]
             steps = sorted({row["env_steps"] for row in members})
             series = _series(members, steps, split, quantity, source)
             label = f"Learning curves on {name.lower()}. Arrow keys move over the checkpoints."
-            chart = charts.curves(steps, series, axis, form, label)
-            reading = charts.readings(steps, series, form)[-1]
+            chart = charts.curves(steps, series, axis, form, label, source.nouns)
+            reading = charts.readings(steps, series, form, source.nouns)[-1]
             figures.append({"name": name, "note": note, "chart": chart, "reading": reading})
         panels.append({"quantity": quantity, "title": title, "about": about, "figures": figures})
     return panels
@@ -260,6 +263,23 @@ def _replay(episodes: dict, source: Source) -> dict | None:
     sprites = episodes.get("sprites") or []
     floor = sprites.index("floor") if "floor" in sprites else 0
     return {"levels": episodes["levels"], "atlas": episodes["atlas"], "floor": floor, "styles": styles}
+
+
+# -- dialogues -------------------------------------------------------------------------------------
+
+
+def _transcripts(rows: list[dict], source: Source) -> list[dict]:
+    """A switchable panel for each split, the shifted one first: there the goals part."""
+    splits = sorted(_splits(rows), key=lambda split: split != "shift")
+    panels = []
+    for split in splits:
+        name, note = words.split_words(split, source.alpha, source.nouns)
+        members = [row for row in rows if row["split"] == split]
+        shown = [row | {"style": source.style(row["first"])} for row in members[:NUM_DIALOGUES]]
+        panels.append(
+            {"split": split, "name": name, "note": note, "dialogues": shown, "num": len(members)}
+        )
+    return panels
 
 
 # -- the rule --------------------------------------------------------------------------------------
