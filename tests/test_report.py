@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_example import Page, example_run
+from report_example import Page, example_language_run, example_run
 
 from goalgap import report
 from goalgap.report import charts, words
@@ -184,6 +184,110 @@ def test_many_goals_and_seeds_at_one_checkpoint() -> None:
     text = report.render(run)
     Page(text)
     assert "How it came about" not in text
+
+
+# -- language models ---------------------------------------------------------------------------------
+
+NOT_OF_MODELS = (
+    r"levels?|layouts?|mazes?|boards?|agents?|episodes?|policy|policies|environments?|steps?"
+    r"|random (?:walk|play)|optimal"
+)
+
+
+def _visible(page: str) -> str:
+    """What there is to read or to hear: text, tooltips and labels, and what the script will show."""
+    body = re.sub(r"<(style|script)\b.*?</\1>", "", page, flags=re.DOTALL)
+    read = Page(body)
+    heard = ("aria-label", "data-label", "data-chart", "title")
+    more = [str(one[name]) for _, one in read.elements for name in heard if name in one]
+    return " ".join([*read.text, *more])
+
+
+@pytest.mark.parametrize("verdict", list(words.VERDICTS))
+@pytest.mark.parametrize("subject", ["trained fleet", "random"])
+def test_page_of_a_model_speaks_of_nothing_else(verdict: str, subject: str) -> None:
+    run = example_language_run()
+    run["verdict"]["verdict"] = verdict
+    run["about"]["subject"] = subject
+    known = sorted({row["quantity"] for row in run["measurements"]})
+    missing = [name for name in words.QUANTITIES if name not in [*known, "regret"]]
+    run["measurements"] += [run["measurements"][0] | {"quantity": name} for name in missing]
+    said = _visible(report.render(run))
+    assert not re.findall(rf".*\b(?:{NOT_OF_MODELS})\b.*", said, re.IGNORECASE)
+    for word in (
+        "Goals and prompts",
+        "Training prompts",
+        "Every dialogue",
+        "random reply",
+        "What it says",
+    ):
+        assert word in said
+    assert ("he trained models" if subject == "trained fleet" else "he model random") in said
+    assert "1 a perfect reply" in said and "training dialogues" in said
+
+
+def test_page_of_agents_speaks_of_no_models(text: str) -> None:
+    """The reader of visible text would find what it must not find elsewhere."""
+    said = _visible(text)
+    assert not re.search(r"\b(models?|prompts?|dialogues?|reply|replies)\b", said)
+    assert all(re.search(rf"\b{word}\b", said) for word in ("levels", "layouts", "agent", "random walk"))
+
+
+def test_transcripts_stand_on_the_page() -> None:
+    run = example_language_run()
+    page = Page(report.render(run))
+    said = "".join(page.text)
+    for one in run["transcripts"]:
+        for text in (one["prompt"], *(turn["text"] for turn in one["turns"])):
+            assert text in said
+    kinds = [str(one.get("class")).split() for one in page.all("div")]
+    assert sum("bubble" in kind for kind in kinds) == 4 * len(run["transcripts"])
+    assert sum("of-model" in kind for kind in kinds) == 2 * len(run["transcripts"])
+    shown = [one for one in page.all("div") if str(one.get("data-panel")).startswith("transcripts:")]
+    assert [one["data-panel"] for one in shown] == [
+        f"transcripts:{x}" for x in ("shift", "train", "twin")
+    ]
+    assert ["hidden" in one for one in shown] == [False, True, True]
+    styles = [
+        one["class"] for one in page.all("li") if one.get("class") in ("goal-0", "goal-1", "goal-none")
+    ]
+    assert styles[-9:] == ["goal-1"] * 2 + ["goal-0", "goal-none"] + ["goal-0"] * 4 + ["goal-none"]
+
+
+def test_no_more_transcripts_than_can_be_read() -> None:
+    run = example_language_run()
+    run["transcripts"] = [one for one in run["transcripts"] if one["split"] == "train"] * 10
+    text = report.render(run)
+    assert text.count('class="outcome"') == 12 and "the first 12 of 30" in text
+    assert 'data-switch="transcripts"' not in text
+    del run["transcripts"]
+    assert "What it says" not in report.render(run)
+
+
+def test_hostile_transcripts_are_escaped() -> None:
+    harmless, hostile = (
+        report.render(_renamed(example_language_run() | {"curves": None}, suffix))
+        for suffix in ("x", HOSTILE)
+    )
+    tags = [[tag for tag, _ in Page(text).elements] for text in (harmless, hostile)]
+    assert tags[0] == tags[1]
+    assert hostile.count("alert(1)") > 30
+    assert "<script>alert" not in hostile and "<img" not in hostile and "{{ 7 * 7 }}" in hostile
+
+
+def test_a_share_of_counterexamples_is_told() -> None:
+    run = example_language_run()
+    run["experiment"]["dose"] = 0.05
+    text = report.render(run)
+    assert "on 5\u202f% of them the goals part" in text and "On most training prompts" in text
+
+
+def test_least_run_of_a_model() -> None:
+    run = example_language_run()
+    verdict = {"verdict": "intended", "proxy": None, "sentence": "It says the sum."}
+    run = {"about": {"subject": "truth"}, "env": run["env"], "verdict": verdict}
+    del run["env"]["papers"], run["env"]["proxies"]
+    assert "The model truth pursues truth, as intended" in "".join(Page(report.render(run)).text)
 
 
 def test_write_is_whole_or_not_at_all(tmp_path: Any) -> None:

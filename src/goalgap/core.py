@@ -81,19 +81,8 @@ class Contest(Protocol):
     """An intended goal against its proxies: what verdicts and summaries of outcomes are about, whether
     the outcomes are episodes of agents (an `Environment`) or dialogues of models (a scenario)."""
 
-    @property
-    def kind(self) -> str:
-        """In what words verdicts speak: "environment" or "language"."""
-        ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def intended(self) -> Named: ...
-
-    @property
-    def proxies(self) -> tuple[Named, ...]: ...
+    kind: ClassVar[str]  # in what words verdicts speak: "environment" or "language"
+    name: ClassVar[str]
 
     @property
     def goals(self) -> tuple[Named, ...]:

@@ -64,7 +64,7 @@ def _regret(
 ) -> dict[str, Float[np.ndarray, "seeds levels"]]:
     """The regret of each episode under the intended goal, and how much of it is due to the goal that the
     seed was found to pursue, and to pursuing it imperfectly."""
-    intended = contest.intended.name
+    intended = contest.goals[0].name
     optimum = pivot(table, split, f"optimum_{intended}")
     revealed = [seed["proxy"] or intended for seed in judge(table, contest)["seeds"]]
     pursuit = np.stack(

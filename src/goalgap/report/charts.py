@@ -172,6 +172,7 @@ def bar(shares: Mapping[str, Any], styles: Mapping[str, str], label: str) -> Mar
 
 WIDTH, HEIGHT = 420, 240
 LEFT, RIGHT, TOP, BOTTOM = 42, 66, 12, 34
+LETTER = 9  # about the width of a letter of a name, at most
 
 
 class Series(NamedTuple):
@@ -236,11 +237,12 @@ def curves(
         ]
     parts += _end_labels(series, y)
     parts.append(tag("line", x1=0, x2=0, y1=TOP, y2=HEIGHT - BOTTOM, class_="cross"))
+    missing = max((9 + LETTER * len(one.name) - RIGHT for one in series), default=0)
     return tag(
         "svg",
         *parts,
         class_="chart",
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        viewBox=f"0 0 {WIDTH + max(missing, 0)} {HEIGHT}",
         role="img",
         tabindex=0,
         aria_label=label,

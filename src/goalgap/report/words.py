@@ -152,7 +152,7 @@ PITFALLS = (
         "{random} to {best}.",
     ),
     (
-        "Ambiguous levels cannot reveal goals.",
+        "Ambiguous {levels} cannot reveal goals.",
         "Where one behavior meets both goals, no metric tells which is pursued. The verdict rests on "
         "{levels} that tell them apart, and that are solvable under both.",
     ),
