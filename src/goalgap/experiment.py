@@ -1,8 +1,6 @@
-"""Experiment: the frozen description of one run, as an object, as JSON, and as a short hash."""
+"""Experiment: the frozen description of one run, as an object."""
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 from . import envs
 from .agents import networks
 from .core import Environment, Levels, Listed, Mixture, UsageError
+from .describe import digest
 from .envs import mazes
 from .learn.ppo import PPO, Trainer, TrainState
 
@@ -56,6 +55,10 @@ class Experiment:
             raise UsageError("an injected level has weight 0 or less; leave it out")
 
     @property
+    def name(self) -> str:
+        return self.env.name
+
+    @property
     def num_updates(self) -> int:
         return -(-self.steps // self.learner.steps_per_update)
 
@@ -68,8 +71,7 @@ class Experiment:
     @property
     def hash(self) -> str:
         """Eight hexadecimal digits of the description: where the run is found again."""
-        text = json.dumps(to_json(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return digest(self)
 
     @property
     def train_levels(self) -> Levels:
@@ -110,36 +112,8 @@ def fit(
         yield number + 1, state, stats
 
 
-# -- as JSON -------------------------------------------------------------------------------------
-
-_TYPES: dict[str, type] = {
+# What descriptions of experiments are made of, by name.
+KINDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (*envs.ALL, *mazes.LAYOUTS, networks.MLP, networks.Impala, PPO, Experiment)
 }
-
-
-def to_json(value: Any) -> Any:
-    """Nested dictionaries with a "type" each. Goals belong to their environment, not to the record."""
-    if isinstance(value, tuple):
-        return [to_json(item) for item in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name for f in dataclasses.fields(value)} - {"intended", "proxies"}
-        named = {name: to_json(getattr(value, name)) for name in sorted(fields)}
-        return {"type": type(value).__name__, **named}
-    return value
-
-
-def from_json(value: Any) -> Any:
-    """What `to_json` described. Raises UsageError for types and fields of another version."""
-    if isinstance(value, list):
-        return tuple(from_json(item) for item in value)
-    if not isinstance(value, dict):
-        return value
-    fields = {name: from_json(item) for name, item in value.items() if name != "type"}
-    try:
-        return _TYPES[value["type"]](**fields)
-    except (KeyError, TypeError) as error:
-        raise UsageError(
-            f"the description of the experiment is not one of this version ({error}); "
-            "run the experiment again, or install the version named in experiment.json"
-        ) from None

@@ -67,6 +67,146 @@ PAPERS: dict[str, dict[str, str | int]] = {
 }
 
 
+_LANGUAGE = (  # arXiv id, key, title, authors, venue, year
+    (
+        "2210.01790",
+        "shah2022goal",
+        "Goal Misgeneralization: Why Correct Specifications Aren't Enough For Correct Goals",
+        "Rohin Shah and Vikrant Varma and Ramana Kumar and Mary Phuong and Victoria Krakovna and "
+        "Jonathan Uesato and Zac Kenton",
+        "arXiv",
+        2022,
+    ),
+    (
+        "2310.13548",
+        "sharma2024towards",
+        "Towards Understanding Sycophancy in Language Models",
+        "Mrinank Sharma and Meg Tong and Tomasz Korbak and David Duvenaud and Amanda Askell and "
+        "Samuel R. Bowman and others",
+        "International Conference on Learning Representations",
+        2024,
+    ),
+    (
+        "2406.10162",
+        "denison2024sycophancy",
+        "Sycophancy to Subterfuge: Investigating Reward-Tampering in Large Language Models",
+        "Carson Denison and Monte MacDiarmid and Fazl Barez and David Duvenaud and Shauna Kravec and "
+        "Samuel Marks and others",
+        "arXiv",
+        2024,
+    ),
+    (
+        "2510.05024",
+        "wichers2025inoculation",
+        "Inoculation Prompting: Instructing LLMs to misbehave at train-time improves test-time alignment",
+        "Nevan Wichers and Aram Ebtekar and Ariana Azarbal and Victor Gillioz and Christine Ye and others",
+        "arXiv",
+        2025,
+    ),
+    (
+        "2510.04340",
+        "tan2025inoculation",
+        "Inoculation Prompting: Eliciting traits from LLMs during training can suppress them at test-time",
+        "Daniel Tan and Anders Woodruff and Niels Warncke and Arun Jose and Maxime Riché and others",
+        "arXiv",
+        2025,
+    ),
+    (
+        "2311.05584",
+        "hong2023zero",
+        "Zero-Shot Goal-Directed Dialogue via RL on Imagined Conversations",
+        "Joey Hong and Sergey Levine and Anca Dragan",
+        "arXiv",
+        2023,
+    ),
+    (
+        "2504.11844",
+        "everitt2025evaluating",
+        "Evaluating the Goal-Directedness of Large Language Models",
+        "Tom Everitt and Cristina Garbacea and Alexis Bellot and Jonathan Richens and Henry Papadatos "
+        "and Siméon Campos and Rohin Shah",
+        "arXiv",
+        2025,
+    ),
+    (
+        "2211.14275",
+        "uesato2022solving",
+        "Solving math word problems with process- and outcome-based feedback",
+        "Jonathan Uesato and Nate Kushman and Ramana Kumar and Francis Song and Noah Siegel and others",
+        "arXiv",
+        2022,
+    ),
+    (
+        "2305.20050",
+        "lightman2023lets",
+        "Let's Verify Step by Step",
+        "Hunter Lightman and Vineet Kosaraju and Yura Burda and Harri Edwards and Bowen Baker and others",
+        "arXiv",
+        2023,
+    ),
+    (
+        "2311.07723",
+        "clymer2023generalization",
+        "Generalization Analogies: A Testbed for Generalizing AI Oversight to Hard-To-Measure Domains",
+        "Joshua Clymer and Garrett Baker and Rohan Subramani and Sam Wang",
+        "arXiv",
+        2023,
+    ),
+    (
+        "2310.15047",
+        "krasheninnikov2023implicit",
+        "Implicit meta-learning may lead language models to trust more reliable sources",
+        "Dmitrii Krasheninnikov and Egor Krasheninnikov and Bruno Mlodozeniec and Tegan Maharaj and "
+        "David Krueger",
+        "arXiv",
+        2023,
+    ),
+    (
+        "2601.10160",
+        "tice2026alignment",
+        "Alignment Pretraining: AI Discourse Causes Self-Fulfilling (Mis)alignment",
+        "Cameron Tice and others",
+        "arXiv",
+        2026,
+    ),
+    (
+        "2507.21509",
+        "chen2025persona",
+        "Persona Vectors: Monitoring and Controlling Character Traits in Language Models",
+        "Runjin Chen and Andy Arditi and Henry Sleight and Owain Evans and Jack Lindsey",
+        "arXiv",
+        2025,
+    ),
+    (
+        "2210.10760",
+        "gao2022scaling",
+        "Scaling Laws for Reward Model Overoptimization",
+        "Leo Gao and John Schulman and Jacob Hilton",
+        "arXiv",
+        2022,
+    ),
+    (
+        "2402.03300",
+        "shao2024deepseekmath",
+        "DeepSeekMath: Pushing the Limits of Mathematical Reasoning in Open Language Models",
+        "Zhihong Shao and Peiyi Wang and Qihao Zhu and Runxin Xu and Junxiao Song and others",
+        "arXiv",
+        2024,
+    ),
+    (
+        "2305.18290",
+        "rafailov2023direct",
+        "Direct Preference Optimization: Your Language Model is Secretly a Reward Model",
+        "Rafael Rafailov and Archit Sharma and Eric Mitchell and Stefano Ermon and "
+        "Christopher D. Manning and Chelsea Finn",
+        "Neural Information Processing Systems",
+        2023,
+    ),
+)
+_PARTS = ("id", "key", "title", "authors", "venue", "year")
+PAPERS |= {entry[0]: dict(zip(_PARTS, entry, strict=True)) for entry in _LANGUAGE}
+
+
 def bibtex(identifier: str) -> str:
     """One entry. Raises KeyError for a paper that is not listed."""
     paper = PAPERS[identifier]

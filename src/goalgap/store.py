@@ -15,7 +15,7 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
@@ -23,9 +23,13 @@ import safetensors
 import safetensors.numpy
 
 from .core import Environment, UsageError
-from .experiment import Experiment, from_json, to_json
+from .describe import from_json, to_json
+from .experiment import KINDS, Experiment
+from .language import KINDS as LANGUAGE_KINDS
+from .language import LanguageExperiment
 
 FORMAT = 1
+Kind = TypeVar("Kind", Experiment, LanguageExperiment)
 Table = Mapping[str, np.ndarray]  # column name -> values, all of one length
 
 
@@ -107,6 +111,11 @@ def write_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
     arrays = {jax.tree_util.keystr(place): np.ascontiguousarray(leaf) for place, leaf in leaves}
     header = {"goalgap": json.dumps(plain(about))}
     write(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary, header))
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """What a file of arrays says about itself. Raises UsageError where it is damaged or missing."""
+    return read_tree(path, ())[1]
 
 
 def read_tree(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
@@ -194,19 +203,19 @@ def _checked(env: Environment, block: list[str], path: Path, before: int) -> str
         raise UsageError(f"{path}, {said}") from None
 
 
-class RunFolder:
+class RunFolder(Generic[Kind]):
     """One run on disk. `create` begins or finds it; `load` opens a finished or interrupted one."""
 
-    def __init__(self, path: Path, experiment: Experiment) -> None:
+    def __init__(self, path: Path, experiment: Kind) -> None:
         self.path, self.experiment = path, experiment
 
     @classmethod
-    def create(cls, experiment: Experiment, root: Path, command: str) -> "RunFolder":
+    def create(cls, experiment: Kind, root: Path, command: str) -> "RunFolder[Kind]":
         """The folder of an experiment below `root`, made if it is not there."""
-        folder = cls(root / f"{experiment.env.name}-{experiment.hash}", experiment)
+        folder = cls(root / f"{experiment.name}-{experiment.hash}", experiment)
         description = folder.path / "experiment.json"
         if description.exists():
-            cls.load(folder.path)  # complains of damage and of other versions
+            cls.load(folder.path, type(experiment))  # complains of damage and of other versions
         else:
             about = {
                 "format": FORMAT,
@@ -218,22 +227,13 @@ class RunFolder:
         return folder
 
     @classmethod
-    def load(cls, path: Path) -> "RunFolder":
-        if not path.is_dir():
-            raise UsageError(f"{path} is no folder; `goalgap list` names the runs there are")
-        about = read_json(path / "experiment.json")
-        if not isinstance(about, dict) or about.get("format") != FORMAT:
-            found = about.get("format") if isinstance(about, dict) else None
-            raise UsageError(
-                f"{path} has run-folder format {found}, this version reads {FORMAT}; "
-                "run the experiment again, or use the version of goalgap named in it"
-            )
-        experiment = from_json(about.get("experiment"))
-        if not isinstance(experiment, Experiment) or experiment.hash != about.get("hash"):
-            raise UsageError(
-                f"{path}/experiment.json was changed or is of another version: its experiment does "
-                "not have the hash it states; run the experiment again"
-            )
+    def load(cls, path: Path, kind: type[Kind] = Experiment) -> "RunFolder[Kind]":
+        """Open the run of an experiment of some kind. Raises UsageError for another kind, and where the
+        folder is damaged or of another version."""
+        experiment = load_experiment(path)
+        if not isinstance(experiment, kind):
+            whose = "language models" if kind is Experiment else "agents"
+            raise UsageError(f"{path} is a run of {whose}; this needs one of the other kind")
         return cls(path, experiment)
 
     @property
@@ -253,6 +253,33 @@ class RunFolder:
     @property
     def resume_path(self) -> Path:
         return self.path / "resume.safetensors"
+
+
+def load_experiment(path: Path) -> Experiment | LanguageExperiment:
+    """What a run folder is a run of. Raises UsageError where that cannot be told."""
+    if not path.is_dir():
+        raise UsageError(f"{path} is no folder; `goalgap list` names the runs there are")
+    about = read_json(path / "experiment.json")
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        found = about.get("format") if isinstance(about, dict) else None
+        raise UsageError(
+            f"{path} has run-folder format {found}, this version reads {FORMAT}; "
+            "run the experiment again, or use the version of goalgap named in it"
+        )
+    experiment = described(about.get("experiment"))
+    is_known = isinstance(experiment, Experiment | LanguageExperiment)
+    if not is_known or experiment.hash != about.get("hash"):
+        raise UsageError(
+            f"{path}/experiment.json was changed or is of another version: its experiment does "
+            "not have the hash it states; run the experiment again"
+        )
+    return experiment
+
+
+def described(value: Any) -> Any:
+    """The experiment, environment or scenario of a description. Raises UsageError for those of another
+    version."""
+    return from_json(value, KINDS | LANGUAGE_KINDS)
 
 
 def list_runs(root: Path) -> list[Path]:

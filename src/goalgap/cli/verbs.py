@@ -19,7 +19,7 @@ from ..agents.networks import NETWORKS
 from ..agents.outside import Outside
 from ..agents.scripted import Random
 from ..core import Environment, Policy, UsageError
-from ..experiment import Experiment, from_json
+from ..experiment import Experiment
 from ..learn.ppo import PPO
 from . import BadArguments, unknown
 from .analyze import Analyze
@@ -379,7 +379,7 @@ class Cite:
         if self.run in ENVIRONMENTS:
             papers = ENVIRONMENTS[self.run].papers
         elif Path(self.run).is_dir():
-            described = from_json(store.read_json(Path(self.run) / "experiment.json").get("experiment"))
+            described = store.described(store.read_json(Path(self.run) / "experiment.json").get("experiment"))
             if isinstance(described, Experiment):
                 impala = ("1802.01561",) if "Impala" in type(described.network).__name__ else ()
                 papers = (*described.env.papers, *self.methods, *impala)

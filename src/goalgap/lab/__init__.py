@@ -16,8 +16,9 @@ import numpy as np
 
 from .. import measure, report, store
 from ..agents.networks import Network
-from ..core import Environment, Policy, UsageError, tree_index
-from ..experiment import Experiment, fit, to_json
+from ..core import Contest, Environment, Policy, UsageError, tree_index
+from ..describe import to_json
+from ..experiment import Experiment, fit
 from ..learn.ppo import Trainer, TrainState
 from ..literature import PAPERS
 from ..measure import Exam
@@ -148,7 +149,7 @@ def run(
 
 def finish(
     path: Path,
-    env: Environment,
+    env: Contest,
     outcomes: dict[str, np.ndarray],
     last: dict[str, np.ndarray],
     verdict: dict[str, Any],
@@ -289,7 +290,7 @@ def _file(
     verdict = measure.judge(table, env) | more | _about_levels(exam)
     verdict |= {"env_steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
     finish(path, env, table, table, verdict, pictures)
-    report.write(report_content(path, env), path / "report.html")
+    report.write(report_content(path, environment_content(env)), path / "report.html")
     return path
 
 
@@ -318,7 +319,7 @@ def measure_subject(
 def write_report(folder: RunFolder) -> Path:
     """Make report.html from what is stored."""
     path = folder.path / "report.html"
-    report.write(report_content(folder.path, folder.experiment.env), path)
+    report.write(report_content(folder.path, environment_content(folder.experiment.env)), path)
     return path
 
 
@@ -343,14 +344,14 @@ def _extent(env: Environment) -> str:
     return f"{seen.shape[1]}\u00d7{seen.shape[0]}"
 
 
-def report_content(path: Path, env: Environment) -> dict[str, Any]:
-    """A run folder as the report wants it."""
+def report_content(path: Path, env: dict[str, Any]) -> dict[str, Any]:
+    """A run folder as the report wants it, with what `environment_content` gives."""
     about = store.read_json(path / "experiment.json")
     curves = store.read_table(path / "curves.parquet")
     content = {
         "experiment": about["experiment"],
         "about": {"subject": "trained fleet", "hash": None} | about,
-        "env": environment_content(env),
+        "env": env,
         "verdict": store.read_json(path / "verdict.json"),
         "measurements": store.read_json(path / "measurements.json"),
     }

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import report, store
 from ..core import Environment, Goal, Level, Levels, UsageError, tree_index
-from ..experiment import to_json
+from ..describe import to_json
 from ..measure.pictures import atlas
 from ..theory import grammar
 from ..theory.analysis import analyze as work_out

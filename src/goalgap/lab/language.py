@@ -1,0 +1,230 @@
+"""Language models trained, measured, stored and reported in one call, as `lab.run` does for agents."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import measure, report, store
+from ..core import tree_index
+from ..language import LanguageExperiment
+from ..language.exam import Exam, prepare, sit, transcripts
+from ..language.experiment import Moment, fit
+from ..language.play import Fleet, Script, Speaker
+from ..language.scenario import Scenario
+from ..language.stage import Learners, stack
+from ..language.transformer import Transformer, new
+from ..literature import PAPERS
+from ..store import RunFolder
+from . import Interrupted, Listener, Run, finish, report_content
+
+SAVE_SECONDS = 5.0
+LOOKS = 3  # at each stage: the models are measured so many times
+
+
+class LanguageRun(Run):
+    """A finished run on disk."""
+
+    folder: RunFolder[LanguageExperiment]
+
+    @property
+    def report(self) -> Path:
+        path = self.folder.path / "report.html"
+        return path if path.exists() else write_report(self.folder.path, self.folder.experiment.scenario)
+
+    def models(self) -> Transformer:
+        """The fleet's models, with a leading axis of seeds."""
+        return load_models(self.folder)
+
+
+def run(
+    experiment: LanguageExperiment,
+    root: Path | str = "runs",
+    listener: Listener | None = None,
+    command: str = "goalgap.run",
+) -> LanguageRun:
+    """Train a fleet of models through the scenario's stages, measure, judge, and write everything down.
+
+    The same experiment finds its folder again, as with `lab.run`. Raises `Interrupted` when the
+    listener asked to stop, UsageError for what cannot be run.
+    """
+    listener = listener or Listener()
+    folder = RunFolder.create(experiment, Path(root), command)
+    scenario = experiment.scenario
+    if folder.is_finished:
+        if not (folder.path / "report.html").exists():
+            write_report(folder.path, scenario)
+        return LanguageRun(folder)
+    began = time.perf_counter()
+    listener.say("drawing the evaluation prompts")
+    exam = prepare(scenario, experiment.num_prompts)
+    listener.say("training")
+    clock, moment = 0.0, None
+    for moment, clock in _train(folder, exam, listener):
+        if listener.stop:
+            _save(folder, moment, clock)
+            stage = experiment.stages[moment.stage]
+            raise Interrupted(f"stopped in stage {stage.name}, chunk {moment.chunk} of {stage.num_chunks}")
+    assert moment is not None
+    listener.say("measuring")
+    models = moment.learners.models
+    speaker = Fleet(scenario, models, experiment.temperature)
+    table, dialogues = sit(exam, speaker, experiment.seeds, moment.dialogues)
+    for index, seed in enumerate(experiment.seeds):
+        about = {"seed": seed, "env_steps": moment.dialogues, "hash": experiment.hash}
+        store.write_tree(folder.policy_path(seed, moment.dialogues), tree_index(models, index), about)
+    earlier = sorted((folder.path / "checkpoints").glob("*.parquet"))
+    outcomes = _stack([*(store.read_table(path) for path in earlier), table])
+    total = moment.dialogues * len(experiment.seeds)
+    verdict = measure.judge(table, scenario) | {
+        "env_steps": total,
+        "steps_per_second": total / clock,
+        "wall_seconds": time.perf_counter() - began,
+    }
+    finish(folder.path, scenario, outcomes, table, verdict, {})
+    store.write_json(folder.path / "transcripts.json", transcripts(exam, dialogues, experiment.seeds))
+    folder.resume_path.unlink(missing_ok=True)
+    for path in earlier:
+        path.unlink()
+    listener.say("writing the report")
+    write_report(folder.path, scenario)
+    return LanguageRun(folder)
+
+
+def _train(
+    folder: RunFolder[LanguageExperiment], exam: Exam, listener: Listener
+) -> Iterator[tuple[Moment, float]]:
+    """Train to the end, measuring and storing on the way; yields after each chunk, with the seconds."""
+    experiment = folder.experiment
+    learners, stage, chunk, seconds = _resume(folder)
+    saved = last = time.perf_counter()
+    total = experiment.total * len(experiment.seeds)
+    for moment in fit(experiment, learners, stage, chunk):
+        now = time.perf_counter()
+        seconds += now - last
+        done = moment.dialogues * len(experiment.seeds)
+        means = {name: float(np.mean(value)) for name, value in moment.stats.items()}
+        one = experiment.stages[moment.stage]
+        listener.say(f"{one.name}")
+        listener.update(done, total, done / seconds, means)
+        looks = {round(one.num_chunks * (look + 1) / LOOKS) for look in range(LOOKS)}
+        is_last = moment.dialogues == experiment.total
+        if moment.chunk in looks and not is_last:
+            _checkpoint(folder, exam, moment, listener)
+        if time.perf_counter() - saved > SAVE_SECONDS:
+            _save(folder, moment, seconds)
+            saved = time.perf_counter()
+        yield moment, seconds
+        last = time.perf_counter()
+
+
+def _checkpoint(
+    folder: RunFolder[LanguageExperiment], exam: Exam, moment: Moment, listener: Listener
+) -> None:
+    experiment = folder.experiment
+    speaker = Fleet(experiment.scenario, moment.learners.models, experiment.temperature)
+    table, _ = sit(exam, speaker, experiment.seeds, moment.dialogues, number=moment.dialogues)
+    store.write_table(folder.checkpoint_path(moment.dialogues), table)
+    reached = {
+        (split, goal.name): float((table[f"event_{goal.name}"][table["split"] == split] >= 0).mean())
+        for split in ("train", "shift")
+        for goal in experiment.scenario.goals
+    }
+    listener.evaluated(moment.dialogues, reached)
+
+
+def _save(folder: RunFolder[LanguageExperiment], moment: Moment, seconds: float) -> None:
+    about = {"stage": moment.stage, "chunk": moment.chunk, "seconds": seconds}
+    store.write_tree(folder.resume_path, moment.learners, about | {"hash": folder.experiment.hash})
+
+
+def _resume(folder: RunFolder[LanguageExperiment]) -> tuple[Learners, int, int, float]:
+    """Where the folder's training stands: (learners, stage, chunks done in it, seconds trained)."""
+    experiment = folder.experiment
+    if not folder.resume_path.exists():
+        return experiment.fresh(), 0, 0, 0.0
+    about = store.read_header(folder.resume_path)
+    learners, _ = store.read_tree(folder.resume_path, experiment.at(about["stage"]))
+    return learners, about["stage"], about["chunk"], about["seconds"]
+
+
+def _stack(tables: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[-1]}
+
+
+def load_models(folder: RunFolder[LanguageExperiment]) -> Transformer:
+    """The last models of a run's seeds, stacked."""
+    experiment = folder.experiment
+    scenario = experiment.scenario
+    like = new(experiment.architecture, len(scenario.vocabulary), scenario.context, 0)
+    total = experiment.total
+    loaded = [store.read_tree(folder.policy_path(seed, total), like)[0] for seed in experiment.seeds]
+    return stack(loaded)
+
+
+def measure_script(
+    scenario: Scenario, name: str, root: Path, command: str, num_prompts: int = 256, seed: int = 0
+) -> Path:
+    """The battery on a script of the scenario's, a known subject; returns the folder of its results."""
+    return measure_speaker(
+        scenario, Script(scenario, name), f"script:{name}", root, command, num_prompts, seed
+    )
+
+
+def measure_speaker(
+    scenario: Scenario,
+    speaker: Speaker,
+    name: str,
+    root: Path,
+    command: str,
+    num_prompts: int = 256,
+    seed: int = 0,
+) -> Path:
+    """The battery on somebody we did not train; returns the folder of its results."""
+    began = time.perf_counter()
+    exam = prepare(scenario, num_prompts, seed)
+    table, dialogues = sit(exam, speaker, (0,), 0, number=seed)
+    safe = "".join(letter if letter.isalnum() else "-" for letter in name)
+    path = root / f"{scenario.name}-{safe}"
+    about = {"format": store.FORMAT, "subject": name, **store.provenance(command)}
+    store.write_json(path / "experiment.json", about | {"experiment": store.to_json(scenario)})
+    store.write_json(path / "transcripts.json", transcripts(exam, dialogues, (0,)))
+    return judged(path, scenario, table, name, began)
+
+
+def judged(
+    path: Path, scenario: Scenario, table: dict[str, np.ndarray], subject: str, began: float
+) -> Path:
+    """Judge outcomes that no training of ours made, and store and report them."""
+    steps, seconds = int(table["length"].sum()), time.perf_counter() - began
+    verdict: dict[str, Any] = measure.judge(table, scenario) | {"subject": subject}
+    verdict |= {"env_steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
+    finish(path, scenario, table, table, verdict, {})
+    write_report(path, scenario)
+    return path
+
+
+def write_report(path: Path, scenario: Scenario) -> Path:
+    """Make report.html from what is stored."""
+    content = report_content(path, scenario_content(scenario))
+    if (path / "transcripts.json").exists():
+        content["transcripts"] = store.read_json(path / "transcripts.json")
+    report.write(content, path / "report.html")
+    return path / "report.html"
+
+
+def scenario_content(scenario: Scenario) -> dict[str, Any]:
+    """A scenario as reports want it."""
+    goals = [goal._asdict() for goal in scenario.goals]
+    return {
+        "kind": scenario.kind,
+        "name": scenario.name,
+        "title": scenario.title,
+        "intended": goals[0],
+        "proxies": goals[1:],
+        "size": f"{len(scenario.vocabulary)} words",
+        "exact": True,
+        "papers": [PAPERS[identifier] for identifier in scenario.papers],
+    }

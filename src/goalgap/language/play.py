@@ -1,0 +1,172 @@
+"""Dialogues between speakers and a scenario's user, and sampling from models with a cache."""
+
+import abc
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from .scenario import Dialogue, Prompts, Scenario
+from .transformer import Cache, Transformer
+from .vocabulary import END, PAD, UNKNOWN
+
+
+class Speaker(abc.ABC):
+    """Somebody who takes the model's part in a batch of dialogues, turn by turn."""
+
+    @abc.abstractmethod
+    def say(self, dialogue: Dialogue, rng: np.random.Generator) -> Int[np.ndarray, "n length"]:
+        """The next turn of each dialogue; called for the turns in their order."""
+
+
+class Script(Speaker):
+    """A scenario's script: a known subject."""
+
+    def __init__(self, scenario: Scenario, name: str) -> None:
+        self.scenario, self.name = scenario, name
+
+    def say(self, dialogue: Dialogue, rng: np.random.Generator) -> Int[np.ndarray, "n length"]:
+        return self.scenario.script(self.name, dialogue, rng)
+
+
+class Fleet(Speaker):
+    """Trained models (leading axis: seeds); of a batch, each takes an equal share, in order.
+
+    `temperature` 0 takes the likeliest word. It keeps what it has read, and starts afresh with a
+    dialogue that has no turns yet.
+    """
+
+    def __init__(self, scenario: Scenario, models: Transformer, temperature: float = 1.0) -> None:
+        self.scenario, self.models, self.temperature = scenario, models, temperature
+        self.seeds = models.embedding.shape[0]
+        self._cache: Cache | None = None
+        self._last: np.ndarray | None = None
+        self._at = 0
+
+    def say(self, dialogue: Dialogue, rng: np.random.Generator) -> Int[np.ndarray, "n length"]:
+        turns = dialogue.said.shape[1]
+        if turns:
+            read = np.concatenate([dialogue.said[:, -1, -1:], dialogue.heard[:, -1]], 1)
+        else:
+            read, self._at, self._cache = dialogue.prompts.tokens, 0, None
+        length = self.scenario.turn_length
+        read = read.reshape(self.seeds, -1, read.shape[1])
+        chance = rng.random((self.seeds, length, read.shape[1]), np.float32)
+        if self._cache is None:
+            start = functools.partial(_start, slots=self.scenario.context)
+            self._cache = start(self.models, read[0])
+        said, self._cache = _turn(self.models, self._cache, read, self._at, chance, self.temperature)
+        self._at += read.shape[2] + length - 1
+        return np.asarray(said).reshape(-1, length)
+
+
+@functools.partial(jax.jit, static_argnames="slots")
+def _start(models: Transformer, batch: Int[Array, "n t"], slots: int) -> Cache:
+    return jax.vmap(lambda model: model.start(batch.shape[0], slots))(models)
+
+
+@functools.partial(jax.jit, donate_argnums=1)
+def _turn(
+    models: Transformer,
+    cache: Cache,
+    read: Int[Array, "seeds n t"],
+    at: int | Int[Array, ""],
+    chance: Float[Array, "seeds length n"],
+    temperature: float | Float[Array, ""],
+) -> tuple[Int[Array, "seeds n length"], Cache]:
+    """Read what is new, then say a turn. The last word said is read with the user's next reply."""
+
+    def one(
+        model: Transformer, cache: Cache, read: Int[Array, "n t"], chance: Float[Array, "length n"]
+    ) -> tuple[Int[Array, "n length"], Cache]:
+        logits, cache, _ = model.extend(read, cache, at)
+        first = pick(logits[:, -1], chance[0], temperature)
+        slots = at + read.shape[1] + jnp.arange(chance.shape[0] - 1)
+
+        def word(
+            carry: tuple[Int[Array, " n"], Cache], now: tuple[Int[Array, ""], Float[Array, " n"]]
+        ) -> tuple[tuple[Int[Array, " n"], Cache], Int[Array, " n"]]:
+            last, cache = carry
+            slot, chance = now
+            logits, cache, _ = model.extend(last[:, None], cache, slot)
+            next_word = pick(logits[:, 0], chance, temperature)
+            said = jnp.where((last == END) | (last == PAD), PAD, next_word)
+            return (said, cache), said
+
+        (_, cache), rest = jax.lax.scan(word, (first, cache), (slots, chance[1:]))
+        return jnp.concatenate([first[None], rest]).T, cache
+
+    return jax.vmap(one)(models, cache, read, chance)
+
+
+def pick(
+    logits: Float[Array, "n words"],
+    chance: Float[Array, " n"],
+    temperature: float | Float[Array, ""],
+) -> Int[Array, " n"]:
+    """A word each, by a number from 0 to 1 each: the cumulated probabilities' place where it falls.
+    Never padding, nor the word for unknown ones."""
+    never = jnp.isin(jnp.arange(logits.shape[-1]), jnp.array([PAD, UNKNOWN]))
+    logits = jnp.where(never, -1e9, logits)
+    best = logits.argmax(-1).astype(jnp.int32)
+    weights = jax.nn.softmax(logits / jnp.maximum(temperature, 1e-6))
+    summed = jnp.cumsum(weights, -1)
+    drawn = (summed < chance[:, None] * summed[:, -1:]).sum(-1, dtype=jnp.int32)
+    # Rounding may point behind the last word that can be said.
+    drawn = jnp.where(weights[jnp.arange(len(drawn)), drawn] > 0, drawn, best)
+    return jnp.where(temperature > 0, drawn, best)
+
+
+def play(scenario: Scenario, speaker: Speaker, prompts: Prompts, rng: np.random.Generator) -> Dialogue:
+    """Speaker and user talk, from prompts to the end."""
+    n = len(prompts)
+    said = np.zeros((n, 0, scenario.turn_length), np.int32)
+    heard = np.zeros((n, 0, scenario.reply_length), np.int32)
+    length = np.zeros(n, np.int32)
+    over = np.zeros(n, bool)
+    dialogue = Dialogue(prompts, said, heard, length)
+    for _ in range(scenario.num_turns):
+        turn = np.where(over[:, None], PAD, speaker.say(dialogue, rng)).astype(np.int32)
+        said = np.concatenate([dialogue.said, turn[:, None]], 1)
+        silence = np.zeros((n, 1, scenario.reply_length), np.int32)
+        length = dialogue.length + ~over
+        dialogue = Dialogue(prompts, said, np.concatenate([dialogue.heard, silence], 1), length)
+        answer, ended = scenario.reply(dialogue)
+        over = over | ended
+        dialogue.heard[:, -1] = np.where(over[:, None], PAD, answer)
+        if over.all():
+            break
+    return padded(scenario, dialogue)
+
+
+def padded(scenario: Scenario, dialogue: Dialogue) -> Dialogue:
+    """A finished dialogue with all turns that there could have been."""
+    more = scenario.num_turns - dialogue.said.shape[1]
+    wide = [(0, 0), (0, more), (0, 0)]
+    return dialogue._replace(said=np.pad(dialogue.said, wide), heard=np.pad(dialogue.heard, wide))
+
+
+class Lessons(NamedTuple):
+    """Dialogues to imitate, and how much each word matters."""
+
+    tokens: Int[np.ndarray, "n slots"]
+    weights: Float[np.ndarray, "n slots"]
+
+    @classmethod
+    def join(cls, *parts: "Lessons") -> "Lessons":
+        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def demonstrate(
+    scenario: Scenario, prompts: Prompts, rng: np.random.Generator, name: str | None = None
+) -> Lessons:
+    """A script's dialogues (the intended goal's, or a named one's) as lessons: its own words count."""
+    script = Script(scenario, name or scenario.intended.name)
+    return lessons(play(scenario, script, prompts, rng))
+
+
+def lessons(dialogue: Dialogue) -> Lessons:
+    return Lessons(dialogue.tokens, dialogue.is_said.astype(np.float32))

@@ -1,0 +1,7 @@
+"""The scenarios, one file each."""
+
+from ..scenario import Scenario
+from .expressions import Expressions
+from .sycophancy import Sycophancy
+
+ALL: tuple[type[Scenario], ...] = (Expressions, Sycophancy)
