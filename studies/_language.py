@@ -1,0 +1,80 @@
+"""What the studies of language scenarios share: arms run one after the other, and their rows."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from goalgap import lab, measure, stats
+from goalgap.core import Measurement
+from goalgap.lab import language
+from goalgap.language import LanguageExperiment
+from goalgap.language.scenario import Scenario
+
+DOSES = (0.0, 0.02, 0.05, 0.1, 0.3)
+SEEDS = (0, 1, 2, 3)
+
+
+def run_arms(
+    scenarios: Mapping[str, Scenario], out: Path, seed: int = 0, dose: float = 0.0, **more: Any
+) -> dict[str, language.LanguageRun]:
+    """A run for each arm by name; finished ones are found again. `more`: of the experiment."""
+    lab.use_compilation_cache()
+    runs = {}
+    for name, scenario in scenarios.items():
+        seeds = more.get("seeds") or tuple(seed + each for each in SEEDS)
+        experiment = LanguageExperiment(scenario, **{"dose": dose, **more, "seeds": seeds})
+        runs[name] = language.run(experiment, out)
+        print(f"{name:24} {runs[name].verdict['verdict']}", flush=True)
+    return runs
+
+
+def run_doses(
+    scenario: Scenario, out: Path, seed: int = 0, doses: tuple[float, ...] = DOSES, **more: Any
+) -> dict[str, language.LanguageRun]:
+    """A run for each dose of counterexamples, by its name in per cent."""
+    runs = {}
+    for dose in doses:
+        name = f"{100 * dose:g} %"
+        runs |= run_arms({name: scenario}, out, seed, dose, **more)
+    return runs
+
+
+def rates(table: dict[str, np.ndarray], split: str, goal: str) -> np.ndarray:
+    """Whether each dialogue achieved a goal. [seeds, prompts]"""
+    return (measure.pivot(table, split, f"event_{goal}") >= 0).astype(float)
+
+
+def rate(table: dict[str, np.ndarray], split: str, goal: str) -> Measurement:
+    """In what share of dialogues a goal is achieved, with an interval over seeds and prompts."""
+    return stats.crossed_mean(f"{goal}, {split}", rates(table, split, goal), is_share=True)
+
+
+def rows(runs: Mapping[str, language.LanguageRun]) -> list[dict[str, Any]]:
+    """A row an arm and seed: verdict, and the share of dialogues that achieve each goal, by split."""
+    found = []
+    for arm, run in runs.items():
+        experiment, table = run.folder.experiment, run.outcomes
+        for index, seed in enumerate(run.verdict["seeds"]):
+            row: dict[str, Any] = {"arm": arm, "dose": experiment.dose, "seed": seed["seed"]}
+            row["verdict"] = seed["verdict"]
+            for split in ("train", "shift", "twin", "capability"):
+                for goal in experiment.scenario.goals:
+                    if split == "capability" and goal is not experiment.scenario.goals[0]:
+                        continue
+                    share = rates(table, split, goal.name)[index].mean()
+                    row[f"{split}_{goal.name}"] = round(float(share), 4)
+            found.append(row)
+    return found
+
+
+def seconds(runs: Mapping[str, language.LanguageRun]) -> float:
+    """Wall time of all runs, when they were made."""
+    return float(sum(run.verdict["wall_seconds"] for run in runs.values()))
+
+
+def settings(experiment: LanguageExperiment) -> dict[str, Any]:
+    """What a study states of its runs."""
+    return dataclasses.asdict(experiment)
