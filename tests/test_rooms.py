@@ -16,6 +16,7 @@ ROOT = Path(goalgap.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "literature": set(),
+    "describe": {"core"},
     "stats": {"core"},  # beyond the table: its intervals come as Measurements
     "rollout": {"core"},
     "oracle": {"core"},
@@ -25,13 +26,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "theory": {"core", "oracle", "stats"},
     "agents": {"core"},
     "learn": {"core", "rollout", "oracle", "agents"},
-    "experiment": {"core", "envs", "agents", "learn"},
+    "experiment": {"core", "describe", "envs", "agents", "learn"},
     # Beyond the table, agents: random play is the zero of every score.
     "measure": {"core", "rollout", "oracle", "stats", "theory", "agents"},
     "detect": {"core", "rollout", "oracle", "stats", "theory", "agents", "measure"},
     "mitigate": {"core", "oracle", "theory", "agents", "learn", "experiment"},
-    "language": {"core", "stats", "agents", "measure", "detect"},
-    "store": {"core", "experiment"},
+    "language": {"core", "describe", "stats", "agents", "measure", "detect"},
+    "store": {"core", "describe", "experiment", "language"},
     "scale": {"experiment", "store"},
     "report": {"stats", "store"},
     "gym": {"core", "envs", "rollout"},  # beyond the table, rollout: lanes restart as in its stream
