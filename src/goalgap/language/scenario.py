@@ -76,8 +76,8 @@ class Dialogue(NamedTuple):
         return self._slots(nothing[0], self.said != PAD, nothing[1])
 
     def _slots(self, first: np.ndarray, said: np.ndarray, heard: np.ndarray) -> np.ndarray:
-        n, turns = said.shape[:2]
-        return np.concatenate([first, np.concatenate([said, heard], 2).reshape(n, -1 if turns else 0)], 1)
+        turns = np.concatenate([said, heard], 2)
+        return np.concatenate([first, turns.reshape(len(turns), turns.shape[1] * turns.shape[2])], 1)
 
 
 class Scenario(abc.ABC):
