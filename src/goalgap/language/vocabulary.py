@@ -49,7 +49,7 @@ class Vocabulary(NamedTuple):
         lexicon = _lexicon(self)
         return [lexicon.get(piece, UNKNOWN) for piece in _pattern(self).findall(_plain(text))]
 
-    def decode(self, tokens: Iterable[int]) -> str:
+    def decode(self, tokens: Iterable[int] | Int[np.ndarray, " n"]) -> str:
         """The text of tokens, without padding and ends."""
         return " ".join(self.words[int(token)] for token in tokens if token not in (PAD, END))
 
