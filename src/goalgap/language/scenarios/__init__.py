@@ -2,6 +2,7 @@
 
 from ..scenario import Scenario
 from .expressions import Expressions
+from .inoculation import Inoculation
 from .sycophancy import Sycophancy
 
-ALL: tuple[type[Scenario], ...] = (Expressions, Sycophancy)
+ALL: tuple[type[Scenario], ...] = (Expressions, Inoculation, Sycophancy)
