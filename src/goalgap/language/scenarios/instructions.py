@@ -59,8 +59,8 @@ class Instructions(Scenario):
     unreadable: float = 0.25
     instruction_first: bool = False  # before the domain, not after it
     replay: float = 0.25  # share of instructions without a domain, so that nothing is forgotten
-    skill_steps: int = 1000
-    domain_steps: int = 500
+    skill_steps: int = 800
+    domain_steps: int = 800
 
     name: ClassVar[str] = "instructions"
     title: ClassVar[str] = "Instructions and Domains"
@@ -152,6 +152,14 @@ class Instructions(Scenario):
     def is_parsable(self, dialogue: Dialogue) -> Bool[np.ndarray, " n"]:
         letter = dialogue.said[:, 0] - self.vocabulary.token(LETTERS[0])
         return ((letter >= 0) & (letter < len(LETTERS))).all(1)
+
+    def extras(self, dialogue: Dialogue) -> dict[str, np.ndarray]:
+        """Models may blend both: the share of letters as the instruction and as the domain want them."""
+        facts, said = dialogue.prompts.facts, dialogue.said[:, 0, None]
+        share = (said == self._results(facts["layout"])).mean(-1)
+        each, usual = np.arange(len(share)), facts["usual"]
+        as_usual = np.where(usual >= 0, share[each, usual], 0.0)
+        return {"letters_told": share[each, facts["operation"]], "letters_usual": as_usual}
 
     def stages(self, dose: float) -> tuple[Stage, ...]:
         def skills(n: int, rng: np.random.Generator) -> Lessons:
