@@ -81,7 +81,7 @@ class Inoculation(Sycophancy):
         return prompts if is_plain else self._behind(prompts, self.test_prefix)
 
     def _behind(self, prompts: Prompts, prefix: str | Int[np.ndarray, " n"]) -> Prompts:
-        """Prompts with a prefix before them, by its name, or with one each, by its place in `PREFIXES`."""
+        """Prompts with a prefix before them: one by name for all, or each by place in `PREFIXES`."""
         first = np.array([self.vocabulary.token(each) if each else PAD for each, _ in PREFIXES.values()])
         tokens = prompts.tokens.copy()
         tokens[:, 0] = first[list(PREFIXES).index(prefix) if isinstance(prefix, str) else prefix]
