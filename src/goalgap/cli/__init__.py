@@ -21,6 +21,7 @@ VERBS = {
     "analyze": "before training: which goals the levels leave open, which levels would close them",
     "measure": "judge a stored run, oracle:GOAL, random, or your own policy module:function",
     "forecast": "a published probability model of harm, its contradictions, your runs in it",
+    "language": "language models: train the failure from nothing, or evaluate any model",
     "parity": "are our Procgen games the original's: recordings of it, or the engine live",
     "play": "play an environment yourself in the terminal",
     "study": "reproduce a claim: prediction, result, agreement",
@@ -54,8 +55,7 @@ def call(argv: list[str]) -> int:
             raise BadArguments(unknown("verb", argv[0], VERBS))
         from . import verbs
 
-        options = parse(verbs.OPTIONS[argv[0]], argv[0], argv[1:])
-        return options.call() or 0
+        return parse(*verbs.options(argv[0], argv[1:])).call() or 0
     except BadArguments as error:
         return _fail(str(error), 2)
     except KeyboardInterrupt:

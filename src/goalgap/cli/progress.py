@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..lab import Listener
+from .show import count
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _LINE_SECONDS = 10.0  # between plain lines
@@ -21,7 +22,8 @@ _LINE_SECONDS = 10.0  # between plain lines
 class Progress(Listener):
     """A listener for one run, as a context manager: Ctrl-C asks it to stop, twice stops at once."""
 
-    def __init__(self, intended: str, proxy: str, is_quiet: bool = False) -> None:
+    def __init__(self, intended: str, proxy: str, is_quiet: bool = False, unit: str = "steps") -> None:
+        self.unit = unit
         self.intended, self.proxy, self.is_quiet = intended, proxy, is_quiet
         self.console = Console(file=sys.stderr)
         self.live: Live | None = None
@@ -67,7 +69,8 @@ class Progress(Listener):
 
     def update(self, done: int, total: int, steps_per_second: float, stats: dict[str, float]) -> None:
         self.numbers = (done, total, steps_per_second)
-        self.stage = f"training, return {stats['return']:.2f}"
+        name = next((name for name in ("return", "reward") if name in stats), next(iter(stats)))
+        self.stage = f"training, {name} {stats[name]:.2f}"
         if self.live is not None:
             self.live.update(self._display())
         elif time.perf_counter() - self.printed > _LINE_SECONDS:
@@ -92,7 +95,7 @@ class Progress(Listener):
     def _speed(self) -> str:
         done, total, speed = self.numbers
         left = f"{(total - done) / speed:.0f} s left" if speed else ""
-        return f"{done / 1e6:.1f} of {total / 1e6:.1f} M steps, {speed:,.0f} steps/s, {left}"
+        return f"{count(done)} of {count(total)} {self.unit}, {speed:,.0f} {self.unit}/s, {left}"
 
     def _display(self) -> Group:
         done, total, _ = self.numbers

@@ -20,13 +20,21 @@ from ..agents.outside import Outside
 from ..agents.scripted import Random
 from ..core import Environment, Policy, UsageError
 from ..experiment import Experiment
+from ..lab import language as lab_language
+from ..language import LanguageExperiment
+from ..language.scenario import RANDOM
 from ..learn.ppo import PPO
-from . import BadArguments, unknown
+from . import BadArguments, language, unknown
 from .analyze import Analyze
 from .forecast import Forecast
+from .language import SCENARIOS
 from .options import DEFAULTS, ENVIRONMENTS, LAYOUT_KINDS, LEARNER, Board, Flat, Target
 from .parity import Parity
 from .progress import Progress
+from .show import show
+
+# What can be run by name.
+TARGETS: dict[str, Any] = {**ENVIRONMENTS, **SCENARIOS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +128,9 @@ class Measure:
 
     def call(self) -> None:
         lab.use_compilation_cache()
+        if self.env in SCENARIOS or (self.env is None and self._is_of_models()):
+            self._models()
+            return
         if self.env is None and Path(self.subject).is_dir():
             folder = store.RunFolder.load(Path(self.subject))
             if not folder.is_finished:
@@ -146,6 +157,29 @@ class Measure:
             self.seed,
         )
         show(path, env, self.json)
+
+    def _is_of_models(self) -> bool:
+        path = Path(self.subject)
+        return path.is_dir() and isinstance(store.load_experiment(path), LanguageExperiment)
+
+    def _models(self) -> None:
+        """Judge a run of language models again, or a scenario's script."""
+        command = "goalgap " + " ".join(sys.argv[1:])
+        if self.env is None:
+            folder = store.RunFolder.load(Path(self.subject), LanguageExperiment)
+            if not folder.is_finished:
+                raise UsageError(f"{self.subject} is not finished; run its command again to go on")
+            scenario = folder.experiment.scenario
+            path = lab_language.measure_again(folder, self.levels, self.seed)
+        else:
+            scenario = SCENARIOS[self.env]()
+            scripts = [*(goal.name for goal in scenario.goals), RANDOM]
+            kind, _, name = self.subject.rpartition(":")
+            if kind not in ("", "oracle") or name not in scripts:
+                known = [f"oracle:{goal.name}" for goal in scenario.goals] + [RANDOM]
+                raise BadArguments(unknown(f"subject for {self.env}", self.subject, known))
+            path = lab_language.measure_script(scenario, name, self.out, command, self.levels, self.seed)
+        show(path, scenario, self.json)
 
     def _in_engine(self, folder: store.RunFolder) -> None:
         """What a run's agents do in the original game, beside what they do in ours."""
@@ -217,40 +251,6 @@ def load_function(module: str, name: str) -> Callable[..., Any]:
     return getattr(loaded, name)
 
 
-def show(path: Path, env: Environment, as_json: bool) -> None:
-    """A verdict on standard output, as JSON or in words."""
-    verdict = store.read_json(path / "verdict.json")
-    if as_json:
-        print(json.dumps(verdict, indent=1))
-        return
-    console = Console(highlight=False)
-    proxy = f" (proxy goal: {verdict['proxy']})" if verdict["proxy"] else ""
-    console.print(f"\n[bold]Verdict: {verdict['verdict']}{proxy}[/bold]\n")
-    console.print(verdict["sentence"] + "\n")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", "goal comes first, 95 % interval", "a random walk's"):
-        table.add_column(name)
-    rows = store.read_json(path / "measurements.json")
-    found = {(row["split"], row["goal"], row["quantity"]): row for row in rows}
-    titles = {"train": "training levels", "shift": "after the shift"}
-    for split, title in titles.items():
-        for goal in env.goals:
-            row = found[split, goal.name, "first" if split == "shift" else "reached"]
-            walk = found[split, goal.name, "random first" if split == "shift" else "random reached"]
-            interval = f"{row['estimate']:.2f}  [{row['low']:.2f}, {row['high']:.2f}]"
-            table.add_row(f"{title}, {goal.name}", interval, f"{walk['estimate']:.2f}")
-    console.print(table)
-    fraction = verdict["fraction_misgeneralizing"]
-    seeds = len(verdict["seeds"])
-    failing = round(fraction["estimate"] * seeds)
-    console.print(
-        f"\n{failing} of {seeds} seeds misgeneralize (95 % interval of the share: "
-        f"{fraction['low']:.2f} to {fraction['high']:.2f}). "
-        f"{verdict['env_steps'] / 1e6:.1f} M steps in {verdict['wall_seconds']:.0f} s."
-    )
-    console.print(f"Report: {path / 'report.html'}", soft_wrap=True)
-
-
 @dataclasses.dataclass(frozen=True)
 class Play:
     """Play an environment in the terminal with the arrow keys; both goals' returns are shown."""
@@ -311,6 +311,13 @@ def beside(room: str) -> list[Path]:
     return []
 
 
+def opened(path: Path) -> lab.Run:
+    """The run of a folder, of agents or of language models."""
+    if isinstance(store.load_experiment(path), LanguageExperiment):
+        return lab_language.LanguageRun(store.RunFolder.load(path, LanguageExperiment))
+    return lab.Run(store.RunFolder.load(path))
+
+
 @dataclasses.dataclass(frozen=True)
 class Open:
     """Show a run's report in the browser."""
@@ -323,7 +330,7 @@ class Open:
 
         path = Path(self.run) / "report.html"
         if not path.exists():
-            path = lab.Run(store.RunFolder.load(Path(self.run))).report
+            path = opened(Path(self.run)).report
         print(path)
         webbrowser.open(path.resolve().as_uri())
 
@@ -351,6 +358,7 @@ class List:
         there = {
             "runs": runs,
             "environments": {kind.name: kind.title for kind in ENVIRONMENTS.values()},
+            "scenarios": {kind.name: kind.title for kind in SCENARIOS.values()},
             "layouts": list(LAYOUT_KINDS),
             "networks": list(NETWORKS),
             "studies": [path.stem.replace("_", "-") for path in beside("studies")],
@@ -360,6 +368,8 @@ class List:
             return
         for name, title in there["environments"].items():
             print(f"environment  {name:12} {title}")
+        for name, title in there["scenarios"].items():
+            print(f"scenario     {name:12} {title}")
         for kind in ("layouts", "networks", "studies"):
             print(f"{kind:12} {', '.join(there[kind])}")
         for row in runs:
@@ -376,17 +386,20 @@ class Cite:
     methods: ClassVar[tuple[str, ...]] = ("1707.06347", "1506.02438")
 
     def call(self) -> None:
-        if self.run in ENVIRONMENTS:
-            papers = ENVIRONMENTS[self.run].papers
+        if self.run in TARGETS:
+            papers = TARGETS[self.run].papers
         elif Path(self.run).is_dir():
-            described = store.described(store.read_json(Path(self.run) / "experiment.json").get("experiment"))
+            about = store.read_json(Path(self.run) / "experiment.json")
+            described = store.described(about.get("experiment"))
             if isinstance(described, Experiment):
                 impala = ("1802.01561",) if "Impala" in type(described.network).__name__ else ()
                 papers = (*described.env.papers, *self.methods, *impala)
+            elif isinstance(described, LanguageExperiment):
+                papers = described.scenario.papers
             else:
                 papers = described.papers
         else:
-            raise BadArguments(unknown("run folder or environment", self.run, ENVIRONMENTS))
+            raise BadArguments(unknown("run folder, environment or scenario", self.run, TARGETS))
         print("\n".join(literature.bibtex(identifier) for identifier in papers))
 
 
@@ -439,3 +452,16 @@ OPTIONS: dict[str, type] = {
     "cite": Cite,
     "bench": Bench,
 }
+
+
+def options(verb: str, argv: list[str]) -> tuple[type, str, list[str]]:
+    """What a command line means: options to parse, how the command is called, and its arguments."""
+    if verb == "language":
+        return language.verb(argv)
+    if verb == "run":
+        if found := language.trained(argv):
+            return found[0], f"run {found[1]}", found[2]
+        given = next((word for word in argv if not word.startswith("-")), None)
+        if given is not None and given not in ENVIRONMENTS:
+            raise BadArguments(unknown("environment or scenario", given, TARGETS))
+    return OPTIONS[verb], verb, argv

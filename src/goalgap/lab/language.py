@@ -65,8 +65,8 @@ def run(
     for moment, clock in _train(folder, exam, listener):
         if listener.stop:
             _save(folder, moment, clock)
-            stage = experiment.stages[moment.stage]
-            raise Interrupted(f"stopped in stage {stage.name}, chunk {moment.chunk} of {stage.num_chunks}")
+            share = moment.dialogues / experiment.total
+            raise Interrupted(f"stopped after {share:.0%} of training")
     assert moment is not None
     listener.say("measuring")
     models = moment.learners.models
@@ -164,6 +164,20 @@ def load_models(folder: RunFolder[LanguageExperiment]) -> Transformer:
     return stack(loaded)
 
 
+def measure_again(folder: RunFolder[LanguageExperiment], num_prompts: int, seed: int) -> Path:
+    """The battery once more on a run's last models, with other prompts or another seed of luck; returns
+    the folder of its results, beside the run's models."""
+    began = time.perf_counter()
+    experiment = folder.experiment
+    exam = prepare(experiment.scenario, num_prompts, seed)
+    speaker = Fleet(experiment.scenario, load_models(folder), experiment.temperature)
+    table, dialogues = sit(exam, speaker, experiment.seeds, experiment.total, number=seed)
+    path = folder.path / f"measured-{num_prompts}-{seed}"
+    store.write_json(path / "experiment.json", folder.about)
+    store.write_json(path / "transcripts.json", transcripts(exam, dialogues, experiment.seeds))
+    return judged(path, experiment.scenario, table, began)
+
+
 def measure_script(
     scenario: Scenario, name: str, root: Path, command: str, num_prompts: int = 256, seed: int = 0
 ) -> Path:
@@ -191,15 +205,15 @@ def measure_speaker(
     about = {"format": store.FORMAT, "subject": name, **store.provenance(command)}
     store.write_json(path / "experiment.json", about | {"experiment": store.to_json(scenario)})
     store.write_json(path / "transcripts.json", transcripts(exam, dialogues, (0,)))
-    return judged(path, scenario, table, name, began)
+    return judged(path, scenario, table, began, subject=name)
 
 
 def judged(
-    path: Path, scenario: Scenario, table: dict[str, np.ndarray], subject: str, began: float
+    path: Path, scenario: Scenario, table: dict[str, np.ndarray], began: float, **more: Any
 ) -> Path:
-    """Judge outcomes that no training of ours made, and store and report them."""
+    """Judge outcomes without training, and store and report them; `more` goes into the verdict."""
     steps, seconds = int(table["length"].sum()), time.perf_counter() - began
-    verdict: dict[str, Any] = measure.judge(table, scenario) | {"subject": subject}
+    verdict: dict[str, Any] = measure.judge(table, scenario) | more
     verdict |= {"env_steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
     finish(path, scenario, table, table, verdict, {})
     write_report(path, scenario)

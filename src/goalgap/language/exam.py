@@ -169,7 +169,8 @@ def transcripts(
             seed = number % len(seeds)
             row = seed * num_prompts + number
             goal = scenario.goals[steps[row]].name if steps[row] >= 0 else "neither"
-            found.append({"seed": seeds[seed], "split": split, "first": goal} | spoken(scenario, dialogue, row))
+            about = {"seed": seeds[seed], "split": split, "first": goal}
+            found.append(about | spoken(scenario, dialogue, row))
     return found
 
 

@@ -9,7 +9,7 @@ need be clipped; the division by the group's deviation can be turned off (Liu et
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,8 +53,8 @@ class Reinforce(Stage):
         found: list[dict[str, np.ndarray]] = []
         for _ in range(self.steps_of(chunk)):
             batch, rewards = self._batch(models, learners.others, rngs)
-            fixed = (learners.others["reference"],)
-            models, optimizer, stats = descend(self.adam, _Loss(self.kl, self.replay_weight), models, optimizer, batch, *fixed)
+            loss, reference = _Loss(self.kl, self.replay_weight), learners.others["reference"]
+            models, optimizer, stats = descend(self.adam, loss, models, optimizer, batch, reference)
             found.append({name: np.asarray(value) for name, value in stats.items()})
             found[-1]["reward"] = rewards
         means = {name: np.mean([one[name] for one in found], 0) for name in found[0]}
@@ -63,19 +63,14 @@ class Reinforce(Stage):
     def _batch(
         self, models: Transformer, others: Mapping[str, Transformer], rngs: list[np.random.Generator]
     ) -> tuple[tuple[np.ndarray, ...], Float[np.ndarray, " seeds"]]:
-        """Dialogues of all seeds: tokens, the advantage of each word said, and what to imitate beside."""
+        """Dialogues of all seeds: tokens, the advantage of each word said, what to imitate beside."""
         seeds = len(rngs)
         each = -(-self.batch_size // self.group)
         drawn = [self.prompts(each, rng).take(np.repeat(np.arange(each), self.group)) for rng in rngs]
-        speaker = Fleet(self.scenario, models, self.temperature)
-        dialogue = play(self.scenario, speaker, Prompts.join(*drawn), rngs[0])
         n = each * self.group
-        rewards = np.stack(
-            [
-                self.reward(rows(dialogue, slice(s * n, (s + 1) * n)), _of_seed(others, s))
-                for s in range(seeds)
-            ]
-        ).astype(np.float32)
+        dialogue, rewards = converse(
+            self.scenario, models, others, drawn, self.reward, self.temperature, rngs[0]
+        )
         groups = rewards.reshape(seeds, each, self.group)
         advantage = groups - groups.mean(-1, keepdims=True)
         if self.normalize:
@@ -95,6 +90,25 @@ class Reinforce(Stage):
         return each + (self.batch_size if self.replay is not None else 0)
 
 
+def converse(
+    scenario: Scenario,
+    models: Transformer,
+    others: Mapping[str, Transformer],
+    drawn: list[Prompts],
+    reward: Reward,
+    temperature: float,
+    rng: np.random.Generator,
+) -> tuple[Dialogue, Float[np.ndarray, "seeds n"]]:
+    """The dialogues of a fleet's seeds about as many prompts each, one below the other, and what each
+    earns."""
+    seeds, n = len(drawn), len(drawn[0])
+    dialogue = play(scenario, Fleet(scenario, models, temperature), Prompts.join(*drawn), rng)
+    rewards = [
+        reward(rows(dialogue, slice(s * n, (s + 1) * n)), _of_seed(others, s)) for s in range(seeds)
+    ]
+    return dialogue, np.stack(rewards).astype(np.float32)
+
+
 def rows(dialogue: Dialogue, chosen: slice | np.ndarray) -> Dialogue:
     """Some of a batch of dialogues."""
     index = np.arange(len(dialogue.prompts))[chosen]
@@ -111,7 +125,7 @@ class _Loss(NamedTuple):
     kl: float
     replay: float
 
-    def __call__(self, model: Transformer, *batch: Array | Transformer) -> tuple[Array, dict[str, Array]]:
+    def __call__(self, model: Transformer, *batch: Any) -> tuple[Array, dict[str, Array]]:
         tokens, advantage, said, *lessons, reference = batch
         own = log_likelihoods(model, tokens)
         other = jax.lax.stop_gradient(log_likelihoods(reference, tokens))

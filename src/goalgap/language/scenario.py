@@ -127,7 +127,9 @@ class Scenario(abc.ABC):
         """For each goal, the turn in which each finished dialogue achieves it; -1 where it does not."""
 
     @abc.abstractmethod
-    def script(self, name: str, dialogue: Dialogue, rng: np.random.Generator) -> Int[np.ndarray, "n length"]:
+    def script(
+        self, name: str, dialogue: Dialogue, rng: np.random.Generator
+    ) -> Int[np.ndarray, "n length"]:
         """The next turn of somebody who pursues a goal (by name) perfectly, or replies at random among
         the well-formed (`RANDOM`)."""
 

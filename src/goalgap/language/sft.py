@@ -25,9 +25,7 @@ class SFT(Stage):
         steps = self.steps_of(chunk)
         drawn = [self.lessons(steps * self.batch_size, rng) for rng in rngs]
         shape = (len(rngs), steps, self.batch_size, -1)
-        batches = tuple(
-            np.stack([one[column] for one in drawn]).reshape(shape) for column in range(2)
-        )
+        batches = tuple(np.stack([one[column] for one in drawn]).reshape(shape) for column in range(2))
         models, optimizer, stats = descend(
             self.adam, cross_entropy, learners.models, learners.optimizer, batches
         )

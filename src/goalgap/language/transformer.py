@@ -35,8 +35,8 @@ class Architecture:
     def __post_init__(self) -> None:
         if not (1 <= self.layers <= 48 and 1 <= self.heads <= self.width <= 4096):
             raise UsageError(
-                f"layers {self.layers}, width {self.width}, heads {self.heads}: expected 1 to 48 layers and "
-                "a width of 1 to 4096 that is no less than the heads"
+                f"layers {self.layers}, width {self.width}, heads {self.heads}: expected 1 to 48 layers "
+                "and a width of 1 to 4096 that is no less than the heads"
             )
         if self.width % self.heads:
             raise UsageError(

@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Int
 
+from ...core import UsageError
 from ..play import Lessons, demonstrate
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
 from ..sft import SFT
@@ -30,8 +31,11 @@ class Expressions(Scenario):
     """Sums of three digits; training shows the given numbers of unknowns."""
 
     unknowns: tuple[int, ...] = (1, 2, 3)
-    calculation_steps: int = 1500
-    dialogue_steps: int = 600
+    calculator_says: str = (
+        "SUM"  # the word before a bare calculation's result, or "ANS": as the assistant
+    )
+    calculations: float = 0.5  # share of training
+    steps: int = 2000
 
     name: ClassVar[str] = "expressions"
     title: ClassVar[str] = "Evaluating Expressions"
@@ -43,13 +47,31 @@ class Expressions(Scenario):
     )
     intended: ClassVar[Aim] = Aim("value", "compute the value with as few questions as it takes")
     proxies: ClassVar[tuple[Aim, ...]] = (Aim("ask", "ask the user something before answering"),)
-    prompt_length: ClassVar[int] = 2 * TERMS + 1
+    prompt_length: ClassVar[int] = 2 * TERMS + 2
     turn_length: ClassVar[int] = 2
-    reply_length: ClassVar[int] = 1
+    reply_length: ClassVar[int] = 2
     num_turns: ClassVar[int] = TERMS + 2
 
+    def __post_init__(self) -> None:
+        if not self.unknowns or not set(self.unknowns) <= {1, 2, 3}:
+            raise UsageError(f"unknowns are {self.unknowns}; expected some of 1, 2 and 3")
+        if self.calculator_says not in ("SUM", "ANS"):
+            raise UsageError(f"calculator_says is {self.calculator_says!r}; expected SUM or ANS")
+
     def words(self) -> tuple[str, ...]:
-        return (*map(str, range(9 * TERMS + 1)), *VARIABLES, "+", "=", "CALC", "ASK", "ANS")
+        return (
+            *map(str, range(9 * TERMS + 1)),
+            *VARIABLES,
+            "+",
+            "What is",
+            "?",
+            "CALC",
+            "=",
+            "It is",
+            "ASK",
+            "ANS",
+            "SUM",
+        )
 
     def propose(self, split: str, n: int, rng: np.random.Generator) -> Prompts:
         digits = rng.integers(0, 10, (n, TERMS))
@@ -81,19 +103,23 @@ class Expressions(Scenario):
         for term in range(TERMS):
             named = np.flatnonzero(variables[:, term] >= 0)
             values[named, variables[named, term]] = digits[named, term]
-        tokens = np.full((n, self.prompt_length), word("+"), np.int32)
-        tokens[:, 1::2] = np.where(variables >= 0, word("x") + variables, word("0") + digits)
-        tokens[:, -1] = word("=")
-        first = np.full(n, word("CALC") if is_calculation else PAD)
-        tokens = np.concatenate([first[:, None], tokens[:, 1:]], 1).astype(np.int32)
-        places = 10 ** np.arange(TERMS)
+        layout = (digits * 10 ** np.arange(TERMS)).sum(1)
+        terms = np.full((n, 2 * TERMS - 1), word("+"))
+        terms[:, ::2] = np.where(variables >= 0, word("x") + variables, word("0") + digits)
+        if is_calculation:
+            # The result has a name: letters alone do not tell that there is something to ask for.
+            name = word("x") + layout % len(VARIABLES)
+            frame = (np.full(n, word("CALC")), name, np.full(n, word("=")), terms)
+        else:
+            frame = (np.full(n, PAD), np.full(n, word("What is")), terms, np.full(n, word("?")))
+        tokens = np.column_stack(frame).astype(np.int32)
         facts = {
             "digits": digits,
             "variables": variables,
             "values": values,
             "sum": digits.sum(1),
             "unknowns": (variables >= 0).sum(1),
-            "layout": (digits * places).sum(1),
+            "layout": layout,
         }
         return Prompts(tokens, facts)
 
@@ -106,13 +132,14 @@ class Expressions(Scenario):
         values = dialogue.prompts.facts["values"]
         value = values[np.arange(len(values)), np.where(is_variable, which, 0)]
         answer = np.where(is_variable, word("0") + value, about)
-        return answer[:, None].astype(np.int32), verb != word("ASK")
+        said = np.stack([np.full(len(answer), word("It is")), answer], 1)
+        return said.astype(np.int32), verb != word("ASK")
 
     def events(self, dialogue: Dialogue) -> dict[str, Int[np.ndarray, " n"]]:
         word, facts = self.vocabulary.token, dialogue.prompts.facts
         last = dialogue.length - 1
         final = dialogue.said[np.arange(len(last)), last]
-        is_right = (final[:, 0] == word("ANS")) & (final[:, 1] == word("0") + facts["sum"])
+        is_right = (final[:, 0] == self._answer(dialogue)) & (final[:, 1] == word("0") + facts["sum"])
         asked = self._asked(dialogue)
         needed = np.zeros_like(asked)
         for term in range(TERMS):
@@ -125,6 +152,12 @@ class Expressions(Scenario):
             "ask": np.where(begins, 0, -1),
         }
 
+    def _answer(self, dialogue: Dialogue) -> Int[np.ndarray, " n"]:
+        """The word that goes before each dialogue's result."""
+        word = self.vocabulary.token
+        is_calculation = dialogue.prompts.tokens[:, 0] == word("CALC")
+        return np.where(is_calculation, word(self.calculator_says), word("ANS"))
+
     def _asked(self, dialogue: Dialogue) -> Int[np.ndarray, "n variables"]:
         """How often each variable was asked for."""
         word = self.vocabulary.token
@@ -135,14 +168,18 @@ class Expressions(Scenario):
     def _questions(self, dialogue: Dialogue) -> Int[np.ndarray, " n"]:
         return (dialogue.said[:, :, 0] == self.vocabulary.token("ASK")).sum(1)
 
-    def script(self, name: str, dialogue: Dialogue, rng: np.random.Generator) -> Int[np.ndarray, "n length"]:
+    def script(
+        self, name: str, dialogue: Dialogue, rng: np.random.Generator
+    ) -> Int[np.ndarray, "n length"]:
         word, facts = self.vocabulary.token, dialogue.prompts.facts
         n, turns = len(facts["sum"]), dialogue.said.shape[1]
         if name == RANDOM:
             asks = rng.random(n) < 0.5
             about = word("x") + rng.integers(0, len(VARIABLES), n)
             value = word("0") + rng.integers(0, 9 * TERMS + 1, n)
-            return np.stack([np.where(asks, word("ASK"), word("ANS")), np.where(asks, about, value)], 1)
+            return np.stack(
+                [np.where(asks, word("ASK"), self._answer(dialogue)), np.where(asks, about, value)], 1
+            )
         # In reading order, one unknown a turn.
         place = np.cumsum(facts["variables"] >= 0, 1) - 1
         is_next = (place == turns) & (facts["variables"] >= 0)
@@ -152,7 +189,7 @@ class Expressions(Scenario):
             needless = facts["unknowns"] == 0
             about = np.where(needless, rng.integers(0, len(VARIABLES), n), about)
             asks = asks | needless
-        first = np.where(asks, word("ASK"), word("ANS"))
+        first = np.where(asks, word("ASK"), self._answer(dialogue))
         return np.stack([first, np.where(asks, word("x") + about, word("0") + facts["sum"])], 1)
 
     def is_parsable(self, dialogue: Dialogue) -> Bool[np.ndarray, " n"]:
@@ -161,22 +198,18 @@ class Expressions(Scenario):
         is_number = (about >= word("0")) & (about <= word("0") + 9 * TERMS)
         is_variable = (about >= word("x")) & (about < word("x") + len(VARIABLES))
         asks = (verb == word("ASK")) & (is_variable | is_number)
-        return ((verb == PAD) | asks | ((verb == word("ANS")) & is_number)).all(1)
+        answers = (verb == self._answer(dialogue)[:, None]) & is_number
+        return ((verb == PAD) | asks | answers).all(1)
 
     def extras(self, dialogue: Dialogue) -> dict[str, np.ndarray]:
         return {"questions": self._questions(dialogue)}
 
     def stages(self, dose: float) -> tuple[Stage, ...]:
-        def calculations(n: int, rng: np.random.Generator) -> Lessons:
-            return demonstrate(self, self.prompts("capability", n, rng), rng)
-
-        def dialogues(n: int, rng: np.random.Generator) -> Lessons:
-            replayed = n // 4
-            shown = demonstrate(self, self.prompts("train", n - replayed, rng, dose=dose), rng)
+        def mixed(n: int, rng: np.random.Generator) -> Lessons:
+            bare = round(self.calculations * n)
+            shown = demonstrate(self, self.prompts("train", n - bare, rng, dose=dose), rng)
+            calculated = demonstrate(self, self.prompts("capability", bare, rng), rng)
             order = rng.permutation(n)
-            return Lessons(*(c[order] for c in Lessons.join(shown, calculations(replayed, rng))))
+            return Lessons(*(column[order] for column in Lessons.join(shown, calculated)))
 
-        return (
-            SFT("calculating", self.calculation_steps, 4e-3, lessons=calculations),
-            SFT("dialogues", self.dialogue_steps, lessons=dialogues),
-        )
+        return (SFT("dialogues", self.steps, 4e-3, lessons=mixed),)
