@@ -1,0 +1,158 @@
+"""The verb `language`, and `run` for scenarios: small models trained, any model evaluated."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from .. import lab
+from ..core import UsageError
+from ..lab import language
+from ..language import ALL, Architecture, LanguageExperiment
+from ..language.scenario import Scenario
+from . import BadArguments, unknown
+from .options import Flat, Target
+from .progress import Progress
+from .show import show
+
+SCENARIOS: dict[str, type[Scenario]] = {kind.name: kind for kind in ALL}
+DOES = {
+    "train": "train a fleet of small models on a scenario (as `goalgap run SCENARIO`)",
+    "evaluate": "evaluate any model through Inspect: a task, a model",
+    "list": "the scenarios and Inspect tasks there are",
+}
+S = TypeVar("S", bound=Scenario)
+
+
+@dataclasses.dataclass(frozen=True)
+class Train(Generic[S]):
+    """Train a fleet of small language models from nothing on a scenario, measure, judge, report.
+
+    The same options find their folder again: a finished run is shown, an interrupted one goes on.
+    """
+
+    scenario: Flat[S]
+    dose: float = 0.0
+    """share of counterexamples in training: prompts on which the goals part, answered as intended"""
+    seeds: int = 4
+    """how many models are trained"""
+    seed: int = 0
+    """the first model's seed; the others follow it"""
+    prompts: int = 256
+    """evaluation prompts of each split"""
+    temperature: float = 1.0
+    """of what models say when they are measured; 0 takes the likeliest word"""
+    architecture: Flat[Architecture] = dataclasses.field(default_factory=Architecture)
+    out: Path = Path("runs")
+    """where run folders go"""
+    json: bool = False
+    """print verdict.json instead of words"""
+
+    def experiment(self) -> LanguageExperiment:
+        if not 1 <= self.seeds <= 1000:
+            raise BadArguments(f"--seeds is {self.seeds}; expected 1 to 1000 models")
+        return LanguageExperiment(
+            self.scenario,
+            self.dose,
+            self.architecture,
+            tuple(range(self.seed, self.seed + self.seeds)),
+            self.prompts,
+            self.temperature,
+        )
+
+    def call(self) -> None:
+        experiment = self.experiment()
+        lab.use_compilation_cache()
+        goals = [goal.name for goal in self.scenario.goals]
+        with Progress(goals[0], goals[1], unit="dialogues") as progress:
+            command = "goalgap " + " ".join(sys.argv[1:])
+            run = language.run(experiment, self.out, progress, command)
+        show(run.folder.path, self.scenario, self.json)
+
+
+def trained(argv: list[str]) -> tuple[type[Train], str, list[str]] | None:
+    """The options of a training if the arguments name a scenario, and the arguments without it."""
+    named = next((word for word in argv if not word.startswith("-")), None)
+    if named not in SCENARIOS:
+        return None
+    at = argv.index(named)
+    return Train[SCENARIOS[named]], named, argv[:at] + argv[at + 1 :]  # type: ignore[valid-type]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Evaluate a model through Inspect, and read its log back into a run folder with a report.
+
+    MODEL is what Inspect takes: goalgap/RUNFOLDER for a small model of ours, goalgap/always-caves,
+    goalgap/never-caves, hf/..., openai-api/..., anthropic/... Needs `pip install "goalgap[language]"`.
+    """
+
+    task: Target
+    """a task, as `goalgap language list` names them"""
+    model: str
+    """the model"""
+    data: str | None = None
+    """SycophancyEval tasks: your own copy of the data, a JSONL file (default: a small set of ours)"""
+    grader: str | None = None
+    """feedback: the model that judges"""
+    limit: int | None = None
+    """how many samples at most"""
+    out: Path = Path("runs")
+    """where logs and run folders go"""
+    json: bool = False
+    """print verdict.json instead of words"""
+
+    def call(self) -> None:
+        try:
+            from .. import evals
+        except ImportError as error:
+            raise UsageError(
+                f'`goalgap language evaluate` needs Inspect ({error}): pip install "goalgap[language]"'
+            ) from None
+        lab.use_compilation_cache()
+        raise NotImplementedError(evals)
+
+
+@dataclasses.dataclass(frozen=True)
+class ListScenarios:
+    """The scenarios and Inspect tasks there are."""
+
+    json: bool = False
+    """print as JSON"""
+
+    def call(self) -> None:
+        there: dict[str, Any] = {
+            name: {
+                "title": kind.title,
+                "intended": kind.intended.sentence,
+                "proxies": [proxy.sentence for proxy in kind.proxies],
+                "papers": list(kind.papers),
+            }
+            for name, kind in SCENARIOS.items()
+        }
+        if self.json:
+            print(json.dumps(there, indent=1))
+            return
+        for name, about in there.items():
+            print(f"{name:14} {about['title']}: to {about['intended']}, or to {about['proxies'][0]}")
+
+
+def verb(argv: list[str]) -> tuple[type, str, list[str]]:
+    """What `goalgap language ...` means: options, how they are called, and their arguments."""
+    if not argv or argv[0] in ("-h", "--help"):
+        lines = "\n".join(f"  {name:10}{text}" for name, text in DOES.items())
+        print(f"usage: goalgap language train|evaluate|list [options]\n\n{lines}")
+        raise SystemExit(0)
+    name, rest = argv[0], argv[1:]
+    if name not in DOES:
+        raise BadArguments(unknown("language verb", name, DOES))
+    if name == "list":
+        return ListScenarios, "language list", rest
+    if name == "evaluate":
+        return Evaluate, "language evaluate", rest
+    found = trained(rest)
+    if found is None:
+        given = next((word for word in rest if not word.startswith("-")), "")
+        raise BadArguments(unknown("scenario", given, SCENARIOS))
+    return found[0], f"language train {found[1]}", found[2]
