@@ -1,0 +1,33 @@
+"""What Inspect finds through the entry point `inspect_ai`: our tasks, their parts, and our provider."""
+
+from inspect_ai.model import ModelAPI, modelapi
+
+from .provider import provide
+from .scorers import compared, matched, measures, mimicked, pursued, stood
+from .tasks import SCENARIOS, answer, are_you_sure, compare, converse, feedback, mimicry, scenario, talk
+
+
+@modelapi(name="goalgap")
+def goalgap() -> type[ModelAPI]:
+    """Our small models and the scripted ones."""
+    return provide  # type: ignore[return-value]  # it chooses the class by the model's name
+
+
+__all__ = [
+    "SCENARIOS",
+    "answer",
+    "are_you_sure",
+    "compare",
+    "compared",
+    "converse",
+    "feedback",
+    "goalgap",
+    "matched",
+    "measures",
+    "mimicked",
+    "mimicry",
+    "pursued",
+    "scenario",
+    "stood",
+    "talk",
+]
