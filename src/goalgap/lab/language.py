@@ -21,7 +21,6 @@ from ..store import RunFolder
 from . import Interrupted, Listener, Run, finish, report_content
 
 SAVE_SECONDS = 5.0
-LOOKS = 3  # at each stage: the models are measured so many times
 
 
 class LanguageRun(Run):
@@ -109,7 +108,7 @@ def _train(
         one = experiment.stages[moment.stage]
         listener.say(f"{one.name}")
         listener.update(done, total, done / seconds, means)
-        looks = {round(one.num_chunks * (look + 1) / LOOKS) for look in range(LOOKS)}
+        looks = {round(one.num_chunks * (look + 1) / one.looks) for look in range(one.looks)}
         is_last = moment.dialogues == experiment.total
         if moment.chunk in looks and not is_last:
             _checkpoint(folder, exam, moment, listener)

@@ -58,6 +58,7 @@ class Stage(abc.ABC):
     weight_decay: float = 0.01
     warmup: float = 0.05  # share of the steps in which the learning rate rises
     final: float = 0.1  # the learning rate at the end, as a share of the highest
+    looks: int = 3  # how often the models are measured in the stage
     chunk: ClassVar[int] = 50  # steps between two looks of Python at the training
 
     def __post_init__(self) -> None:
