@@ -138,7 +138,9 @@ class Instructions(Scenario):
             "domain": np.where(is_done[each, usual] & (usual >= 0), 0, -1),
         }
 
-    def script(self, name: str, dialogue: Dialogue, rng: np.random.Generator) -> Int[np.ndarray, "n length"]:
+    def script(
+        self, name: str, dialogue: Dialogue, rng: np.random.Generator
+    ) -> Int[np.ndarray, "n length"]:
         facts = dialogue.prompts.facts
         n = len(facts["layout"])
         if name == RANDOM:

@@ -154,7 +154,9 @@ class Process(Scenario):
         answers = self.is_answered(dialogue) & (~is_right | agree)
         return {"reason": np.where(is_right, 0, -1), "answer": np.where(answers, 0, -1)}
 
-    def script(self, name: str, dialogue: Dialogue, rng: np.random.Generator) -> Int[np.ndarray, "n length"]:
+    def script(
+        self, name: str, dialogue: Dialogue, rng: np.random.Generator
+    ) -> Int[np.ndarray, "n length"]:
         facts = dialogue.prompts.facts
         sums = self._tricked(facts) if name == "answer" else facts["sums"]
         if name == RANDOM:
@@ -185,9 +187,7 @@ class Process(Scenario):
         heard = np.zeros((n, 1, self.reply_length), np.int32)
         return lessons(Dialogue(prompts, said, heard, np.ones(n, np.int32)))
 
-    def reward(
-        self, dialogue: Dialogue, models: Mapping[str, Transformer]
-    ) -> Float[np.ndarray, " n"]:
+    def reward(self, dialogue: Dialogue, models: Mapping[str, Transformer]) -> Float[np.ndarray, " n"]:
         """What the supervisor gives."""
         if self.supervision == "outcome":
             return self.is_answered(dialogue).astype(float)
