@@ -1,4 +1,4 @@
-"""The contract of every scenario, and known subjects: scripts whose goals are known are judged rightly."""
+"""The contract of every scenario; scripts, as known subjects, are judged rightly."""
 
 import dataclasses
 import json
