@@ -1,8 +1,20 @@
 """The scenarios, one file each."""
 
 from ..scenario import Scenario
+from .dialogue import FindingOut
 from .expressions import Expressions
 from .inoculation import Inoculation
+from .instructions import Instructions
+from .preferences import Preferences
+from .process import Process
 from .sycophancy import Sycophancy
 
-ALL: tuple[type[Scenario], ...] = (Expressions, Inoculation, Sycophancy)
+ALL: tuple[type[Scenario], ...] = (
+    Expressions,
+    FindingOut,
+    Inoculation,
+    Instructions,
+    Preferences,
+    Process,
+    Sycophancy,
+)
