@@ -37,6 +37,12 @@ class LanguageRun(Run):
         """The fleet's models, with a leading axis of seeds."""
         return load_models(self.folder)
 
+    def others(self) -> dict[str, Any]:
+        """What training kept beside the models, by name ("reference", "reward"), likewise."""
+        experiment = self.folder.experiment
+        like = experiment.at(len(experiment.stages) - 1).others
+        return store.read_tree(_others_path(self.folder), like)[0] if like else {}
+
 
 def run(
     experiment: LanguageExperiment,
@@ -74,6 +80,8 @@ def run(
     for index, seed in enumerate(experiment.seeds):
         about = {"seed": seed, "env_steps": moment.dialogues, "hash": experiment.hash}
         store.write_tree(folder.policy_path(seed, moment.dialogues), tree_index(models, index), about)
+    if others := moment.learners.others:
+        store.write_tree(_others_path(folder), others, {"hash": experiment.hash})
     earlier = sorted((folder.path / "checkpoints").glob("*.parquet"))
     outcomes = _stack([*(store.read_table(path) for path in earlier), table])
     total = moment.dialogues * len(experiment.seeds)
@@ -151,6 +159,10 @@ def _resume(folder: RunFolder[LanguageExperiment]) -> tuple[Learners, int, int, 
 
 def _stack(tables: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[-1]}
+
+
+def _others_path(folder: RunFolder[LanguageExperiment]) -> Path:
+    return folder.path / "policies" / "others.safetensors"
 
 
 def load_models(folder: RunFolder[LanguageExperiment]) -> Transformer:
