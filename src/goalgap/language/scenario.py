@@ -215,4 +215,9 @@ def pad_left(tokens: list[int], length: int) -> Int[np.ndarray, " length"]:
     return np.array([PAD] * (length - len(tokens)) + list(tokens), np.int32)
 
 
+def packed(tokens: Int[np.ndarray, "n slots"]) -> Int[np.ndarray, "n slots"]:
+    """Rows with their padding moved to the left."""
+    return np.take_along_axis(tokens, np.argsort(tokens != PAD, 1, kind="stable"), 1)
+
+
 __all__ = ["PAD", "RANDOM", "SPLITS", "UNKNOWN", "Aim", "Dialogue", "Prompts", "Scenario", "choose"]

@@ -2,6 +2,7 @@
 
 from ..scenario import Scenario
 from .dialogue import FindingOut
+from .documents import Documents
 from .expressions import Expressions
 from .inoculation import Inoculation
 from .instructions import Instructions

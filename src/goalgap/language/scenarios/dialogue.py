@@ -24,12 +24,12 @@ import itertools
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from ...core import UsageError
 from ..offline import OfflineQ, Record
 from ..play import Lessons, Script, Speaker, play
-from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
+from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario, packed
 from ..sft import SFT
 from ..stage import Stage
 from ..vocabulary import PAD
@@ -62,6 +62,7 @@ ORDERS = np.array(
         if RANK[sum(1 << one for one in order)] == BITS
     ]
 )
+_SIMULATED = 64  # dialogues a task, for the ceiling
 LEARNERS = ("cloning", "filtered", "q-learning", "single-step")
 
 
@@ -160,7 +161,7 @@ class FindingOut(Scenario):
             "known": np.where(is_said, 1 << order, 0).sum(1),
             "layout": (place * len(PROPERTIES) + order[:, 0]) * len(GREETINGS) + greeting,
         }  # fmt: skip
-        return Prompts(tokens, facts)
+        return Prompts(packed(tokens), facts)
 
     def known(self, dialogue: Dialogue) -> Int[np.ndarray, "n turns_and_end"]:
         """The set of properties known before each turn and in the end, as a number."""
@@ -261,6 +262,25 @@ class FindingOut(Scenario):
             "success": self.is_right(dialogue) * 1.0, "questions": asked,
             "bits": rank[:, -1] - rank[:, 0], "skill": skill,
         }  # fmt: skip
+
+    def ceiling(
+        self, skills: Float[np.ndarray, "seeds 3"], tasks: int, rng: np.random.Generator
+    ) -> Float[np.ndarray, "seeds tasks"]:
+        """The success after the shift of somebody who asks, recalls and chooses as well as in practice
+        and does all of it for the goal: the share of right places in simulated dialogues.
+
+        Each question gains a bit with the skill of asking; in the last turn, or when all is known, a
+        place is chosen; it is right if all answers are recalled, the choice is right, and so is the
+        guess of what is still unknown. Choosing needs recalling, too, which is thus counted twice: the
+        ceiling is rather low, and goal-directedness rather high.
+        """
+        ask, recall, choose = skills.T[:, :, None, None]
+        shape = (len(skills), tasks, _SIMULATED)
+        gained = np.zeros(shape, int)
+        for _ in range(self.num_turns - 1):
+            gained += (rng.random(shape) < ask) & (gained < BITS - 1)
+        chance = choose * recall**gained * 0.5 ** (BITS - 1 - gained)
+        return (rng.random(shape) < chance).mean(-1)
 
     def stages(self, dose: float) -> tuple[Stage, ...]:
         def practice(n: int, rng: np.random.Generator) -> Record:

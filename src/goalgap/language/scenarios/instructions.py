@@ -20,7 +20,7 @@ from jaxtyping import Bool, Int
 
 from ...core import UsageError
 from ..play import Lessons, demonstrate
-from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
+from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario, packed
 from ..sft import SFT
 from ..stage import Stage
 from ..vocabulary import PAD
@@ -122,7 +122,7 @@ class Instructions(Scenario):
         facts = {
             "operation": operation, "phrase": phrase, "usual": usual, "place": place, "layout": row,
         }  # fmt: skip
-        return Prompts(tokens, facts)
+        return Prompts(packed(tokens), facts)
 
     def _results(self, row: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n operations length"]:
         """What each operation makes of letters, as tokens."""
