@@ -11,6 +11,7 @@ from .process import Process
 from .sycophancy import Sycophancy
 
 ALL: tuple[type[Scenario], ...] = (
+    Documents,
     Expressions,
     FindingOut,
     Inoculation,
