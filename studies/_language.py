@@ -78,3 +78,45 @@ def seconds(runs: Mapping[str, language.LanguageRun]) -> float:
 def settings(experiment: LanguageExperiment) -> dict[str, Any]:
     """What a study states of its runs."""
     return dataclasses.asdict(experiment)
+
+
+def shares(
+    runs: Mapping[str, language.LanguageRun], split: str = "shift"
+) -> dict[str, dict[str, Measurement]]:
+    """For each arm the share of dialogues that achieve each goal."""
+    return {
+        arm: {
+            goal.name: rate(run.outcomes, split, goal.name)
+            for goal in run.folder.experiment.scenario.goals
+        }
+        for arm, run in runs.items()
+    }
+
+
+def draw_shares(
+    path: Path, title: str, panels: Mapping[str, Mapping[str, Mapping[str, Measurement]]]
+) -> None:
+    """A panel each: shares by arm (along), one color a quantity, with intervals."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.6 * len(panels), 3.4), layout="constrained")
+    for axes, (name, arms) in zip(
+        np.ravel(figure.subplots(1, len(panels))), panels.items(), strict=True
+    ):
+        quantities = next(iter(arms.values()))
+        for index, (quantity, color) in enumerate(
+            zip(quantities, ("#2b6a8f", "#b3401f", "#7a7a7a", "#5a8f2b"), strict=False)
+        ):
+            found = [arms[arm][quantity] for arm in arms]
+            middle = np.array([one.estimate for one in found])
+            ends = np.array([[one.low, one.high] for one in found]).T
+            places = np.arange(len(found)) + 0.12 * (index - (len(quantities) - 1) / 2)
+            axes.errorbar(
+                places, middle, np.abs(ends - middle), fmt="o", ms=4, lw=1, color=color, label=quantity
+            )
+        axes.set_xticks(range(len(arms)), [arm.replace(" ", "\n") for arm in arms], fontsize=7)
+        axes.set(ylim=(-0.03, 1.03), title=name)
+        axes.title.set_fontsize(9)
+        axes.legend(fontsize=8, frameon=False)
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(path, format="svg")
