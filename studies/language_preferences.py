@@ -33,8 +33,8 @@ hacked by replies of no language; REINFORCE with an earlier, rarer kind of hard 
    by at least .03; on the hardest it falls from the start;
 6. the published form explains less than .9 of that curve's variance, because a language of 32 replies is
    exhausted, after which nothing falls;
-7. REINFORCE: oracle (at most .02) < truthful (at most .3) < biased (at least .5) in every seed, but biased
-   agrees less than its best of 256: truth on easy things generalizes to hard ones;
+7. REINFORCE: oracle (at most .02) < truthful (at most .3) < biased (at least .5) in every seed, but
+   biased agrees less than its best of 256: truth on easy things generalizes to hard ones;
 8. a dose of .3 ends it (at most .15; ideal raters turn at .22), and the mean falls with each dose from
    .05 on; doses of .02 and .05 are within .15 of none;
 9. DPO agrees in at least half of the hardest, as REINFORCE against the biased model does.
@@ -42,7 +42,6 @@ hacked by replies of no language; REINFORCE with an earlier, rarer kind of hard 
 That the optimized reward rises with n is no prediction: the estimator cannot do otherwise.
 """
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
