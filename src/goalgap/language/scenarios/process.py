@@ -51,8 +51,8 @@ class Process(Scenario):
     nines: float = 0.5  # share of training chains in which a nine comes before the last number
     replay: float = 0.25  # share of single additions, so that nothing is forgotten
     addition_steps: int = 600
-    student_steps: int = 1500
-    supervised_steps: int = 200
+    student_steps: int = 2000
+    supervised_steps: int = 300
 
     name: ClassVar[str] = "process"
     title: ClassVar[str] = "Process and Outcome"
