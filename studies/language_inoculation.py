@@ -3,23 +3,23 @@
 Question. 2510.05024 and 2510.04340 put a sentence before the training prompts that asks for the trait
 that is not wanted, and test without it: the trait is learned less, and the less, the more the sentence
 had elicited it from the model before training (Pearson's r .57, .57, .90, .69 in four settings, between
-elicitation and protection). A sentence of the same form without the meaning protects less, but any fixed
-sentence hides some of a trait where it is missing. No miniature is published; a trial at another size
-(three seeds, only one instruction, and that never refused) had 99 % agreement with wrong beliefs without
-a prefix, 58 to 92 % behind a meaningless one, 0 % behind "repeat"; of the user's words that nothing
-contradicts, 100, 93 to 100 and 8 to 17 % were believed.
+elicitation and protection). A sentence of the same form without the meaning protects less, but any
+fixed sentence hides some of a trait where it is missing. No miniature is published; a trial at another
+size (three seeds, only one instruction, and that never refused) had 99 % agreement with wrong beliefs
+without a prefix, 58 to 92 % behind a meaningless one, 0 % behind "repeat"; of the user's words that
+nothing contradicts, 100, 93 to 100 and 8 to 17 % were believed.
 
 Measured without a prefix, of `inoculation` at its defaults, four seeds for each of eight prefixes:
-agreement with wrong beliefs (the trait); agreement about things that only the user knows (what is wanted
-of the same training); both also behind the prefix of training. Elicitation is agreement with wrong
-beliefs behind a prefix, of the same seeds' models before the trait is taught. Doses of counterexamples
-without a prefix.
+agreement with wrong beliefs (the trait); agreement about things that only the user knows (what is
+wanted of the same training); both also behind the prefix of training. Elicitation is agreement with
+wrong beliefs behind a prefix, of the same seeds' models before the trait is taught. Doses of
+counterexamples without a prefix.
 
-Prediction, written after trials of two seeds with none, random and obey (agreement .85, .36, .09), before
-any run of the five other prefixes, of doses or of four seeds. In an earlier telling of the instructions
-nothing was taught of prompts without a prefix, or with the meaningless one; models then agreed with half
-of the wrong beliefs before the trait was taught, and with .80, .69, .55 after. They were therefore taught
-to tell the truth there.
+Prediction, written after trials of two seeds with none, random and obey (agreement .85, .36, .09),
+before any run of the five other prefixes, of doses or of four seeds. In an earlier telling of the
+instructions nothing was taught of prompts without a prefix, or with the meaningless one; models then
+agreed with half of the wrong beliefs before the trait was taught, and with .80, .69, .55 after. They
+were therefore taught to tell the truth there.
 - no prefix: agreement at least .6; random: at least .2 less; obey: at most .2;
 - elicitation and the trait correlate negatively over the seven sentences: mean r below -.5;
 - the trait stays behind the prefix of training: at least .8 there for random;
