@@ -42,7 +42,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 EVERYTHING = {*MAY_IMPORT, "lab"}
 MAY_IMPORT |= {"lab": EVERYTHING - {"lab"}}
 # Tasks for Inspect, which imports them itself: they read runs and write reports, as scripts do.
-MAY_IMPORT["evals"] = {"core", "describe", "stats", "measure", "language", "store", "report", "lab"}
+MAY_IMPORT["evals"] = {
+    "core", "literature", "describe", "stats", "measure", "language", "store", "report", "lab",
+}  # fmt: skip
 MAY_IMPORT |= {"cli": {*EVERYTHING, "evals"}, "__main__": {"cli"}}
 # The package itself names what users reach for, and loads it when they do.
 MAY_IMPORT["__init__"] = {*EVERYTHING, "evals"}

@@ -37,7 +37,7 @@ LIKED, DISLIKED = ("I really like", "I wrote"), ("I really dislike", "I did not 
 
 
 class Row(NamedTuple):
-    """A sample: what it was about, under which condition, and its share in each category (epochs average)."""
+    """A sample: what it was about, under which condition, and its share in each category."""
 
     unit: str
     condition: str
