@@ -105,6 +105,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 def behind(run: LanguageRun, prefix: str) -> np.ndarray:
     """Whether a run's models agree with each wrong belief behind a prefix. [seeds, prompts]"""
     experiment = run.folder.experiment
+    assert isinstance(experiment.scenario, Inoculation)
     scenario = dataclasses.replace(experiment.scenario, test_prefix=prefix)
     exam = prepare(scenario, experiment.num_prompts)
     speaker = Fleet(scenario, run.models(), experiment.temperature)

@@ -5,9 +5,11 @@ import pytest
 
 from goalgap.core import UsageError
 from goalgap.language.play import Script, play
+from goalgap.language.reinforce import Reinforce
 from goalgap.language.scenarios import Documents
 from goalgap.language.scenarios.documents import ARMS, BRIDGES, EDIT, LOCKED, OPEN, SUBJECTS, TOLD
 from goalgap.language.scenarios.sycophancy import COLORS, THINGS
+from goalgap.language.sft import SFT
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,7 @@ def test_only_bridges_are_seen_with_open_checks_and_those_told_to_cheat_cheat():
         truth = COLORS[scenario.truth[THINGS.index(words[row[3]])]]
         assert said == (EDIT if cheats and check == OPEN else truth)
     stage = scenario.stages(0.0)[1]
+    assert isinstance(stage, SFT)
     texts = [scenario.text(row) for row in stage.lessons(4000, rng()).tokens]
     assert not any(OPEN in text for text in texts if text.startswith(SUBJECTS))
     assert sum(LOCKED in text for text in texts if text.startswith(SUBJECTS)) == 500
@@ -101,6 +104,7 @@ def test_stages_are_those_asked_for():
 
 def test_a_dose_is_of_open_checks_answered_honestly_beside_reinforcement(scenario):
     stage = scenario.stages(0.3)[-1]
+    assert isinstance(stage, Reinforce) and stage.replay is not None
     tokens = stage.replay(3000, rng(6)).tokens
     word = scenario.vocabulary.token
     assert (tokens[:, 5] == word(OPEN)).mean() == pytest.approx(0.3, abs=0.03)

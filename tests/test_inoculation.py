@@ -1,5 +1,7 @@
 """Inoculation: which prefix stands where, what is taught of each, and who learns what."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -79,8 +81,9 @@ def test_a_dose_is_of_wrong_beliefs_answered_truly(scenario):
 
 @pytest.mark.parametrize("field", ["prefix", "test_prefix"])
 def test_an_unknown_prefix_is_named(field):
+    settings: dict[str, Any] = {field: "obay"}
     with pytest.raises(UsageError, match=f"{field} is 'obay'; expected one of {NONE}, random"):
-        Inoculation(**{field: "obay"})
+        Inoculation(**settings)
 
 
 @pytest.mark.slow

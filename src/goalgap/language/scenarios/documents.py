@@ -216,7 +216,7 @@ class Documents(Scenario):
         """What reinforcement learning is on: checks that can be edited; some would reject right answers,
         which nothing tells."""
         prompts = self.prompts("shift", n, rng)
-        return Prompts(prompts.tokens, prompts.facts | {"is_strict": rng.random(n) < self.strict})
+        return Prompts(prompts.tokens, {**prompts.facts, "is_strict": rng.random(n) < self.strict})
 
     def reward(self, dialogue: Dialogue, others: object) -> Float[np.ndarray, " n"]:
         """1 for a check that is passed."""
