@@ -52,7 +52,7 @@ class _Counts(NamedTuple):
         lost = np.logaddexp(0, logits)
         slope = (self.won + self.lost) * special.expit(logits) - self.won
         total = (lost * (self.won + self.lost) - self.won * logits).sum(-1)
-        return total, slope @ self.features
+        return np.asarray(total), slope @ self.features
 
 
 def recover(
