@@ -120,3 +120,21 @@ def draw_shares(
         axes.legend(fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, format="svg")
+
+
+def draw_doses(
+    path: Path, runs: Mapping[str, language.LanguageRun], split: str, goal: str, label: str
+) -> None:
+    """How often a goal is achieved against the dose: a dot a seed, the mean and its interval."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for place, run in enumerate(runs.values()):
+        seeds, mean = rates(run.outcomes, split, goal).mean(1), rate(run.outcomes, split, goal)
+        axes.scatter([place] * len(seeds), seeds, s=12, color="#2b6a8f", alpha=0.6)
+        ends = [[mean.estimate - mean.low], [mean.high - mean.estimate]]
+        axes.errorbar(place + 0.15, mean.estimate, ends, fmt="o", ms=4, color="#b3401f")
+    axes.set_xticks(range(len(runs)), list(runs))
+    axes.set(xlabel="dose of counterexamples", ylabel=label, ylim=(-0.03, 1.03))
+    figure.savefig(path, format="svg")

@@ -34,7 +34,7 @@ class Expressions(Scenario):
     calculator_says: str = (
         "SUM"  # the word before a bare calculation's result, or "ANS": as the assistant
     )
-    calculations: float = 0.5  # share of training
+    calculations: float = 0.25  # share of training
     steps: int = 2000
 
     name: ClassVar[str] = "expressions"
