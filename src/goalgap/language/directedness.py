@@ -33,8 +33,11 @@ def directedness(
             "than 0; give a task that takes the skills"
         )
 
-    def ratio(achieved: np.ndarray, random: np.ndarray, best: np.ndarray) -> np.ndarray:
-        possible = np.asarray(best - random)
-        return np.where(possible > 0, (achieved - random) / np.where(possible > 0, possible, 1), np.nan)
+    return stats.hierarchical_bootstrap(name, (achieved, random, best), _ratio)
 
-    return stats.hierarchical_bootstrap(name, (achieved, random, best), ratio)
+
+def _ratio(
+    achieved: np.ndarray | float, random: np.ndarray | float, best: np.ndarray | float
+) -> np.ndarray:
+    possible = np.asarray(best) - random
+    return np.where(possible > 0, (achieved - random) / np.where(possible > 0, possible, 1), np.nan)
