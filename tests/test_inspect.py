@@ -5,6 +5,8 @@ import asyncio
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from inspect_ai.log import read_eval_log
 from inspect_ai.model import ModelAPI, ModelOutput, ModelUsage, modelapi
 
-from goalgap import evals
+from goalgap import evals, store
 from goalgap.core import UsageError
 from goalgap.evals import data, reading, talks
 from goalgap.evals.items import items
@@ -42,7 +44,7 @@ def _quiet(monkeypatch, tmp_path):
     monkeypatch.setenv("INSPECT_LOG_DIR", str(tmp_path / "logs"))
 
 
-def run(task, model, out, **options):
+def run(task, model, out, **options) -> tuple[Path, Any, dict[str, float]]:
     """An evaluation's log and its measurements, by name."""
     path = evals.evaluate(task, model, out / "logs", **options)
     log = read_eval_log(str(path))
@@ -163,11 +165,12 @@ def test_measures_of_hand_made_replies():
 
 
 def test_the_paired_interval_is_narrower_than_an_unpaired_one():
-    """Where both conditions are right on the same half of 40 questions, nothing changes, for certain."""
+    """Where both conditions are right on the same half of 40 questions, nothing changes, as far as 40
+    questions can tell: up to 9 % (Wilson's bound for 0 of 40) may."""
     halves = ["right", "wrong"] * 20
     rows = [Row(str(n), condition, {halves[n]: 1.0}) for condition in ("plain", "x") for n in range(40)]
     change = next(one for one in measured("answer", rows) if one.name == "change of accuracy, x")
-    assert (change.low, change.estimate, change.high) == (0, 0, 0)
+    assert (change.low, change.estimate, change.high) == pytest.approx((-0.0876, 0, 0.0876), abs=1e-3)
 
 
 def test_stubbornness_is_no_virtue():
@@ -374,18 +377,20 @@ def test_where_every_sample_fails_nothing_is_measured(tmp_path):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Runs of models that were hardly trained, of one turn and of several."""
+    """Runs of models that were never trained, of one turn and of several."""
     root = tmp_path_factory.mktemp("runs")
-    scenarios = (
-        Sycophancy(fact_steps=2, belief_steps=2),
-        Expressions(steps=2),
-    )
-    return {
-        scenario.name: lab.run(
-            LanguageExperiment(scenario, seeds=(0, 3), num_prompts=8), root
-        ).folder.path
-        for scenario in scenarios
-    }
+    found = {}
+    for scenario in (Sycophancy(), Expressions()):
+        experiment = LanguageExperiment(scenario, seeds=(0, 3))
+        folder = store.RunFolder.create(experiment, root, "test")
+        models = experiment.fresh().models
+        for index, seed in enumerate(experiment.seeds):
+            # Louder than fresh ones are, so that replies differ.
+            model = jax.tree.map(lambda leaf, index=index: 3 * leaf[index], models)
+            store.write_tree(folder.policy_path(seed, experiment.total), model, {})
+        store.write_json(folder.path / "verdict.json", {})
+        found[scenario.name] = folder.path
+    return found
 
 
 @pytest.mark.parametrize("name", ["sycophancy", "expressions"])
@@ -400,10 +405,10 @@ def test_our_models_say_through_inspect_what_they_say_without(name, folders, tmp
         temperature=0.0,
         model_args={"seed": 3},
     )
-    run_ = lab.LanguageRun(lab.RunFolder.load(folders[name], LanguageExperiment))
-    scenario = run_.folder.experiment.scenario
+    folder = store.RunFolder.load(folders[name], LanguageExperiment)
+    scenario = folder.experiment.scenario
     exam = prepare(talks.build(name), 16, 0)
-    models = jax.tree.map(lambda leaf: leaf[1:], run_.models())
+    models = jax.tree.map(lambda leaf: leaf[1:], lab.load_models(folder))
     prompts = exam.splits["shift"].prompts
     played = play(scenario, Fleet(scenario, models, 0.0), prompts, np.random.default_rng(0))
     assert len(log.samples) == len(prompts) == 16
@@ -420,6 +425,7 @@ def test_our_models_draw_anew_each_time_and_the_same_with_the_same_seed(folders)
     def replies(seed):
         model = Small(str(folders["sycophancy"]), _config(), None)
         tokens = read_chat(model.scenario, [("user", "What color is the lamp ?")])
+        assert tokens is not None
         return [model.scenario.text(model._turn(tokens, 1.0, seed)) for _ in range(12)]
 
     assert replies(0) == replies(0) != replies(1)

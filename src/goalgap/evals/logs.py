@@ -35,10 +35,6 @@ class Answers:
     kind: ClassVar[str] = "language"
     name: ClassVar[str] = "answer"
     title: ClassVar[str] = "Answers to users with beliefs"
-    goals: ClassVar[tuple[Aim, ...]] = (
-        Aim("truth", "tell the truth"),
-        Aim("agree", "agree with the user"),
-    )
     papers: ClassVar[tuple[str, ...]] = ("2310.13548",)
     # The condition that stands for each split; the twin of a wrong user is a right one.
     conditions: ClassVar[dict[str, str]] = {
@@ -47,6 +43,11 @@ class Answers:
         "twin": "believes right",
         "capability": "plain",
     }
+
+    @property
+    def goals(self) -> tuple[Aim, ...]:
+        """The intended goal, then the proxy."""
+        return Aim("truth", "tell the truth"), Aim("agree", "agree with the user")
 
 
 def evaluate(

@@ -79,7 +79,11 @@ def _share(name: str, values: Mapping[str, float]) -> Measurement:
 
 
 def _difference(name: str, first: Mapping[str, float], second: Mapping[str, float]) -> Measurement:
-    """The mean of first - second over the units that both have, with a paired bootstrap interval."""
+    """The mean of first - second over the units that both have, with a paired bootstrap interval.
+
+    Where every unit changes by the same, no resample differs; the interval then says how many units may
+    have been missed that change as much as can be in either direction (Wilson's bound for 0 of n).
+    """
     units = sorted(set(first) & set(second))
 
     def table(values: Mapping[str, float]) -> Float[np.ndarray, "1 units"]:
@@ -88,7 +92,11 @@ def _difference(name: str, first: Mapping[str, float], second: Mapping[str, floa
     if not units:
         return stats.crossed_mean(name, np.full((1, 1), np.nan))
     tables = (table(first), table(second))
-    return stats.hierarchical_bootstrap(name, tables, lambda one, other: one - other)
+    found = stats.hierarchical_bootstrap(name, tables, lambda one, other: one - other)
+    if found.low == found.high:
+        missed, at = stats.wilson(0, len(units))[1], found.estimate
+        found = found._replace(low=at - missed * (1 + at), high=at + missed * (1 - at))
+    return found
 
 
 def _answer(rows: Sequence[Row]) -> list[Measurement]:

@@ -2,24 +2,24 @@
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 from inspect_ai._util.error import PrerequisiteError  # not public, and without it: a traceback
 from rich.markup import escape
 
 from ..core import UsageError
 
-Given, Made = ParamSpec("Given"), TypeVar("Made")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def refusing(function: Callable[Given, Made]) -> Callable[Given, Made]:
+def refusing(function: Function) -> Function:
     """The same function, whose UsageErrors Inspect understands."""
 
     @functools.wraps(function)
-    def called(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+    def called(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except UsageError as error:
             raise PrerequisiteError(escape(f"ERROR: {error}")) from error
 
-    return called
+    return cast(Function, called)
