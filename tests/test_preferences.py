@@ -46,7 +46,7 @@ def by_hand(model: Transformer, dialogue: Dialogue) -> np.ndarray:
     logits = np.asarray(LOGITS(model, jnp.asarray(tokens)), float)
     chosen = logits - special.logsumexp(logits, axis=-1, keepdims=True)
     words = range(tokens.shape[1] - 2, tokens.shape[1])  # a turn of two words ends every dialogue
-    return sum(chosen[np.arange(len(tokens)), word - 1, tokens[:, word]] for word in words)
+    return np.sum([chosen[np.arange(len(tokens)), at - 1, tokens[:, at]] for at in words], 0)
 
 
 def arrays(pairs: Pairs) -> list[jax.Array]:
