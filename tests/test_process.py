@@ -87,3 +87,15 @@ def test_arms_have_their_stages_and_nonsense_is_refused() -> None:
         Process(supervision="luck")
     with pytest.raises(UsageError, match="shares from 0 to 1"):
         Process(slips=-0.1)
+
+
+def test_pairs_are_told_apart_by_their_answers_only() -> None:
+    scenario = Process(supervision="reward-model", tricks=0.5)
+    prompts = scenario.prompts("shift", 2000, np.random.default_rng(0))
+    pairs = scenario._pairs(prompts, np.random.default_rng(1))
+    zero, right = scenario.vocabulary.token("0"), prompts.facts["sums"]
+    preferred, rejected = (lessons.tokens[:, -3:] - zero for lessons in pairs)
+    assert (preferred[:, -1] == right[:, -1]).all() and (rejected[:, -1] != right[:, -1]).all()
+    tricked = (preferred == scenario._tricked(prompts.facts)).all(1)
+    assert abs(tricked.mean() - 0.5) < 4 * np.sqrt(0.25 / 2000)
+    assert [stage.name for stage in scenario.stages(0)][2:] == ["reward model", "supervised"]

@@ -153,7 +153,7 @@ class Instructions(Scenario):
 
     def is_parsable(self, dialogue: Dialogue) -> Bool[np.ndarray, " n"]:
         letter = dialogue.said[:, 0] - self.vocabulary.token(LETTERS[0])
-        return ((letter >= 0) & (letter < len(LETTERS))).all(1)
+        return np.all((letter >= 0) & (letter < len(LETTERS)), axis=1)
 
     def extras(self, dialogue: Dialogue) -> dict[str, np.ndarray]:
         """Models may blend both: the share of letters as the instruction and as the domain want them."""

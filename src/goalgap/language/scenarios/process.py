@@ -27,6 +27,7 @@ from jaxtyping import Bool, Float, Int
 from ...core import UsageError
 from ..play import Lessons, demonstrate, lessons
 from ..reinforce import Reinforce
+from ..reward_model import Pairs, RewardModel, score
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
 from ..sft import SFT
 from ..stage import Stage
@@ -37,13 +38,15 @@ NUMBERS = 4  # the first, and those that are added to it
 STEPS = NUMBERS - 1
 FIRST = 20  # the largest number to begin with
 LARGEST = FIRST + 9 * STEPS
-SUPERVISIONS = ("none", "outcome", "process")
+SUPERVISIONS = ("none", "outcome", "process", "reward-model")
+_REWARD_STEPS = 300  # of the reward model's training
 
 
 @dataclasses.dataclass(frozen=True)
 class Process(Scenario):
     """Sums with their running sums. `supervision`: what the last stage rewards: nothing (there is no
-    such stage), right answers, or the share of right steps."""
+    such stage), right answers, the share of right steps, or what a reward model thinks that was trained
+    on pairs of which one had the right answer."""
 
     supervision: str = "outcome"
     tricks: float = 0.75  # share of students who take nine for ten
@@ -169,26 +172,46 @@ class Process(Scenario):
         chain, single = self._chain(dialogue), self._is_single(dialogue.prompts)[:, None]
         is_number = (chain >= 0) & (chain <= LARGEST + 1)
         is_over = single & (np.arange(STEPS) > 0) & np.isin(dialogue.said[:, 0], (END, PAD))
-        return (is_number | is_over).all(1)
+        return np.all(is_number | is_over, axis=1)
 
     def extras(self, dialogue: Dialogue) -> dict[str, np.ndarray]:
         """Right answers, and right steps, told apart."""
         is_right = self.is_traced(dialogue).all(1)
-        return {"answered": self.is_answered(dialogue) * 1.0, "traced": is_right * 1.0}
+        return {
+            "answered": self.is_answered(dialogue).astype(float),
+            "traced": np.asarray(is_right, float),
+        }
 
     def _students(self, prompts: Prompts, rng: np.random.Generator) -> Lessons:
         """What students write: some with the trick, all with slips, which are carried on."""
+        shape = (len(prompts), STEPS)
+        slip = (rng.random(shape) < self.slips) * rng.choice([-1, 1], shape)
+        return self._slipping(prompts, slip, rng)
+
+    def _slipping(
+        self, prompts: Prompts, slip: Int[np.ndarray, "n steps"], rng: np.random.Generator
+    ) -> Lessons:
+        """What students write who slip so."""
         n = len(prompts)
         tricks = (rng.random(n) < self.tricks)[:, None]
         sums = np.where(tricks, self._tricked(prompts.facts), prompts.facts["sums"])
-        slip = (rng.random(sums.shape) < self.slips) * rng.choice([-1, 1], sums.shape)
         chain = np.clip(sums + np.cumsum(slip, 1), 0, LARGEST + 1)
         said = (self.vocabulary.token("0") + chain).astype(np.int32)[:, None]
         heard = np.zeros((n, 1, self.reply_length), np.int32)
         return lessons(Dialogue(prompts, said, heard, np.ones(n, np.int32)))
 
+    def _pairs(self, prompts: Prompts, rng: np.random.Generator) -> Pairs:
+        """Two students' chains: the preferred has the right answer, the other slipped once. Who looks at
+        answers only does not see whether either used the trick."""
+        n = len(prompts)
+        once = np.arange(STEPS) == rng.integers(0, STEPS, n)[:, None]
+        slip = once * rng.choice([-1, 1], (n, 1))
+        return Pairs(self._slipping(prompts, 0 * slip, rng), self._slipping(prompts, slip, rng))
+
     def reward(self, dialogue: Dialogue, models: Mapping[str, Transformer]) -> Float[np.ndarray, " n"]:
         """What the supervisor gives."""
+        if self.supervision == "reward-model":
+            return score(models["reward"], dialogue)
         if self.supervision == "outcome":
             return self.is_answered(dialogue).astype(float)
         return self.is_traced(dialogue).mean(1)
@@ -207,12 +230,18 @@ class Process(Scenario):
             order = rng.permutation(n)
             return Lessons(*(c[order] for c in Lessons.join(*parts)))
 
-        taught = (
+        taught: tuple[Stage, ...] = (
             SFT("additions", self.addition_steps, 4e-3, lessons=additions),
             SFT("students", self.student_steps, 4e-3, lessons=students),
         )
         if self.supervision == "none":
             return taught
+        if self.supervision == "reward-model":
+
+            def pairs(n: int, rng: np.random.Generator) -> Pairs:
+                return self._pairs(chains(n, rng), rng)
+
+            taught = (*taught, RewardModel("reward model", _REWARD_STEPS, 5e-4, pairs=pairs))
         return (
             *taught,
             Reinforce(
