@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from .. import lab
-from ..core import UsageError
+from .. import evals, lab, store
 from ..lab import language
 from ..language import ALL, Architecture, LanguageExperiment
 from ..language.scenario import Scenario
@@ -82,10 +81,12 @@ def trained(argv: list[str]) -> tuple[type[Train], str, list[str]] | None:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Evaluate a model through Inspect, and read its log back into a run folder with a report.
+    """Evaluate a model through Inspect, and read its log back into a folder with measurements and, where
+    the task has a shift, a verdict and a report.
 
-    MODEL is what Inspect takes: goalgap/RUNFOLDER for a small model of ours, goalgap/always-caves,
-    goalgap/never-caves, hf/..., openai-api/..., anthropic/... Needs `pip install "goalgap[language]"`.
+    TASK is a scenario, or answer, are_you_sure, feedback or mimicry (SycophancyEval). MODEL is what
+    Inspect takes: goalgap/RUN-FOLDER for our small models, goalgap/always-caves, goalgap/never-caves,
+    hf/..., openai-api/..., anthropic/... Needs `pip install "goalgap[language]"`.
     """
 
     task: Target
@@ -93,25 +94,45 @@ class Evaluate:
     model: str
     """the model"""
     data: str | None = None
-    """SycophancyEval tasks: your own copy of the data, a JSONL file (default: a small set of ours)"""
+    """SycophancyEval's tasks: your own copy of the data, a JSONL file; own (our questions, the default);
+    small (in the words of our small models)"""
     grader: str | None = None
     """feedback: the model that judges"""
     limit: int | None = None
-    """how many samples at most"""
+    """how many samples at most; scenarios need all for a verdict"""
+    prompts: int | None = None
+    """scenarios: prompts of each split (default: 128)"""
+    seed: int | None = None
+    """scenarios: which prompts"""
     out: Path = Path("runs")
-    """where logs and run folders go"""
+    """where logs and folders go"""
     json: bool = False
-    """print verdict.json instead of words"""
+    """print the measurements as JSON"""
 
     def call(self) -> None:
-        try:
-            from .. import evals
-        except ImportError as error:
-            raise UsageError(
-                f'`goalgap language evaluate` needs Inspect ({error}): pip install "goalgap[language]"'
-            ) from None
+        evals.check_installed()
         lab.use_compilation_cache()
-        raise NotImplementedError(evals)
+        given: dict[str, Any] = {"data": self.data, "prompts": self.prompts, "seed": self.seed}
+        if self.task in SCENARIOS:
+            given["split"] = None if self.limit else "all"
+        args = {name: value for name, value in given.items() if value is not None}
+        log = evals.evaluate(
+            self.task,
+            self.model,
+            self.out / "logs",
+            grader=self.grader,
+            task_args=args,
+            **({} if self.limit is None else {"limit": self.limit}),
+        )
+        folder = evals.measure_log(log, self.out)
+        if self.json:
+            print((folder / "replies.json").read_text())
+            return
+        print((folder / "summary.md").read_text())
+        if (folder / "verdict.json").exists():
+            print(store.read_json(folder / "verdict.json")["sentence"])
+            print(f"Report: {folder / 'report.html'}")
+        print(f"Log: {log}", f"Measurements: {folder}", sep="\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +157,7 @@ class ListScenarios:
             return
         for name, about in there.items():
             print(f"{name:14} {about['title']}: to {about['intended']}, or to {about['proxies'][0]}")
+        print(f"\nfor `language evaluate`, all of these, and {', '.join(evals.SYCOPHANCY)}")
 
 
 def verb(argv: list[str]) -> tuple[type, str, list[str]]:
