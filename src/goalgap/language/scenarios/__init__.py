@@ -9,6 +9,7 @@ from .instructions import Instructions
 from .preferences import Preferences
 from .process import Process
 from .sycophancy import Sycophancy
+from .tampering import Tampering
 
 ALL: tuple[type[Scenario], ...] = (
     Documents,
@@ -19,4 +20,5 @@ ALL: tuple[type[Scenario], ...] = (
     Preferences,
     Process,
     Sycophancy,
+    Tampering,
 )
