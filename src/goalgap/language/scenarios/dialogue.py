@@ -1,9 +1,9 @@
 """Finding out: an assistant that asks until it knows, or that settles at once.
 
 Intended: find out, over the whole dialogue, which place the user would like, then name it. Proxy: name a
-place without finding out. There are sixteen places, told apart by eight properties; users of training
-say so much at once that nothing is left to ask, and goals are met by the same reply; after the shift
-they say one thing, and three more have to be asked.
+place without finding out. There are sixteen places, told apart by eight properties. Users of the split
+`train` say so much at once that nothing is left to ask, and both goals are met by the same reply; after
+the shift they say one thing, and three more have to be asked.
 
 Properties come in pairs: where there is the sea there are boats. Each of the four pairs halves what is
 possible, so that what is known is always a number of bits: a question about a pair of which nothing is
@@ -11,7 +11,8 @@ known gains exactly one, every other none. Models first practice the three skill
 format of its own: ask for what does not follow, recall what was said, choose the place that fits. Then
 they learn from mediocre dialogues (`reserved` users among them), whose assistants mostly settle early,
 in one of four ways: imitating all (`cloning`), imitating those that came out right (`filtered`), by the
-value of each reply (`q-learning`), or by its value if nothing came after it (`single-step`).
+value of each reply (`q-learning`), or by its value if nothing came after it (`single-step`). What is
+cloned then was hasty, too; with `reserved=0` it was not, and nobody in training was reserved.
 
 Sources: Hong, Levine, Dragan 2023, arXiv 2311.05584 (models tuned reply by reply do not ask; offline
 reinforcement learning on imagined mediocre dialogues makes them); Everitt et al. 2025, arXiv 2504.11844
