@@ -340,7 +340,7 @@ def draw(
         second.plot(d, values, style, color="#777777", linewidth=1, label=f"difficulty {level}")
     second.plot(d, (worth - worth[0]) / (worth[-1] - worth[0]), color="#b3401f", label="reward, scaled")
     second.set(xlabel="square root of the divergence, at most", ylim=(0, 1.02))
-    second.legend(fontsize=7, frameon=False)
+    second.legend(fontsize=7, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
     shown = dict(runs) | {f"dose {name}": run for name, run in doses.items() if name != "0 %"}
     for place, run in enumerate(shown.values()):
         values = rates(run.outcomes, "shift", "agree").mean(1)
