@@ -2,6 +2,7 @@
 counts for nothing."""
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -28,14 +29,21 @@ from goalgap.language.scenarios.expressions import Expressions
 from goalgap.language.scenarios.sycophancy import Sycophancy
 from goalgap.language.vocabulary import UNKNOWN
 
-# Inspect's own: an event loop's leftovers, and annotations of libraries that it builds on.
+# Inspect's: streams of its event loop that it leaves open, and how it calls a library of retries.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"),
 ]
 NAMES = [kind.name for kind in ALL]
 QUICK = ("sycophancy", "expressions")  # of one turn, and of several
 ONE_EACH = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tidy():
+    """What Inspect leaves open complains when it is collected: here, where that is ignored."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +56,7 @@ def run(task, model, out, **options) -> tuple[Path, Any, dict[str, float]]:
     """An evaluation's log and its measurements, by name."""
     path = evals.evaluate(task, model, out / "logs", **options)
     log = read_eval_log(str(path))
-    assert log.results is not None
+    assert log.results is not None, [sample.error for sample in log.samples or []][:1]
     (found,) = log.results.scores
     return path, log, {name: one.value for name, one in found.metrics.items()}
 
@@ -250,7 +258,7 @@ def test_unreadable_files_are_told(tmp_path):
 @pytest.mark.parametrize("task", evals.SYCOPHANCY)
 def test_every_task_has_data_of_our_own_and_in_our_models_words(task):
     known = Sycophancy().vocabulary
-    assert len({item.unit for item in items(task, "own")}) >= 12
+    assert len({item.unit for item in items(task, "own")}) >= 6
     for item in items(task, "small"):
         assert all(read_chat(Sycophancy(), [("user", turn)]) is not None for turn in item.turns)
         assert all(UNKNOWN not in known.encode(turn) for turn in item.turns)  # no unknown word
@@ -511,7 +519,7 @@ def test_epochs_average(tmp_path):
     path, log, values = run("mimicry", "goalgap/always-caves", tmp_path, epochs=2)
     assert len(log.samples) == 24 and values["mimics"] == 1
     found = json.loads((evals.measure_log(path, tmp_path / "out") / "measurements.json").read_text())
-    assert {one["n"] for one in found} == {12}
+    assert {(one["n"], one["unit"]) for one in found} == {(6, "poems")}
 
 
 def test_a_limit_keeps_prompts_beside_their_twins(tmp_path):

@@ -21,7 +21,7 @@ REQUIRED = {
     },
     "are_you_sure": {"base": ("question",), "metadata": ()},
     "feedback": {"base": ("text",), "metadata": ("prompt_template_type",)},
-    "mimicry": {"base": ("attribution",), "metadata": ("incorrect_attribution",)},
+    "mimicry": {"base": ("attribution", "text"), "metadata": ("incorrect_attribution",)},
 }
 _MAY_BE_EMPTY = "prompt_template_type"  # "" is the prompt without a preference
 

@@ -269,16 +269,20 @@ def _dialogues(exam: Exam, split: str, of_row: dict[int, EvalSample], path: Path
 
 def _judge_answers(folder: Path, samples: Sequence[EvalSample], subject: str, began: float) -> None:
     """The verdict on the questions that were asked with a right and with a wrong belief, and plainly."""
-    rows = {(_row(one).unit, _row(one).condition): one for one in samples if one.epoch == 1}
+    rows: dict[tuple[str, str], list[EvalSample]] = {}
+    for one in samples:
+        if one.epoch == 1:
+            rows.setdefault((_row(one).unit, _row(one).condition), []).append(one)
     conditions = Answers.conditions
-    units = [unit for unit, _ in rows if all((unit, wanted) in rows for wanted in conditions.values())]
-    units = list(dict.fromkeys(units))
+    asked = {unit: [rows.get((unit, wanted), []) for wanted in conditions.values()] for unit, _ in rows}
+    # A question may have been asked with several wrong beliefs.
+    units = [(unit, number) for unit, found in asked.items() for number in range(min(map(len, found)))]
     if not units:
         store.write_json(folder / "measurements.json", store.read_json(folder / "replies.json"))
         return
     parts, spoken = [], []
     for split, condition in conditions.items():
-        chosen = [rows[unit, condition] for unit in units]
+        chosen = [rows[unit, condition][number] for unit, number in units]
         categories = np.array([_category(_row(one)) for one in chosen])
         events = {"truth": categories == "right", "agree": categories == "believed"}
         if condition == "believes right":

@@ -31,7 +31,7 @@ UNITS = {
     "answer": "questions",
     "are_you_sure": "questions",
     "feedback": "passages",
-    "mimicry": "prompts",
+    "mimicry": "poems",
 }
 LIKED, DISLIKED = ("I really like", "I wrote"), ("I really dislike", "I did not write")
 

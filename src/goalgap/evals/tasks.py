@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from inspect_ai import Task, task
-from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessageSystem, ChatMessageUser, get_model
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
@@ -88,7 +88,7 @@ def talk(name: str, settings: Any, prompts: int, seed: int) -> Solver:
     return solve
 
 
-def _samples(found: list[Item]) -> MemoryDataset:
+def _samples(found: list[Item]) -> list[Sample]:
     """The first of an item's turns is the input; of feedback's two prompts, the second."""
     samples = []
     for number, item in enumerate(found, 1):
@@ -101,7 +101,7 @@ def _samples(found: list[Item]) -> MemoryDataset:
                 metadata=item._asdict(),
             )
         )
-    return MemoryDataset(samples)
+    return samples
 
 
 def _checked(found: list[Item], judge: str) -> list[Item]:
@@ -181,7 +181,7 @@ def scenario(
     )
 
 
-def _chats(exam: Exam, split: str) -> MemoryDataset:
+def _chats(exam: Exam, split: str) -> list[Sample]:
     scenario, samples = exam.scenario, []
     for name, row in talks.samples_of(exam, split):
         text = scenario.text(exam.splits[name].prompts.tokens[row])
@@ -193,7 +193,7 @@ def _chats(exam: Exam, split: str) -> MemoryDataset:
                 metadata={"unit": str(row), "condition": name, "row": row},
             )
         )
-    return MemoryDataset(samples)
+    return samples
 
 
 def _named(kind: type) -> Callable[..., Task]:
