@@ -9,7 +9,7 @@ shift the instruction is one that its domain never had. No published numbers at 
 Measured of `instructions`, three seeds an arm: share of replies that obey, that do what the domain
 usually asks for, and (since models may blend both) the shares of single letters as either wants them.
 Arms: the default (domain first, then instruction); the instruction first; every instruction readable;
-models of 16,000 to 600,000 parameters; doses of 0, 2, 5, 10, 30 % counterexamples.
+models of 16,000 to 240,000 parameters; doses of 0, 2, 5, 10, 30 % counterexamples.
 
 Prediction, written before the study, after trials of one or two seeds of the default with other numbers
 of steps (obey .00 to .07, domain .18 to .44, other replies blends of both):
@@ -41,7 +41,6 @@ SIZES = {
     "16 k": Architecture(layers=1, width=32),
     "60 k": Architecture(),
     "0.2 M": Architecture(width=96),
-    "0.6 M": Architecture(width=160),
 }
 
 
