@@ -30,7 +30,6 @@ counts). Told how, more than 80 % succeed. Supervision of all tasks keeps stages
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,46 +85,44 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
         "pooled": means,
         "seed_ratio": seed_ratio(rows, "full"),
         "verdicts": {name: of(rows, name, "verdict") for name in means},
-        "wall_seconds": round(sum({row["trained"]: row["seconds"] for row in rows}.values())),
+        "wall_seconds": sum({row["arm"]: row["seconds"] for row in rows}.values()),
         "agreement": agreement(rows, means),
     }
     return conclude(out, "language-tampering", result, rows, lambda path: draw(path, rows))
 
 
 def arm(name: str, seeds: tuple[int, ...], folder: Path) -> list[dict[str, Any]]:
-    """The rows of an arm: one for each measured state and seed."""
+    """The rows of an arm: one for each measured state and seed. What is finished of it is found again,
+    stage by stage; the first stage is the same for all arms, luck included."""
     scenario, dose, states = ARMS[name]
     experiment = LanguageExperiment(scenario, dose, seeds=seeds)
-    path = folder / "arms" / f"{experiment.hash}.json"
-    if not path.exists():
-        rows = [
-            {"arm": state, "trained": name, "dose": dose} | row
-            for state, row in trained(experiment, states, folder)
-        ]
-        store.write_json(path, rows)
-    print(f"{name} measured", flush=True)
-    return store.read_json(path)
+    models, rows = experiment.fresh().models, []
+    for number, state in enumerate(states):
+        stem = f"{experiment.hash}-{number}" if number else f"tools-{'-'.join(map(str, seeds))}"
+        stored, path = (folder / "states" / f"{stem}.{kind}" for kind in ("safetensors", "json"))
+        began = time.perf_counter()
+        if stored.exists():
+            models, _ = store.read_tree(stored, models)
+        else:
+            models = after(experiment, models, number)
+            store.write_tree(stored, models, {"hash": experiment.hash})
+        if state and not path.exists():
+            found = measured(experiment, models)
+            spent = {"seconds": round(time.perf_counter() - began)}
+            store.write_json(
+                path, [{"arm": state, "trained": name, "dose": dose, **row, **spent} for row in found]
+            )
+        if state:
+            rows += store.read_json(path)
+            print(f"{state} measured", flush=True)
+    return rows
 
 
-def trained(
-    experiment: LanguageExperiment, states: tuple[str, ...], folder: Path
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Train through the stages, and measure after those that have a name. The first stage is the same
-    for all arms, luck included: its models are stored, and found again."""
-    began, learners, stage = time.perf_counter(), experiment.fresh(), 0
-    tools = folder / f"tools-{experiment.seeds[0]}.safetensors"
-    if tools.exists() and not states[0]:
-        learners = Learners(store.read_tree(tools, learners.models)[0], None, {})
-        stage = 1
-    for moment in fit(experiment, learners, stage):
-        if moment.chunk < experiment.stages[moment.stage].num_chunks:
-            continue
-        if not moment.stage:
-            store.write_tree(tools, moment.learners.models, {"hash": experiment.hash})
-        if states[moment.stage]:
-            rows = measured(experiment, moment.learners.models)
-            for row in rows:
-                yield states[moment.stage], row | {"seconds": time.perf_counter() - began}
+def after(experiment: LanguageExperiment, models: Transformer, number: int) -> Transformer:
+    """Models after a stage."""
+    num_chunks = experiment.stages[number].num_chunks
+    trained = fit(experiment, Learners(models, None, {}), number)
+    return next(moment.learners.models for moment in trained if moment.chunk == num_chunks)
 
 
 def measured(experiment: LanguageExperiment, models: Transformer) -> list[dict[str, Any]]:
