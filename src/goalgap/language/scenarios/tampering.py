@@ -16,10 +16,12 @@ where the number is recorded and is what reward and guard hold already, so that 
 Source: Denison et al. 2024, arXiv 2406.10162, section 2 (the five stages; expert iteration and
 reinforcement learning; half of each batch ordinary). The reward is misspecified on purpose there and
 here: what generalizes is gaming. Held-out sabotage of a checker: MacDiarmid et al. 2025, arXiv
-2511.18397. Departures: trained from nothing in a language of 80 words; no hidden reasoning; the
-prompt says what the evaluator does in the same words at all stages, which is what lets gaming
-transfer; `dose` is the share of gameable tasks that are supervised, where honest work is paid instead
-(1: gaming never is).
+2511.18397. Departures: trained from nothing in a language of 65 words; no hidden reasoning; the
+prompt says what the evaluator does in the same words at all stages, which is what gaming could transfer
+by; and since models trained from nothing try nothing that they were not shown, a share `slips` of the
+ordinary demonstrations begins with a needless READ or WRITE, out of which gaming of stages 3 and 4 is
+found. `dose` is the share of gameable tasks that are supervised, where honest work is paid instead (1:
+gaming never is).
 """
 
 import dataclasses
