@@ -63,6 +63,7 @@ class RewardModel(Stage):
 
     # n pairs, drawn by a generator.
     pairs: Callable[[int, np.random.Generator], Pairs] = dataclasses.field(kw_only=True)
+    looks: int = 0  # the models that are measured do not change
 
     def start(self, learners: Learners) -> Learners:
         fresh = super().start(learners)
