@@ -26,6 +26,11 @@ were therefore taught to tell the truth there.
 - cost: obey loses at least .2 of the wanted trait, random at most .2;
 - who is asked a plain question answers as before: capability above .95 in all arms;
 - agreement falls monotonically over doses of 0, 2, 5, 10, 30 %, to below .05 at 10 %.
+
+Added after the run, predictions unchanged: any sentence hides most of the trait, also one that asks for
+the truth; what a sentence elicits comes on top, in three seeds of four (r -.82 or less), while in the
+fourth the control hides all there is. The r of the arms' means, which is what is published, is given
+beside. Arms that lose the wanted trait fail in training as well, hence "capability failure".
 """
 
 import dataclasses
@@ -88,11 +93,15 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     }
     for difference in (*differences.values(), r):
         print(difference)
+    means = [[shares[name][of]["estimate"] for name in SENTENCES] for of in ("elicited", "trait")]
+    r_of_means = float(np.corrcoef(means)[0, 1])
+    print(f"r of the arms' means: {r_of_means:.2f}")
     response = {name: rate(run.outcomes, "shift", "agree") for name, run in doses.items()}
     result = {
         "arms": shares,
         "differences": {name: value._asdict() for name, value in differences.items()},
         "correlation": r._asdict(),
+        "correlation_of_means": r_of_means,
         "doses": {name: value._asdict() for name, value in response.items()},
         "wall_seconds": seconds(arms | doses | {"before": before}),
         "agreement": agreement(shares, differences, r, [value.estimate for value in response.values()]),
