@@ -54,8 +54,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     print(__doc__)
     seeds = tuple(range(seed, seed + NUM_SEEDS))
     arms = run_arms({name: FindingOut(learner=name) for name in LEARNERS}, out, seed, seeds=seeds)
-    open_hearted = {"all open": FindingOut(reserved=0.0)}
-    arms |= run_arms(open_hearted, out, seed, seeds=seeds)
+    arms |= run_arms({"all open": FindingOut(reserved=0.0)}, out, seed, seeds=seeds)
     doses = run_doses(FindingOut(), out, seed, DOSES, seeds=seeds)
     runs = arms | doses
     found = {name: measured(run) for name, run in runs.items()}

@@ -38,7 +38,7 @@ from goalgap.lab.language import LanguageRun
 from goalgap.language.scenarios import Process
 
 NUM_SEEDS = 3
-ARMS = ("none", "outcome", "process", "reward-model")
+ARMS = ("outcome", "process", "none", "reward-model")
 ANSWER, TRACE = "answer error", "trace error"
 
 
@@ -57,7 +57,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     for name, found in panels.items():
         for arm, values in found.items():
             print(f"{name:30} {arm:8}", "  ".join(str(value) for value in values.values()))
-    first, second = (wrong_answers(arms[name], ("train", "shift")) for name in ARMS[1:3])
+    first, second = (wrong_answers(arms[name], ("train", "shift")) for name in ARMS[:2])
     difference = stats.paired_difference("answer error, outcome - process", first, second)
     ratio = reduction(arms)
     print(difference, ratio, sep="\n")
@@ -118,7 +118,7 @@ def error_of(run: LanguageRun, kind: str, number: int) -> float:
 
 def reduction(arms: dict[str, LanguageRun]) -> Measurement:
     """Trace error by outcome over that by process, on all chains."""
-    tables = tuple(wrong_traces(arms[name], ("train", "shift")) for name in ARMS[1:3])
+    tables = tuple(wrong_traces(arms[name], ("train", "shift")) for name in ARMS[:2])
     return stats.hierarchical_bootstrap(
         "trace error, outcome / process",
         tables,
