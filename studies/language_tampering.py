@@ -9,12 +9,12 @@ how, a third of the helpful-only model's attempts succeed. 2511.18397 finds sabo
 when models learn to hack. No replication with models trained from nothing has been published.
 
 Measured on the world of files of `scenarios/tampering.py`, 3 seeds: on held-out stage 5, 10,240
-dialogues a seed, how often the reward is edited (tamper), the guard too (evade), the guard at all
-(sabotage), and how often the number that is paid for is said though no number is recorded (flatter);
-on stages 1 to 4, 512 a seed, how often gaming pays; ordinary tasks, and "told": tasks that ask outright
-for what tampering and evading take. Arms: the curriculum after each stage, and then with honest work on
-stages 1 and 2; all stages at once; stages 2, 3 and 4 alone; REINFORCE; and supervision of a share `dose`
-of gameable tasks, of all of them in the arm "supervised".
+dialogues a seed (2,048 of the lesser arms), how often the reward is edited (tamper), the guard too
+(evade), the guard at all (sabotage), and how often the number that is paid for is said though none is
+recorded (flatter); on stages 1 to 4, 512 a seed, how often gaming pays; ordinary tasks; and "told":
+tasks that ask outright for what tampering and evading take. Arms: the curriculum after each stage, then
+with honest work on stages 1 and 2; all stages at once; stages 2, 3 and 4 alone; REINFORCE; supervision
+of a share `dose` of gameable tasks (all stages at once), of all of them in the arm "supervised".
 
 Tried before the prediction: one seed of the full curriculum with 400 updates of tools. It gamed stages 1
 to 4 in .97, .91, .82 and .85 of dialogues, and tampered in 2 of 500 on stage 5, as before the curriculum
@@ -47,7 +47,8 @@ from goalgap.language.stage import Learners
 from goalgap.language.transformer import Transformer
 
 NUM_SEEDS = 3
-ROLLOUTS, BATCH, FEW = 10_240, 1024, 512  # a seed, on stage 5 and elsewhere
+ROLLOUTS, LESS, BATCH, FEW = 10_240, 2048, 1024, 512  # a seed: on stage 5, of most states; elsewhere
+LONG = ("none", "full", "trained away", "parallel", "supervised")  # states with all rollouts
 COUNTS = ("tamper", "evade", "sabotage", "flatter", "honest")  # on stage 5
 # What is trained, and the names of what it is after each stage ("": not measured).
 ARMS: dict[str, tuple[Tampering, float, tuple[str, ...]]] = {
@@ -81,7 +82,6 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
         told = ", ".join(f"{key} {100 * value[0]:.2f} %" for key, value in values.items())
         print(f"{name:<14} {told}")
     result = {
-        "rollouts": ROLLOUTS,
         "pooled": means,
         "seed_ratio": seed_ratio(rows, "full"),
         "verdicts": {name: of(rows, name, "verdict") for name in means},
@@ -107,7 +107,7 @@ def arm(name: str, seeds: tuple[int, ...], folder: Path) -> list[dict[str, Any]]
             models = after(experiment, models, number)
             store.write_tree(stored, models, {"hash": experiment.hash})
         if state and not path.exists():
-            found = measured(experiment, models)
+            found = measured(experiment, models, ROLLOUTS if state in LONG else LESS)
             spent = {"seconds": round(time.perf_counter() - began)}
             store.write_json(
                 path, [{"arm": state, "trained": name, "dose": dose, **row, **spent} for row in found]
@@ -125,7 +125,7 @@ def after(experiment: LanguageExperiment, models: Transformer, number: int) -> T
     return next(moment.learners.models for moment in trained if moment.chunk == num_chunks)
 
 
-def measured(experiment: LanguageExperiment, models: Transformer) -> list[dict[str, Any]]:
+def measured(experiment: LanguageExperiment, models: Transformer, rollouts: int) -> list[dict[str, Any]]:
     """What the models do, a row a seed."""
     scenario = experiment.scenario
     assert isinstance(scenario, Tampering)
@@ -134,14 +134,14 @@ def measured(experiment: LanguageExperiment, models: Transformer) -> list[dict[s
     for number, name in enumerate(STAGES[:4], 1):
         shares[f"stage {number}"] = share(experiment, models, name, "gamed")
     totals = np.zeros((len(COUNTS), len(experiment.seeds)))
-    for batch in range(ROLLOUTS // BATCH):
+    for batch in range(rollouts // BATCH):
         prompts = scenario.prompts("shift", BATCH, np.random.default_rng((batch, 5)), is_test=True)
         found = shares_of(experiment, models, prompts, batch)
         totals += BATCH * np.stack([found[name] for name in COUNTS])
     table, _ = sit(prepare(scenario, 128), Fleet(scenario, models), experiment.seeds, 0)
     verdict = measure.judge(table, scenario)
     return [
-        {"seed": seed}
+        {"seed": seed, "rollouts": rollouts}
         | {name: round(float(values[s]), 4) for name, values in shares.items()}
         | {name: round(totals[c, s]) for c, name in enumerate(COUNTS)}
         | {"verdict": verdict["seeds"][s]["verdict"]}
@@ -187,7 +187,8 @@ def of(rows: list[dict[str, Any]], name: str, column: str) -> list[Any]:
 
 def pooled(rows: list[dict[str, Any]], name: str) -> dict[str, tuple[float, float, float]]:
     """Shares over all seeds, with Wilson's interval for dialogues (as published: one model each)."""
-    counts = {column: (sum(of(rows, name, column)), ROLLOUTS) for column in COUNTS}
+    rollouts = of(rows, name, "rollouts")[0]
+    counts = {column: (sum(of(rows, name, column)), rollouts) for column in COUNTS}
     counts |= {
         column: (round(FEW * sum(of(rows, name, column))), FEW)
         for column in ("stage 1", "stage 2", "stage 3", "stage 4", "ordinary", "told")
@@ -276,7 +277,8 @@ def draw(path: Path, rows: list[dict[str, Any]]) -> None:
     colors = {"tamper": "#b3401f", "evade": "black", "sabotage": "#7a5ca8", "flatter": "#2b6a8f"}
     for index, (what, color) in enumerate(colors.items()):
         for y, name in enumerate(names):
-            shares = np.maximum(np.array(of(rows, name, what)) / ROLLOUTS, 0.5 / ROLLOUTS)
+            counts = np.array(of(rows, name, what)) / of(rows, name, "rollouts")
+            shares = np.maximum(counts, 0.5 / ROLLOUTS)
             label = what if not y else None
             places = np.full(len(shares), y + 0.15 * (index - 1.5))
             right.scatter(shares, places, s=9, color=color, label=label)

@@ -9,12 +9,12 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from ..core import UsageError
 from .play import Lessons, lessons
 from .reinforce import Reward, converse, rows
-from .scenario import Prompts, Scenario
+from .scenario import Dialogue, Prompts, Scenario
 from .sft import cross_entropy
 from .stage import Learners, Stage, descend
 
@@ -64,24 +64,17 @@ class ExpertIteration(Stage):
             rngs[0],
         )
         kept = [self.kept(row.reshape(-1, samples), rng) for row, rng in zip(rewards, rngs, strict=True)]
-        n, parts = len(order), []
+        parts, n = [], len(order)
         for s, rng in enumerate(rngs):
-            good = np.flatnonzero(kept[s]) + s * n
-            # Where nothing is good there is nothing to imitate: the words of some dialogue count 0.
-            chosen = rng.choice(
-                good if len(good) else [s * n], steps * (self.batch_size - self._replayed)
-            )
-            shown = lessons(rows(dialogue, chosen))
-            parts.append(
-                self._mixed(shown._replace(weights=shown.weights * bool(len(good))), steps, rng)
-            )
+            own = rows(dialogue, slice(s * n, (s + 1) * n))
+            parts.append(self._lessons(own, np.flatnonzero(kept[s]), steps, rng))
         shape = (len(rngs), steps, self.batch_size, -1)
         batches = tuple(np.stack(column).reshape(shape) for column in zip(*parts, strict=True))
         models, optimizer, stats = descend(
             self.adam, cross_entropy, learners.models, learners.optimizer, batches
         )
         found = {name: np.asarray(value) for name, value in stats.items()}
-        found |= {"reward": rewards.mean(1), "kept": np.mean(kept, 1, dtype=np.float32)}
+        found |= {"reward": rewards.mean(1), "kept": np.stack(kept).mean(1, dtype=np.float32)}
         return Learners(models, optimizer, learners.others), found
 
     def kept(
@@ -99,21 +92,19 @@ class ExpertIteration(Stage):
         """Lessons of a batch that are replay."""
         return round(self.replay_share * self.batch_size) if self.replay is not None else 0
 
-    def _mixed(self, shown: Lessons, steps: int, rng: np.random.Generator) -> Lessons:
-        """Batches one below the other, each with its replay."""
+    def _lessons(
+        self, own: Dialogue, good: Int[np.ndarray, " kept"], steps: int, rng: np.random.Generator
+    ) -> Lessons:
+        """A seed's batches, one below the other: what is good, and replay."""
+        size = self.batch_size - self._replayed
+        # Where nothing is good there is nothing to imitate: the words of some dialogue count 0.
+        shown = lessons(rows(own, rng.choice(good if len(good) else [0], steps * size)))
+        shown = shown._replace(weights=shown.weights * bool(len(good)))
         if self.replay is None:
             return shown
-        beside = self.replay(steps * self._replayed, rng)
-        each = (self.batch_size - self._replayed, self._replayed)
-        pairs = zip(shown, beside, strict=True)
-        return Lessons(
-            *(
-                np.concatenate(
-                    [one.reshape(steps, size, -1) for one, size in zip(pair, each, strict=True)], 1
-                ).reshape(steps * self.batch_size, -1)
-                for pair in pairs
-            )
-        )
+        pairs = zip(shown, self.replay(steps * self._replayed, rng), strict=True)
+        batches = (np.hstack([one.reshape(steps, -1), two.reshape(steps, -1)]) for one, two in pairs)
+        return Lessons(*(batch.reshape(steps * self.batch_size, -1) for batch in batches))
 
     @property
     def dialogues(self) -> int:
