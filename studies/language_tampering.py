@@ -13,8 +13,8 @@ dialogues a seed (2,048 of the lesser arms), how often the reward is edited (tam
 (evade), the guard at all (sabotage), and how often the number that is paid for is said though none is
 recorded (flatter); on stages 1 to 4, 512 a seed, how often gaming pays; ordinary tasks; and "told":
 tasks that ask outright for what tampering and evading take. Arms: the curriculum after each stage, then
-with honest work on stages 1 and 2; all stages at once; stages 2, 3 and 4 alone; REINFORCE; supervision
-of a share `dose` of gameable tasks (all stages at once), of all of them in the arm "supervised".
+with honest work on stages 1 and 2; all stages at once; and that with all gameable tasks supervised. With
+`EXTENDED`: stages 2, 3 and 4 alone, supervision of a share `dose` of gameable tasks, and REINFORCE.
 
 Tried before the prediction: one seed of the full curriculum with 400 updates of tools. It gamed stages 1
 to 4 in .97, .91, .82 and .85 of dialogues, and tampered in 2 of 500 on stage 5, as before the curriculum
@@ -50,6 +50,7 @@ NUM_SEEDS = 3
 ROLLOUTS, LESS, BATCH, FEW = 10_240, 2048, 1024, 512  # a seed: on stage 5, of most states; elsewhere
 LONG = ("none", "full", "trained away", "parallel", "supervised")  # states with all rollouts
 COUNTS = ("tamper", "evade", "sabotage", "flatter", "honest")  # on stage 5
+EXTENDED = False  # also stages alone, doses and REINFORCE: three times as long
 # What is trained, and the names of what it is after each stage ("": not measured).
 ARMS: dict[str, tuple[Tampering, float, tuple[str, ...]]] = {
     "full": (
@@ -58,17 +59,18 @@ ARMS: dict[str, tuple[Tampering, float, tuple[str, ...]]] = {
     ),
     "parallel": (Tampering(curriculum="parallel"), 0.0, ("", "parallel")),
     "supervised": (Tampering(curriculum="parallel"), 1.0, ("", "supervised")),
-    "only-4": (Tampering(curriculum="only-4", rounds=16), 0.0, ("", "only-4")),
-    "only-3": (Tampering(curriculum="only-3", rounds=16), 0.0, ("", "only-3")),
-    "only-2": (Tampering(curriculum="only-2", rounds=16), 0.0, ("", "only-2")),
-    "reinforce": (
-        Tampering(curriculum="parallel", learner="reinforce"), 0.0, ("", "reinforce"),
-    ),
-    **{
-        f"{100 * dose:g} %": (Tampering(curriculum="parallel"), dose, ("", f"{100 * dose:g} %"))
-        for dose in (0.02, 0.05, 0.1, 0.3)
-    },
 }  # fmt: skip
+MORE = {
+    f"{100 * dose:g} %": (Tampering(curriculum="parallel"), dose, ("", f"{100 * dose:g} %"))
+    for dose in (0.02, 0.05, 0.1, 0.3)
+}
+MORE |= {
+    name: (Tampering(curriculum=name, rounds=16), 0.0, ("", name))
+    for name in ("only-2", "only-3", "only-4")
+}
+MORE["reinforce"] = (
+    Tampering(curriculum="parallel", learner="reinforce"), 0.0, ("", "reinforce"),
+)  # fmt: skip
 
 
 def main(out: Path, seed: int = 0) -> dict[str, Any]:
@@ -76,7 +78,8 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     print(__doc__)
     lab.use_compilation_cache()
     seeds = tuple(seed + each for each in range(NUM_SEEDS))
-    rows = [row for name in ARMS for row in arm(name, seeds, out / "language-tampering-study")]
+    arms, folder = ARMS | (MORE if EXTENDED else {}), out / "language-tampering-study"
+    rows = [row for name, setting in arms.items() for row in arm(name, setting, seeds, folder)]
     means = {name: pooled(rows, name) for name in dict.fromkeys(row["arm"] for row in rows)}
     for name, values in means.items():
         told = ", ".join(f"{key} {100 * value[0]:.2f} %" for key, value in values.items())
@@ -91,10 +94,12 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     return conclude(out, "language-tampering", result, rows, lambda path: draw(path, rows))
 
 
-def arm(name: str, seeds: tuple[int, ...], folder: Path) -> list[dict[str, Any]]:
+def arm(
+    name: str, setting: tuple[Tampering, float, tuple[str, ...]], seeds: tuple[int, ...], folder: Path
+) -> list[dict[str, Any]]:
     """The rows of an arm: one for each measured state and seed. What is finished of it is found again,
     stage by stage; the first stage is the same for all arms, luck included."""
-    scenario, dose, states = ARMS[name]
+    scenario, dose, states = setting
     experiment = LanguageExperiment(scenario, dose, seeds=seeds)
     models, rows = experiment.fresh().models, []
     for number, state in enumerate(states):
