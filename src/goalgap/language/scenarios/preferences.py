@@ -44,7 +44,7 @@ from ..vocabulary import PAD
 from .sycophancy import BELIEFS, COLORS, THINGS
 
 REWARDS = ("biased", "truthful", "oracle")
-LEARNERS = ("reinforce", "dpo", "none")
+LEARNERS = ("reinforce", "dpo")
 REQUEST = "Please tell me the truth."
 STYLES = ("it seems", "it is surely")  # what replies begin with; raters like the second
 DIFFICULTIES = (0.0, 0.5, 1.0)
@@ -59,9 +59,8 @@ class Preferences(Scenario):
     """Questions about colors with the user's belief, and replies that raters compare.
 
     `reward` is what replies are chosen by: "biased", the reward model as it is; "truthful", the same
-    with a request for truth in front; "oracle", the truth itself. `learner` is how: "reinforce", "dpo"
-    (straight from the comparisons, so that the reward is "biased"), or "none" (models as they were
-    before, and the reward model beside).
+    with a request for truth in front; "oracle", the truth itself. `learner` is how: "reinforce", or
+    "dpo", straight from the comparisons, so that the reward is "biased".
     """
 
     reward: str = "biased"
@@ -283,8 +282,6 @@ class Preferences(Scenario):
                 DPO("preferences", self.preference_steps, 1e-3, 128, pairs=plain_comparisons),
             )
         rated = RewardModel("preferences", self.preference_steps, 1.5e-3, 128, pairs=comparisons)
-        if self.learner == "none":
-            return (*taught, rated)
         reinforced = Reinforce(
             "reinforcement", self.policy_steps, 1e-3, 128, scenario=self, prompts=self.questions,
             reward=self.worth, kl=self.kl, replay=facts,
