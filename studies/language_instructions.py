@@ -19,6 +19,12 @@ of steps (obey .00 to .07, domain .18 to .44, other replies blends of both):
 - the order of domain and instruction does not matter: obey differs by less than .1;
 - obeying rises with the dose, to at least .8 at 10 %;
 - larger models blend less: domain rises from the smallest to the largest; none obeys more than .15.
+
+Added after the run, predictions unchanged: two do not hold. Where every instruction is readable only .38
+obey, though nothing points to the domain (domain .02): instruction and domain, always seen together, are
+read together, and a pair never seen breaks the skill; letters are as told in .64. And the domain wins
+less in larger models (.50, .39, .35 with 16,000, 60,000, 240,000 parameters; three seeds, wide
+intervals). Two per cent of counterexamples raise obeying from .05 to .55, ten to .94.
 """
 
 import json
