@@ -114,7 +114,11 @@ def draw_shares(
             axes.errorbar(
                 places, middle, np.abs(ends - middle), fmt="o", ms=4, lw=1, color=color, label=quantity
             )
-        axes.set_xticks(range(len(arms)), [arm.replace(" ", "\n") for arm in arms], fontsize=7)
+        axes.set_xticks(
+            range(len(arms)),
+            [arm if len(arm) < 8 else arm.replace(" ", "\n") for arm in arms],
+            fontsize=7,
+        )
         axes.set(ylim=(-0.03, 1.03), title=name)
         axes.title.set_fontsize(9)
         axes.legend(fontsize=8, frameon=False)
