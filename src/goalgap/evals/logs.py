@@ -104,6 +104,8 @@ def measure_log(path: Path, out: Path) -> Path:
     rows = [_row(sample) for sample in samples]
     found = measured(scenario or name, rows)
     subject = log.eval.model
+    if subject.startswith("goalgap/"):  # of a run's folder, the name
+        subject = f"goalgap/{subject.split('/')[-1]}"
     safe = re.sub(r"[^A-Za-z0-9]+", "-", subject).strip("-")[-60:]
     folder = out / f"{name}-{safe}-{log.eval.eval_id[:8]}"
     args = dict(log.eval.task_args)
