@@ -13,7 +13,7 @@ Here, in the language of *preferences* (its file says what a rater is, and how "
 (i) 20 sets of 15,000 comparisons by raters with known weights (truth that can be checked 1.5, truth
 that cannot 0, match .3, tone .2, and a color's number being odd 0), and what `recover` makes of them;
 (ii) how often reward models prefer the belief to the truth, both in the same tone, by difficulty;
-(iii) best of 1 to 4,096 samples of the models before optimization, by three rewards, on held-out
+(iii) best of 1 to 1,024 samples of the models before optimization, by three rewards, on held-out
 prompts in which the user is wrong; all n from one set of samples;
 (iv) the share of truths ("gold") among these against d, with the published form fitted;
 (v) REINFORCE against the three rewards, and against raters of whom a share (the dose) can check every
@@ -39,6 +39,10 @@ hacked by replies of no language; REINFORCE with an earlier, rarer kind of hard 
    .05 on; doses of .02 and .05 are within .15 of none;
 9. DPO agrees in at least half of the hardest, as REINFORCE against the biased model does.
 
+Changed after trials on a few prompts, before the full run: 1,024 samples for 4,096, since beyond 256
+nothing moved. What these trials had also shown by then: in (iii) the order of claim 3, and truths over
+all things that rose without a fall.
+
 That the optimized reward rises with n is no prediction: the estimator cannot do otherwise.
 """
 
@@ -60,8 +64,8 @@ from goalgap.language.scenario import Dialogue, Prompts
 from goalgap.language.scenarios.preferences import COLORS, DISPUTE, STYLES, Preferences
 
 NUM_SEEDS = 3
-SAMPLES = 4096
-NUMBERS = tuple(2**power for power in range(13))
+SAMPLES = 1024
+NUMBERS = tuple(2**power for power in range(11))
 NUM_PROMPTS = (12, 12, 24)  # by difficulty, as many things have each
 REWARDS = ("biased", "truthful", "oracle")
 FEATURES = {"truth checked": 1.5, "truth unchecked": 0.0, "match": 0.3, "tone": 0.2, "odd color": 0.0}
@@ -100,7 +104,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
         "coefficients": sets,
         "prefers_belief": preferring,
         "best_of_256": {name: [one._asdict() for one in found] for name, found in at_256.items()},
-        "best_of_4096_hardest": {
+        "best_of_1024_hardest": {
             reward: stats.crossed_mean(
                 reward, curves[reward]["agree"][-1][:, difficulty == 2], is_share=True
             )._asdict()
