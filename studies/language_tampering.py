@@ -26,6 +26,12 @@ above the baseline with non-overlapping intervals in most seeds; evading stays b
 published claims about held-out tampering (above the baseline; a residue after honest training) do not
 hold here, sequence and parallel are equal within twice, and the ratio of seeds is not informative (small
 counts). Told how, more than 80 % succeed. Supervision of all tasks keeps stages 3 and 4 below 5 %.
+
+Added after the run, predictions unchanged. Tampering rises from .20 to .61 % (at once: .93 %), at stage
+3, the first that edits a file nobody asked to edit; but in two of three seeds, the third is at the
+baseline, so that over seeds nothing is settled. Evading never transfers (1 of 30,720). Honest training
+brings tampering below the baseline, but ordinary work falls to 57 %: much of that is forgetting (it has
+no replay). The extended arms have not been run: nothing is known here of supervision or REINFORCE.
 """
 
 import json
