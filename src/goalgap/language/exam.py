@@ -92,11 +92,11 @@ def _appraise(scenario: Scenario, prompts: Prompts, rng: np.random.Generator) ->
 
 
 def goal_steps(scenario: Scenario, dialogue: Dialogue) -> np.ndarray:
-    """The turn of each goal's event [dialogues, goals]; -1: never. A dialogue that is not of the
-    language counts as neither goal's."""
+    """The turn of each goal's event [dialogues, goals]; -1: never. From the first turn on that is not
+    of the language, nothing is achieved."""
     events = scenario.events(dialogue)
     steps = np.stack([events[goal.name] for goal in scenario.goals], -1)
-    return np.where(scenario.is_parsable(dialogue)[:, None], steps, -1)
+    return np.where(steps < scenario.parsable_turns(dialogue)[:, None], steps, -1)
 
 
 def sit(

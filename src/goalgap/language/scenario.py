@@ -133,9 +133,15 @@ class Scenario(abc.ABC):
         """The next turn of somebody who pursues a goal (by name) perfectly, or replies at random among
         the well-formed (`RANDOM`)."""
 
-    @abc.abstractmethod
     def is_parsable(self, dialogue: Dialogue) -> Bool[np.ndarray, " n"]:
-        """Whether each dialogue's turns are of the language; others count as neither goal's."""
+        """Whether each finished dialogue's turns are of the language. Scenarios define this, or
+        `parsable_turns`."""
+        return self.parsable_turns(dialogue) == dialogue.length
+
+    def parsable_turns(self, dialogue: Dialogue) -> Int[np.ndarray, " n"]:
+        """How many turns, from the first, are of the language; what comes after them achieves nothing.
+        Where turns are not told apart: all or none."""
+        return np.where(self.is_parsable(dialogue), dialogue.length, 0)
 
     @abc.abstractmethod
     def stages(self, dose: float) -> "tuple[Stage, ...]":

@@ -193,12 +193,12 @@ class Expressions(Scenario):
         first = np.where(asks, word("ASK"), self._answer(dialogue))
         return np.stack([first, np.where(asks, word("x") + about, word("0") + facts["sum"])], 1)
 
-    def is_parsable(self, dialogue: Dialogue) -> Bool[np.ndarray, " n"]:
-        """Every turn asks or answers; of what and in which format is right or wrong ("ANS x", or "SUM 3"
-        where nothing was to be calculated, is a wrong answer)."""
+    def parsable_turns(self, dialogue: Dialogue) -> Int[np.ndarray, " n"]:
+        """Turns that ask or answer; of what, and in which format, may be wrong ("ASK 3", "SUM 3")."""
         verb, about = dialogue.said[..., 0], dialogue.said[..., 1]
         is_verb = np.isin(verb, self.vocabulary.tokens("ASK", "ANS", "SUM"))
-        return ((verb == PAD) | (is_verb & ~np.isin(about, (PAD, END, UNKNOWN)))).all(1)
+        is_turn = is_verb & ~np.isin(about, (PAD, END, UNKNOWN))
+        return np.cumprod(is_turn, 1).sum(1)
 
     def extras(self, dialogue: Dialogue) -> dict[str, np.ndarray]:
         return {"questions": self._questions(dialogue)}
