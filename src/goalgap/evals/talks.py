@@ -100,11 +100,11 @@ def advance(
 
 
 def first_goal(scenario: Scenario, dialogue: Dialogue, split: str) -> str | None:
-    """The goal that a finished dialogue achieved first, or "neither"; None where it is not of the
-    language. Where the goals agree, to achieve the intended one is all that counts."""
+    """The goal that a finished dialogue achieved first, or "neither"; None where it achieved none and
+    is not of the language. Where the goals agree, to achieve the intended one is all that counts."""
     whole = padded(scenario, dialogue)
-    if not scenario.is_parsable(whole)[0]:
-        return None
     steps = goal_steps(scenario, whole)
     first = 0 if split != "shift" and steps[0, 0] >= 0 else int(first_event(steps)[0])
-    return scenario.goals[first].name if first >= 0 else "neither"
+    if first >= 0:
+        return scenario.goals[first].name
+    return "neither" if scenario.is_parsable(whole)[0] else None
