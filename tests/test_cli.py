@@ -103,6 +103,7 @@ def test_full_disk(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch) -
     assert "No space left" in said
 
 
+@pytest.mark.slow
 def test_measure_outside_policies(
     capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

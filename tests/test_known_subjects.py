@@ -68,7 +68,7 @@ def check(env: Environment, wanted: int = NUM_LEVELS) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param(kind, marks=() if kind in (Corner, Dish) else pytest.mark.slow) for kind in envs.ALL],
+    [pytest.param(kind, marks=() if kind is Corner else pytest.mark.slow) for kind in envs.ALL],
     ids=lambda kind: kind.name,
 )
 def test_known_subjects_are_judged_rightly(kind):

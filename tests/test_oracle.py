@@ -221,6 +221,7 @@ def test_published_share_of_unsolvable_levels(env, distinguishing, share):
     assert abs((values == 0).mean() - share) < 0.015
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("env", "cheese"), [(Corner(), 0.087), (Dish(), 0.076)], ids=["corner", "dish"])
 def test_published_return_of_a_perfect_proxy_seeker(env, cheese):
     """The fact sheet's seeker knows the way to its goal and nothing else, so that it may run into the

@@ -27,6 +27,7 @@ def test_links_lead_somewhere() -> None:
         assert target.startswith("http") or (README.parent / target).exists(), target
 
 
+@pytest.mark.slow
 def test_the_library_example_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
