@@ -18,7 +18,8 @@ def conclude(
     """Write `<name>.json`, `.csv` (a row a seed) and `.svg` below `out`, print the agreement, and return
     the result with its provenance."""
     folder, stem = out / f"{name}-study", name.replace("-", "_")
-    result = {"study": name, **result, "provenance": store.provenance(f"goalgap study {name}")}
+    about = {"study": name, **result, "provenance": store.provenance(f"goalgap study {name}")}
+    result = store.plain(about)
     store.write_json(folder / f"{stem}.json", result)
     store.write(folder / f"{stem}.csv", lambda path: write_csv(path, rows))
     store.write(folder / f"{stem}.svg", draw)
