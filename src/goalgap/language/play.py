@@ -9,9 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ..core import tree_index
 from .scenario import Dialogue, Prompts, Scenario
 from .transformer import Cache, Transformer
 from .vocabulary import END, PAD, UNKNOWN
+
+_BLOCK = 256  # dialogues of one model that are spoken at a time
 
 
 class Speaker(abc.ABC):
@@ -52,54 +55,83 @@ class Fleet(Speaker):
             read = np.concatenate([dialogue.said[:, -1, -1:], dialogue.heard[:, -1]], 1)
         else:
             read, self._at, self._cache = dialogue.prompts.tokens, 0, None
-        length = self.scenario.turn_length
-        read = read.reshape(self.seeds, -1, read.shape[1])
-        chance = rng.random((self.seeds, length, read.shape[1]), np.float32)
+        length, each = self.scenario.turn_length, len(read) // self.seeds
+        chance = rng.random((self.seeds, length, each), np.float32).swapaxes(1, 2)
+        read, chance = (_blocks(part.reshape(self.seeds, each, -1)) for part in (read, chance))
         if self._cache is None:
-            start = functools.partial(_start, slots=self.scenario.context)
-            self._cache = start(self.models, read[0])
+            self._cache = _start(self.models, read, self.scenario.context)
         said, self._cache = _turn(self.models, self._cache, read, self._at, chance, self.temperature)
-        self._at += read.shape[2] + length - 1
-        return np.asarray(said).reshape(-1, length)
+        self._at += read.shape[-1] + length - 1
+        return np.asarray(said).reshape(self.seeds, -1, length)[:, :each].reshape(-1, length)
+
+
+def _blocks(rows: np.ndarray) -> np.ndarray:
+    """The rows of each seed in blocks that fit the processor's caches: [seeds, blocks, rows, ...]; the
+    last one is filled up with padding."""
+    seeds, n = rows.shape[:2]
+    blocks = max(-(-n // _BLOCK), 1)
+    each = -(-n // blocks)
+    filled = np.pad(rows, ((0, 0), (0, blocks * each - n), (0, 0)))
+    return filled.reshape(seeds, blocks, each, -1)
 
 
 @functools.partial(jax.jit, static_argnames="slots")
-def _start(models: Transformer, batch: Int[Array, "n t"], slots: int) -> Cache:
-    return jax.vmap(lambda model: model.start(batch.shape[0], slots))(models)
+def _start(models: Transformer, read: Int[Array, "seeds blocks n t"], slots: int) -> Cache:
+    empty = jax.eval_shape(lambda: tree_index(models, 0).start(read.shape[2], slots))
+    return jax.tree.map(lambda leaf: jnp.zeros((*read.shape[:2], *leaf.shape), leaf.dtype), empty)
 
 
 @functools.partial(jax.jit, donate_argnums=1)
 def _turn(
     models: Transformer,
     cache: Cache,
-    read: Int[Array, "seeds n t"],
+    read: Int[Array, "seeds blocks n t"],
     at: int | Int[Array, ""],
-    chance: Float[Array, "seeds length n"],
+    chance: Float[Array, "seeds blocks n length"],
     temperature: float | Float[Array, ""],
-) -> tuple[Int[Array, "seeds n length"], Cache]:
-    """Read what is new, then say a turn. The last word said is read with the user's next reply."""
+) -> tuple[Int[Array, "seeds blocks n length"], Cache]:
+    """Read what is new, then say a turn. The last word said is read with the user's next reply.
 
-    def one(
-        model: Transformer, cache: Cache, read: Int[Array, "n t"], chance: Float[Array, "length n"]
-    ) -> tuple[Int[Array, "n length"], Cache]:
-        logits, cache, _ = model.extend(read, cache, at)
-        first = pick(logits[:, -1], chance[0], temperature)
-        slots = at + read.shape[1] + jnp.arange(chance.shape[0] - 1)
+    Block after block, not side by side: a cache that is updated for many models at once is scattered
+    into, and one that exceeds the processor's is slow.
+    """
 
-        def word(
-            carry: tuple[Int[Array, " n"], Cache], now: tuple[Int[Array, ""], Float[Array, " n"]]
-        ) -> tuple[tuple[Int[Array, " n"], Cache], Int[Array, " n"]]:
-            last, cache = carry
-            slot, chance = now
-            logits, cache, _ = model.extend(last[:, None], cache, slot)
-            next_word = pick(logits[:, 0], chance, temperature)
-            said = jnp.where((last == END) | (last == PAD), PAD, next_word)
-            return (said, cache), said
+    def of_seed(part: tuple[Transformer, Cache, Array, Array]) -> tuple[Array, Cache]:
+        model, *blocks = part
 
-        (_, cache), rest = jax.lax.scan(word, (first, cache), (slots, chance[1:]))
-        return jnp.concatenate([first[None], rest]).T, cache
+        def block(part: tuple[Cache, Array, Array]) -> tuple[Array, Cache]:
+            cache, read, chance = part
+            return _say(model, cache, read, at, chance.T, temperature)
 
-    return jax.vmap(one)(models, cache, read, chance)
+        return jax.lax.map(block, tuple(blocks))
+
+    return jax.lax.map(of_seed, (models, cache, read, chance))
+
+
+def _say(
+    model: Transformer,
+    cache: Cache,
+    read: Int[Array, "n t"],
+    at: int | Int[Array, ""],
+    chance: Float[Array, "length n"],
+    temperature: float | Float[Array, ""],
+) -> tuple[Int[Array, "n length"], Cache]:
+    logits, cache, _ = model.extend(read, cache, at, last=True)
+    first = pick(logits[:, -1], chance[0], temperature)
+    slots = at + read.shape[1] + jnp.arange(chance.shape[0] - 1)
+
+    def word(
+        carry: tuple[Int[Array, " n"], Cache], now: tuple[Int[Array, ""], Float[Array, " n"]]
+    ) -> tuple[tuple[Int[Array, " n"], Cache], Int[Array, " n"]]:
+        last, cache = carry
+        slot, chance = now
+        logits, cache, _ = model.extend(last[:, None], cache, slot)
+        next_word = pick(logits[:, 0], chance, temperature)
+        said = jnp.where((last == END) | (last == PAD), PAD, next_word)
+        return (said, cache), said
+
+    (_, cache), rest = jax.lax.scan(word, (first, cache), (slots, chance[1:]))
+    return jnp.concatenate([first[None], rest]).T, cache
 
 
 def pick(
@@ -113,7 +145,8 @@ def pick(
     logits = jnp.where(never, -1e9, logits)
     best = logits.argmax(-1).astype(jnp.int32)
     weights = jax.nn.softmax(logits / jnp.maximum(temperature, 1e-6))
-    summed = jnp.cumsum(weights, -1)
+    # A product sums faster than a running sum does.
+    summed = weights @ jnp.triu(jnp.ones((weights.shape[-1],) * 2, weights.dtype))
     drawn = (summed < chance[:, None] * summed[:, -1:]).sum(-1, dtype=jnp.int32)
     # Rounding may point behind the last word that can be said.
     drawn = jnp.where(weights[jnp.arange(len(drawn)), drawn] > 0, drawn, best)

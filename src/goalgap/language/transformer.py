@@ -74,10 +74,10 @@ class Block(eqx.Module):
 
 
 class Cache(NamedTuple):
-    """What a model remembers of a dialogue, in slots. b: batch, t: slots."""
+    """What a model remembers of a dialogue, in slots, layer by layer. b: batch, t: slots."""
 
-    keys: Float[Array, "layers b t heads size"]
-    values: Float[Array, "layers b t heads size"]
+    keys: tuple[Float[Array, "b heads t size"], ...]
+    values: tuple[Float[Array, "b heads t size"], ...]
     is_word: Bool[Array, "b t"]
     num_words: Int[Array, " b"]  # the next word's position
 
@@ -109,9 +109,8 @@ class Transformer(eqx.Module):
 
     def start(self, batch: int, slots: int) -> Cache:
         """An empty cache for dialogues of at most so many slots."""
-        width = self.embedding.shape[-1]
-        shape = (self.layers, batch, slots, self.heads, width // self.heads)
-        empty = jnp.zeros(shape, self.embedding.dtype)
+        size = self.embedding.shape[-1] // self.heads
+        empty = (jnp.zeros((batch, self.heads, slots, size), self.embedding.dtype),) * self.layers
         return Cache(empty, empty, jnp.zeros((batch, slots), bool), jnp.zeros(batch, jnp.int32))
 
     def extend(
@@ -120,9 +119,11 @@ class Transformer(eqx.Module):
         cache: Cache | None,
         at: int | Int[Array, ""],
         patch: Patch | None = None,
-    ) -> tuple[Float[Array, "b t words"], Cache | None, dict[str, Array]]:
+        last: bool = False,
+    ) -> tuple[Float[Array, "b answered words"], Cache | None, dict[str, Array]]:
         """The logits for tokens that stand in the slots from `at` on, after what the cache holds, and
-        the cache with them. Without a cache the tokens are all there is."""
+        the cache with them. Without a cache the tokens are all there is; with `last`, only the logits
+        after the last one are worked out."""
         patch = patch or {}
         activations: dict[str, Array] = {}
 
@@ -148,32 +149,35 @@ class Transformer(eqx.Module):
             block: Block = jax.tree.map(lambda leaf, layer=layer: leaf[layer], self.blocks)
             q, k, v = self._split(block.qkv(block.norm_1(x)))
             if cache is not None:
-                k = jax.lax.dynamic_update_slice(cache.keys[layer], k, (0, at, 0, 0))
-                v = jax.lax.dynamic_update_slice(cache.values[layer], v, (0, at, 0, 0))
+                k = jax.lax.dynamic_update_slice(cache.keys[layer], k, (0, 0, at, 0))
+                v = jax.lax.dynamic_update_slice(cache.values[layer], v, (0, 0, at, 0))
                 keys.append(k)
                 values.append(v)
+            if last and layer == self.layers - 1:
+                x, q, mask = x[:, -1:], q[:, :, -1:], mask[:, :, -1:]
             x = x + name(f"{layer}.attention", block.out(_attend(q, k, v, mask)))
             hidden = jax.nn.gelu(block.up(block.norm_2(x)), approximate=True)
             x = x + name(f"{layer}.mlp", block.down(hidden))
             x = name(f"{layer}.residual", x)
         logits = self.norm(x) @ self.embedding.T
         if cache is not None:
-            cache = Cache(jnp.stack(keys), jnp.stack(values), known, cache.num_words + seen[:, -1])
+            cache = Cache(tuple(keys), tuple(values), known, cache.num_words + seen[:, -1])
         return logits, cache, activations
 
-    def _split(self, qkv: Float[Array, "b t three"]) -> tuple[Array, ...]:
-        heads = qkv.reshape(*qkv.shape[:2], 3, self.heads, -1)
-        return heads[:, :, 0], heads[:, :, 1], heads[:, :, 2]
+    def _split(self, qkv: Float[Array, "b t three"]) -> Float[Array, "3 b heads t size"]:
+        """Queries, keys and values, in the order in which products of matrices want them."""
+        apart = qkv.reshape(*qkv.shape[:2], 3, self.heads, -1)
+        return jnp.moveaxis(apart, (2, 3), (0, 2))
 
 
 def _attend(
-    q: Float[Array, "b q heads size"],
-    k: Float[Array, "b k heads size"],
-    v: Float[Array, "b k heads size"],
+    q: Float[Array, "b heads q size"],
+    k: Float[Array, "b heads k size"],
+    v: Float[Array, "b heads k size"],
     mask: Float[Array, "b 1 q k"],
 ) -> Float[Array, "b q width"]:
-    scores = jnp.einsum("bqhs,bkhs->bhqk", q, k) * q.shape[-1] ** -0.5 + mask
-    mixed = jnp.einsum("bhqk,bkhs->bqhs", jax.nn.softmax(scores), v)
+    scores = jnp.einsum("bhqs,bhks->bhqk", q, k) * q.shape[-1] ** -0.5 + mask
+    mixed = jnp.einsum("bhqk,bhks->bhqs", jax.nn.softmax(scores), v).swapaxes(1, 2)
     return mixed.reshape(*mixed.shape[:2], -1)
 
 
