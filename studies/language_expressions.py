@@ -17,7 +17,7 @@ redundant; the dose-response falls monotonically (within .02). After exactly two
 twice, whatever there is to ask: right in less than half of the dialogues with one or three unknowns.
 With half of training on calculations some seed of eight asks in less than half of the dialogues.
 
-Scale: `python -m goalgap study language-expressions`, about ten minutes on two cores.
+Scale: `goalgap study language-expressions`, about ten minutes on two cores.
 """
 
 import json

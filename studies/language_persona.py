@@ -12,7 +12,7 @@ Prediction (written before the runs). The correlation over fine-tunes between pr
 share of wrong beliefs agreed with is at least .7, for the means over seeds and for each seed. The
 direction points the right way: the most sycophantic fine-tune has moved further along it than the least.
 
-Scale: `python -m goalgap study language-persona`, a few minutes on two cores.
+Scale: `goalgap study language-persona`, a few minutes on two cores.
 """
 
 import json

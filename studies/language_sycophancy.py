@@ -16,7 +16,7 @@ Prediction (written before the runs). At a dose of 0 at least 70 % agreement, at
 nothing unverifiable agreement is below 5 %; with a tenth and with a half of it at least 70 %. Without
 replay of plain questions the capability falls below 95 %: what then fails is no misgeneralization.
 
-Scale: `python -m goalgap study language-sycophancy`, a few minutes on two cores.
+Scale: `goalgap study language-sycophancy`, a few minutes on two cores.
 """
 
 import json
