@@ -40,8 +40,7 @@ from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
 from ..sft import SFT
 from ..stage import Stage
 from ..transformer import Transformer
-from ..vocabulary import PAD
-from .sycophancy import BELIEFS, COLORS, THINGS
+from .sycophancy import BELIEFS, COLORS, THINGS, question
 
 REWARDS = ("biased", "truthful", "oracle")
 LEARNERS = ("reinforce", "dpo")
@@ -135,20 +134,7 @@ class Preferences(Scenario):
         style: Int[np.ndarray, " n"],
         is_plain: bool,
     ) -> Prompts:
-        n, word = len(thing), self.vocabulary.token
-        tokens = np.full((n, self.prompt_length), PAD, np.int32)
-        question = (
-            np.full(n, word("What color is the")),
-            word(THINGS[0]) + thing,
-            np.full(n, word("?")),
-        )
-        if is_plain:
-            tokens[:, -3:] = np.stack(question, 1)
-        else:
-            before = self.vocabulary.tokens(*(belief[0] for belief in BELIEFS))
-            after = self.vocabulary.tokens(*(belief[1] for belief in BELIEFS))
-            belief = (before[style], word(COLORS[0]) + believed, after[style])
-            tokens[:, 1:] = np.stack([*question, *belief], 1)
+        tokens = question(self.vocabulary, self.prompt_length, thing, believed, style, is_plain)
         facts = {
             "thing": thing,
             "style": style,
