@@ -51,6 +51,8 @@ def measurements(table: dict[str, np.ndarray], contest: Contest) -> list[dict[st
             events = pivot(table, split, f"event_{goal}") if goal in goals else None
             if events is not None and (events >= 0).any():
                 add(goal, split, "delay", np.where(events < 0, np.nan, events))
+        if "unparsable" in table:
+            add("no reply", split, "unparsable", pivot(table, split, "unparsable"), is_share=True)
         for extra in _extras(table):
             add(extra, split, "mean", pivot(table, split, extra))
         if f"pursuit_{goals[0]}" in table and split != "twin":
@@ -75,7 +77,7 @@ def _regret(
 
 
 def _extras(table: dict[str, np.ndarray]) -> list[str]:
-    known = ("seed", "env_steps", "split", "length", "terminated", "level_hash")
+    known = ("seed", "env_steps", "split", "length", "terminated", "level_hash", "unparsable")
     parts = ("optimum_", "random_", "return_", "event_", "pursuit_")
     return [name for name in table if name not in known and not name.startswith(parts)]
 
