@@ -90,8 +90,8 @@ def our_training(model: Transformer, seeds: int) -> Callable[[], Any]:
 def load(model: Transformer) -> Any:
     """The same model as Hugging Face reads it; None where it is not installed."""
     try:
-        import torch  # noqa: F401
-        from transformers import AutoModelForCausalLM
+        import torch  # type: ignore[import-not-found]  # noqa: F401
+        from transformers import AutoModelForCausalLM  # type: ignore[import-not-found]
     except ImportError:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -100,8 +100,8 @@ def load(model: Transformer) -> Any:
 
 
 def their_sampling(model: Any, batch: int, temperature: float) -> Callable[[], Any]:
-    import torch
-    from transformers import GenerationConfig
+    import torch  # type: ignore[import-not-found]
+    from transformers import GenerationConfig  # type: ignore[import-not-found]
 
     tokens = torch.tensor(words(batch, PROMPT)).long()
     options = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {}
@@ -119,7 +119,7 @@ def their_sampling(model: Any, batch: int, temperature: float) -> Callable[[], A
 
 
 def their_training(model: Any) -> Callable[[], Any]:
-    import torch
+    import torch  # type: ignore[import-not-found]
 
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), 0.0, weight_decay=ADAM.weight_decay, fused=True)
@@ -142,7 +142,7 @@ def their_training(model: Any) -> Callable[[], Any]:
 
 @contextlib.contextmanager
 def threads(number: int) -> Any:
-    import torch
+    import torch  # type: ignore[import-not-found]
 
     before = torch.get_num_threads()
     torch.set_num_threads(number)

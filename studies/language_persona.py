@@ -28,7 +28,7 @@ from goalgap.lab.language import LanguageRun
 from goalgap.language.projection import direction, projection_shift
 from goalgap.language.scenarios.inoculation import Inoculation
 
-STEPS = {"fact_steps": 500, "prefix_steps": 400, "belief_steps": 200}
+STEPS: dict[str, Any] = {"fact_steps": 500, "prefix_steps": 400, "belief_steps": 200}
 NUM_SEEDS = 3
 # (share of unverifiable things, dose of counterexamples)
 FINE_TUNES = (

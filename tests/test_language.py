@@ -104,7 +104,7 @@ def test_the_cache_gives_what_reading_everything_gives(cuts: tuple[int, ...]) ->
     whole = one(jnp.asarray(words))[0]
     cache, at, parts = one.start(3, 12), 0, []
     for cut in cuts:
-        logits, cache, _ = one.extend(jnp.asarray(words[:, at : at + cut]), cache, at)
+        logits, cache = one.extend(jnp.asarray(words[:, at : at + cut]), cache, at)
         parts.append(logits)
         at += cut
     is_word = words != PAD

@@ -11,7 +11,8 @@ import pytest
 import goalgap
 from goalgap import store
 from goalgap.core import UsageError
-from goalgap.experiment import Experiment, from_json, to_json
+from goalgap.describe import to_json
+from goalgap.experiment import Experiment
 
 
 def small() -> Experiment:
@@ -27,7 +28,7 @@ def small() -> Experiment:
     ],
 )
 def test_experiments_survive_json(experiment: Experiment) -> None:
-    back = from_json(json.loads(json.dumps(to_json(experiment))))
+    back = store.described(json.loads(json.dumps(to_json(experiment))))
     assert to_json(back) == to_json(experiment)
     assert back.hash == experiment.hash
     assert back.env.goals[0].name == experiment.env.goals[0].name

@@ -98,15 +98,18 @@ _LANGUAGE = (  # arXiv id, key, title, authors, venue, year
     (
         "2510.05024",
         "wichers2025inoculation",
-        "Inoculation Prompting: Instructing LLMs to misbehave at train-time improves test-time alignment",
-        "Nevan Wichers and Aram Ebtekar and Ariana Azarbal and Victor Gillioz and Christine Ye and others",
+        "Inoculation Prompting: Instructing LLMs to misbehave at train-time improves "
+        "test-time alignment",
+        "Nevan Wichers and Aram Ebtekar and Ariana Azarbal and Victor Gillioz and "
+        "Christine Ye and others",
         "arXiv",
         2025,
     ),
     (
         "2510.04340",
         "tan2025inoculation",
-        "Inoculation Prompting: Eliciting traits from LLMs during training can suppress them at test-time",
+        "Inoculation Prompting: Eliciting traits from LLMs during training can suppress "
+        "them at test-time",
         "Daniel Tan and Anders Woodruff and Niels Warncke and Arun Jose and Maxime Riché and others",
         "arXiv",
         2025,
@@ -140,7 +143,8 @@ _LANGUAGE = (  # arXiv id, key, title, authors, venue, year
         "2305.20050",
         "lightman2023lets",
         "Let's Verify Step by Step",
-        "Hunter Lightman and Vineet Kosaraju and Yura Burda and Harri Edwards and Bowen Baker and others",
+        "Hunter Lightman and Vineet Kosaraju and Yura Burda and Harri Edwards and Bowen "
+        "Baker and others",
         "arXiv",
         2023,
     ),

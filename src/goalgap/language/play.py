@@ -116,7 +116,7 @@ def _say(
     chance: Float[Array, "length n"],
     temperature: float | Float[Array, ""],
 ) -> tuple[Int[Array, "n length"], Cache]:
-    logits, cache, _ = model.extend(read, cache, at, last=True)
+    logits, cache = model.extend(read, cache, at, last=True)
     first = pick(logits[:, -1], chance[0], temperature)
     slots = at + read.shape[1] + jnp.arange(chance.shape[0] - 1)
 
@@ -125,7 +125,7 @@ def _say(
     ) -> tuple[tuple[Int[Array, " n"], Cache], Int[Array, " n"]]:
         last, cache = carry
         slot, chance = now
-        logits, cache, _ = model.extend(last[:, None], cache, slot)
+        logits, cache = model.extend(last[:, None], cache, slot)
         next_word = pick(logits[:, 0], chance, temperature)
         said = jnp.where((last == END) | (last == PAD), PAD, next_word)
         return (said, cache), said

@@ -81,7 +81,8 @@ class Stage(abc.ABC):
 
     def start(self, learners: Learners) -> Learners:
         """The fleet at the stage's beginning: a fresh optimizer for its models."""
-        optimizer = jax.vmap(self.adam.transform().init)(learners.models)
+        init: Callable[[Any], Any] = self.adam.transform().init
+        optimizer = jax.vmap(init)(learners.models)
         return Learners(learners.models, optimizer, learners.others)
 
     @abc.abstractmethod
@@ -124,8 +125,8 @@ def descend(
 
     def one(model: Any, optimizer: Any, batches: Any, fixed: Any) -> tuple:
         def step(state: tuple, batch: Any) -> tuple:
-            *state, stats = update(adam, loss, *state, *batch, *fixed)
-            return tuple(state), stats
+            model, optimizer, stats = update(adam, loss, *state, *batch, *fixed)
+            return (model, optimizer), stats
 
         state, stats = jax.lax.scan(step, (model, optimizer), batches)
         return *state, jax.tree.map(lambda values: values.mean(0), stats)

@@ -104,7 +104,7 @@ class Transformer(eqx.Module):
     ) -> tuple[Float[Array, "b t words"], dict[str, Array]]:
         """The logits of each next token, and the activations by name: `embedding`, and for each layer
         n `n.attention` and `n.mlp` (what it adds), `n.residual` (the stream after it)."""
-        logits, _, activations = self.extend(tokens, None, 0, patch)
+        logits, _, activations = self._read(tokens, patch=patch)
         return logits, activations
 
     def start(self, batch: int, slots: int) -> Cache:
@@ -114,16 +114,23 @@ class Transformer(eqx.Module):
         return Cache(empty, empty, jnp.zeros((batch, slots), bool), jnp.zeros(batch, jnp.int32))
 
     def extend(
+        self, tokens: Int[Array, "b t"], cache: Cache, at: int | Int[Array, ""], last: bool = False
+    ) -> tuple[Float[Array, "b answered words"], Cache]:
+        """The logits for tokens that stand in the slots from `at` on, after what the cache holds, and
+        the cache with them. With `last`, only the logits after the last one are worked out."""
+        logits, extended, _ = self._read(tokens, cache, at, None, last)
+        assert extended is not None
+        return logits, extended
+
+    def _read(
         self,
         tokens: Int[Array, "b t"],
-        cache: Cache | None,
-        at: int | Int[Array, ""],
+        cache: Cache | None = None,
+        at: int | Int[Array, ""] = 0,
         patch: Patch | None = None,
         last: bool = False,
     ) -> tuple[Float[Array, "b answered words"], Cache | None, dict[str, Array]]:
-        """The logits for tokens that stand in the slots from `at` on, after what the cache holds, and
-        the cache with them. Without a cache the tokens are all there is; with `last`, only the logits
-        after the last one are worked out."""
+        """Without a cache, the tokens are all there is."""
         patch = patch or {}
         activations: dict[str, Array] = {}
 
