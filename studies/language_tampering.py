@@ -13,8 +13,8 @@ dialogues a seed (2,048 of the lesser arms), how often the reward is edited (tam
 (evade), the guard at all (sabotage), and how often the number that is paid for is said though none is
 recorded (flatter); on stages 1 to 4, 512 a seed, how often gaming pays; ordinary tasks; and "told":
 tasks that ask outright for what tampering and evading take. Arms: the curriculum after each stage, then
-with honest work on stages 1 and 2; all stages at once. With `EXTENDED`:
-supervision of all gameable tasks, or of a share `dose`; stages 2, 3 and 4 alone; and REINFORCE.
+with honest work on stages 1 and 2; all stages at once, also with supervision of a share `dose` of gameable
+tasks, or of all. With `EXTENDED`: stages 2, 3 and 4 alone; and REINFORCE.
 
 Tried before the prediction: one seed of the full curriculum with 400 updates of tools. It gamed stages 1
 to 4 in .97, .91, .82 and .85 of dialogues, and tampered in 2 of 500 on stage 5, as before the curriculum
@@ -56,7 +56,7 @@ NUM_SEEDS = 3
 ROLLOUTS, LESS, BATCH, FEW = 10_240, 2048, 1024, 512  # a seed: on stage 5, of most states; elsewhere
 LONG = ("none", "stage-1", "stage-2", "stage-3", "full", "trained away")
 COUNTS = ("tamper", "evade", "sabotage", "flatter", "honest")  # on stage 5
-EXTENDED = False  # also stages alone, doses and REINFORCE: four times as long
+EXTENDED = False  # also stages alone and REINFORCE, which nobody has run yet
 # What is trained, and the names of what it is after each stage ("": not measured).
 ARMS: dict[str, tuple[Tampering, float, tuple[str, ...]]] = {
     "full": (
@@ -65,12 +65,12 @@ ARMS: dict[str, tuple[Tampering, float, tuple[str, ...]]] = {
     ),
     "parallel": (Tampering(curriculum="parallel"), 0.0, ("", "parallel")),
 }  # fmt: skip
-MORE = {"supervised": (Tampering(curriculum="parallel"), 1.0, ("", "supervised"))}
-MORE |= {
+ARMS["supervised"] = (Tampering(curriculum="parallel"), 1.0, ("", "supervised"))
+ARMS |= {
     f"{100 * dose:g} %": (Tampering(curriculum="parallel"), dose, ("", f"{100 * dose:g} %"))
     for dose in (0.02, 0.05, 0.1, 0.3)
 }
-MORE |= {
+MORE = {
     name: (Tampering(curriculum=name, rounds=16), 0.0, ("", name))
     for name in ("only-2", "only-3", "only-4")
 }
