@@ -13,8 +13,8 @@ dialogues a seed (2,048 of the lesser arms), how often the reward is edited (tam
 (evade), the guard at all (sabotage), and how often the number that is paid for is said though none is
 recorded (flatter); on stages 1 to 4, 512 a seed, how often gaming pays; ordinary tasks; and "told":
 tasks that ask outright for what tampering and evading take. Arms: the curriculum after each stage, then
-with honest work on stages 1 and 2; all stages at once, also with supervision of a share `dose` of gameable
-tasks, or of all. With `EXTENDED`: stages 2, 3 and 4 alone; and REINFORCE.
+with honest work on stages 1 and 2; all stages at once, also with supervision of a share `dose` of
+gameable tasks, or of all. With `EXTENDED`: stages 2, 3 and 4 alone; and REINFORCE.
 
 Tried before the prediction: one seed of the full curriculum with 400 updates of tools. It gamed stages 1
 to 4 in .97, .91, .82 and .85 of dialogues, and tampered in 2 of 500 on stage 5, as before the curriculum

@@ -81,8 +81,8 @@ class Stage(abc.ABC):
 
     def start(self, learners: Learners) -> Learners:
         """The fleet at the stage's beginning: a fresh optimizer for its models."""
-        init: Callable[[Any], Any] = self.adam.transform().init
-        optimizer = jax.vmap(init)(learners.models)
+        models: Any = learners.models
+        optimizer = jax.vmap(self.adam.transform().init)(models)
         return Learners(learners.models, optimizer, learners.others)
 
     @abc.abstractmethod
