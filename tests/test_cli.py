@@ -37,7 +37,7 @@ def fails(capsys: pytest.CaptureFixture, *argv: str, code: int = 2) -> str:
     ("argv", "expected"),
     [
         (("rnu", "corner"), "did you mean run?"),
-        (("run", "cornr"), "unknown environment 'cornr'; did you mean corner or coinrun?"),
+        (("run", "cornr"), "unknown environment or scenario 'cornr'; did you mean corner or coinrun?"),
         (("run", "corner", "--alpa", "0.1"), "did you mean --alpha?"),
         (("run", "corner", "--alpha", "1.5"), "alpha is 1.5; it is a share, between 0 and 1"),
         (("run", "corner", "--alpha", "much"), "could not convert string to float"),

@@ -426,6 +426,7 @@ def sample(shift: Any, count: int) -> Any:
     return levels, [hashes(some) for some in levels]
 
 
+@pytest.mark.slow
 def test_one_block_of_words_makes_one_layout_whether_the_coin_moves_or_not():
     (common, rare), ((own, layout), (other, same)) = jax.device_get(sample(HARD.shift(), 1024))
     jax.tree.map(np.testing.assert_array_equal, common.tiles, rare.tiles)
@@ -607,6 +608,7 @@ def test_the_picture_shows_things_where_they_are():
 # -- players ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_reference_player_finds_ways_that_really_lead_to_the_coin(monkeypatch):
     monkeypatch.setattr(coinrun_player, "CHUNK", 8)  # levels at a time
     ends = drawn("coinrun_aisc")[1].end[:, 0]

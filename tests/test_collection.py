@@ -246,6 +246,7 @@ def enumerated_optimum(level: KeysLevel, gamma: float, max_steps: int) -> float:
     return np.where(is_chest & (time <= max_steps), gamma ** (time - 1), 0).sum(1).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", [pytest.param("train", marks=pytest.mark.slow), "deploy"])
 def test_equals_the_best_of_all_collection_sequences(split: str) -> None:
     env = Keys(size=13)

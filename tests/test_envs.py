@@ -464,6 +464,7 @@ def test_an_eighth_of_all_layouts_is_kept_for_evaluation():
     assert_share(jax.vmap(env.is_test)(sample(env.shift().train, 0, 8192)), 1 / 8)
 
 
+@pytest.mark.slow
 def test_the_exam_shows_only_levels_kept_for_evaluation():
     env = Corner(size=7)
     for split in measure.prepare(env, 100).splits.values():

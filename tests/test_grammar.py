@@ -169,6 +169,7 @@ def is_open(env: Any, name: str, epsilon: float = 0.0) -> bool:
     return bool(compatible(costs(env)[name][:, None], epsilon)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

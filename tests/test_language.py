@@ -164,6 +164,7 @@ def test_a_fleets_seeds_each_speak_for_themselves() -> None:
         np.testing.assert_array_equal(together.tokens[rows], alone.tokens)
 
 
+@pytest.mark.slow
 def test_greedy_turns_are_the_likeliest_words_after_everything_said() -> None:
     """Against a plain loop that reads the whole dialogue anew for each word."""
     scenario = Expressions()

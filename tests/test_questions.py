@@ -33,6 +33,7 @@ def levels_of(env: Any, deploy: bool, count: int = 16) -> Any:
 # -- divergences -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_on_training_levels_no_test_tells_cheese_from_corner():
     same = divergences(CORNER, CORNER.goals, levels_of(CORNER, False), GAMMA, 5.0)
     assert same.shape == (16, 2, 2) and not same.any()

@@ -234,6 +234,7 @@ def advance(stage: Stage, learners: Learners, chunk: int) -> tuple[Learners, dic
     return stage.advance(learners, chunk, [luck(seed, 0, chunk) for seed in SEEDS])
 
 
+@pytest.mark.slow
 def test_expert_iteration_finds_the_arm_that_pays() -> None:
     bandit = Bandit()
     stage = expert(bandit)

@@ -217,6 +217,7 @@ def test_mirrored_goals_on_a_mirrored_board_cost_each_other_the_same():
 # -- known boards ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_where_the_cheese_lies_in_the_corner_nothing_tells_the_goals_apart():
     """Not even off the path; elsewhere the corner costs something on most levels."""
     cheese, corner = CORNER.goals
@@ -245,6 +246,7 @@ def test_a_board_worked_out_by_hand():
     np.testing.assert_allclose(found.mean, optimum - GAMMA * chance[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_off_the_path_a_level_may_reveal_what_it_hides_from_its_start():
     """Who has been in the corner first is no longer drawn to the cheese, one step away."""
     env = Corner(size=3, max_steps=100)

@@ -2,6 +2,8 @@
 
 import abc
 import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
@@ -15,6 +17,7 @@ from .transformer import Cache, Transformer
 from .vocabulary import END, PAD, UNKNOWN
 
 _BLOCK = 256  # dialogues of one model that are spoken at a time
+_LEAST = 32  # as many are worth a core
 
 
 class Speaker(abc.ABC):
@@ -45,8 +48,7 @@ class Fleet(Speaker):
     def __init__(self, scenario: Scenario, models: Transformer, temperature: float = 1.0) -> None:
         self.scenario, self.models, self.temperature = scenario, models, temperature
         self.seeds = models.embedding.shape[0]
-        self._cache: Cache | None = None
-        self._last: np.ndarray | None = None
+        self._caches: list[Cache] = []  # of the turns so far, one a worker
         self._at = 0
 
     def say(self, dialogue: Dialogue, rng: np.random.Generator) -> Int[np.ndarray, "n length"]:
@@ -54,25 +56,47 @@ class Fleet(Speaker):
         if turns:
             read = np.concatenate([dialogue.said[:, -1, -1:], dialogue.heard[:, -1]], 1)
         else:
-            read, self._at, self._cache = dialogue.prompts.tokens, 0, None
+            read, self._at = dialogue.prompts.tokens, 0
         length, each = self.scenario.turn_length, len(read) // self.seeds
         chance = rng.random((self.seeds, length, each), np.float32).swapaxes(1, 2)
-        read, chance = (_blocks(part.reshape(self.seeds, each, -1)) for part in (read, chance))
-        if self._cache is None:
-            self._cache = _start(self.models, read, self.scenario.context)
-        said, self._cache = _turn(self.models, self._cache, read, self._at, chance, self.temperature)
+        news, chances = (_parts(part.reshape(self.seeds, each, -1)) for part in (read, chance))
+        caches = self._caches if turns else [None] * len(news)
+        spoken = list(_workers().map(self._part, news, chances, caches))
+        said = np.concatenate([words.reshape(self.seeds, -1, length) for words, _ in spoken], 1)
+        self._caches = [cache for _, cache in spoken]
         self._at += read.shape[-1] + length - 1
-        return np.asarray(said).reshape(self.seeds, -1, length)[:, :each].reshape(-1, length)
+        return said[:, :each].reshape(-1, length)
+
+    def _part(
+        self, read: np.ndarray, chance: np.ndarray, cache: Cache | None
+    ) -> tuple[Int[np.ndarray, "seeds blocks n length"], Cache]:
+        """The turns of some blocks, on one core."""
+        if cache is None:
+            cache = _start(self.models, read, self.scenario.context)
+        said, cache = _turn(self.models, cache, read, self._at, chance, self.temperature)
+        return np.asarray(said), cache
 
 
-def _blocks(rows: np.ndarray) -> np.ndarray:
-    """The rows of each seed in blocks that fit the processor's caches: [seeds, blocks, rows, ...]; the
-    last one is filled up with padding."""
+def _num_workers() -> int:
+    """A thread for each core, since what a block takes is too little to be shared by several;
+    accelerators get everything at once."""
+    return (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+
+
+@functools.cache
+def _workers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_num_workers())
+
+
+def _parts(rows: np.ndarray) -> list[np.ndarray]:
+    """The rows of each seed, for each worker in blocks that fit the processor's caches: arrays [seeds,
+    blocks, rows, ...] of equal shape; the last one is filled up with padding."""
     seeds, n = rows.shape[:2]
-    blocks = max(-(-n // _BLOCK), 1)
+    parts = min(_num_workers(), max(n // _LEAST, 1))
+    blocks = parts * max(-(-n // (_BLOCK * parts)), 1)
     each = -(-n // blocks)
     filled = np.pad(rows, ((0, 0), (0, blocks * each - n), (0, 0)))
-    return filled.reshape(seeds, blocks, each, -1)
+    return np.split(filled.reshape(seeds, blocks, each, -1), parts, 1)
 
 
 @functools.partial(jax.jit, static_argnames="slots")
