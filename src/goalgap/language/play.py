@@ -61,7 +61,8 @@ class Fleet(Speaker):
         chance = rng.random((self.seeds, length, each), np.float32).swapaxes(1, 2)
         news, chances = (_parts(part.reshape(self.seeds, each, -1)) for part in (read, chance))
         caches = self._caches if turns else [None] * len(news)
-        spoken = list(_workers().map(self._part, news, chances, caches))
+        each_part = map if len(news) == 1 else _workers().map
+        spoken = list(each_part(self._part, news, chances, caches))
         said = np.concatenate([words.reshape(self.seeds, -1, length) for words, _ in spoken], 1)
         self._caches = [cache for _, cache in spoken]
         self._at += read.shape[-1] + length - 1
