@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,9 +66,10 @@ def run(
     listener.say("drawing the evaluation prompts")
     exam = prepare(scenario, experiment.num_prompts)
     listener.say("training")
+    start = _resume(folder)
     clock, moment = 0.0, None
-    for moment, clock in _train(folder, exam, listener):
-        if listener.stop:
+    for moment, clock in _train(folder, exam, listener, start):
+        if listener.stop and moment.dialogues < experiment.total:
             _save(folder, moment, clock)
             share = moment.dialogues / experiment.total
             raise Interrupted(f"stopped after {share:.0%} of training")
@@ -88,24 +89,25 @@ def run(
     verdict = measure.judge(table, scenario) | {
         "env_steps": total,
         "steps_per_second": total / clock,
-        "wall_seconds": time.perf_counter() - began,
+        "wall_seconds": start.seconds + time.perf_counter() - began,
     }
-    finish(folder.path, scenario, outcomes, table, verdict, {})
     store.write_json(folder.path / "transcripts.json", transcripts(exam, dialogues, experiment.seeds))
+    finish(folder.path, scenario, outcomes, table, verdict, {})
     folder.resume_path.unlink(missing_ok=True)
     for path in earlier:
         path.unlink()
+    (folder.path / "checkpoints").rmdir() if earlier else None
     listener.say("writing the report")
     write_report(folder.path, scenario)
     return LanguageRun(folder)
 
 
 def _train(
-    folder: RunFolder[LanguageExperiment], exam: Exam, listener: Listener
+    folder: RunFolder[LanguageExperiment], exam: Exam, listener: Listener, start: "_Start"
 ) -> Iterator[tuple[Moment, float]]:
     """Train to the end, measuring and storing on the way; yields after each chunk, with the seconds."""
     experiment = folder.experiment
-    learners, stage, chunk, seconds = _resume(folder)
+    learners, stage, chunk, seconds = start
     saved = last = time.perf_counter()
     total = experiment.total * len(experiment.seeds)
     for moment in fit(experiment, learners, stage, chunk):
@@ -114,13 +116,14 @@ def _train(
         done = moment.dialogues * len(experiment.seeds)
         means = {name: float(np.mean(value)) for name, value in moment.stats.items()}
         one = experiment.stages[moment.stage]
-        listener.say(f"{one.name}")
+        if moment.chunk == 1:
+            listener.say(one.name)
         listener.update(done, total, done / seconds, means)
         looks = {round(one.num_chunks * (look + 1) / one.looks) for look in range(one.looks)}
         is_last = moment.dialogues == experiment.total
         if moment.chunk in looks and not is_last:
             _checkpoint(folder, exam, moment, listener)
-        if time.perf_counter() - saved > SAVE_SECONDS:
+        if time.perf_counter() - saved > SAVE_SECONDS and not is_last:
             _save(folder, moment, seconds)
             saved = time.perf_counter()
         yield moment, seconds
@@ -147,14 +150,23 @@ def _save(folder: RunFolder[LanguageExperiment], moment: Moment, seconds: float)
     store.write_tree(folder.resume_path, moment.learners, about | {"hash": folder.experiment.hash})
 
 
-def _resume(folder: RunFolder[LanguageExperiment]) -> tuple[Learners, int, int, float]:
-    """Where the folder's training stands: (learners, stage, chunks done in it, seconds trained)."""
+class _Start(NamedTuple):
+    """Where a training stands."""
+
+    learners: Learners
+    stage: int
+    chunk: int  # done, of the stage's
+    seconds: float  # trained
+
+
+def _resume(folder: RunFolder[LanguageExperiment]) -> _Start:
+    """Where the folder's training stands."""
     experiment = folder.experiment
     if not folder.resume_path.exists():
-        return experiment.fresh(), 0, 0, 0.0
+        return _Start(experiment.fresh(), 0, 0, 0.0)
     about = store.read_header(folder.resume_path)
     learners, _ = store.read_tree(folder.resume_path, experiment.at(about["stage"]))
-    return learners, about["stage"], about["chunk"], about["seconds"]
+    return _Start(learners, about["stage"], about["chunk"], about["seconds"])
 
 
 def _stack(tables: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
