@@ -72,10 +72,9 @@ class Fleet(Speaker):
         self, read: np.ndarray, chance: np.ndarray, cache: Cache | None
     ) -> tuple[Int[np.ndarray, "seeds blocks n length"], Cache]:
         """The turns of some blocks, on one core."""
-        if cache is None:
-            cache = _start(self.models, read, self.scenario.context)
-        said, cache = _turn(self.models, cache, read, self._at, chance, self.temperature)
-        return np.asarray(said), cache
+        before = _start(self.models, read, self.scenario.context) if cache is None else cache
+        said, after = _turn(self.models, before, read, self._at, chance, self.temperature)
+        return np.asarray(said), after
 
 
 def _num_workers() -> int:
