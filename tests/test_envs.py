@@ -56,7 +56,10 @@ def over(some: list[Any], slow: list[Any]) -> Any:
     return pytest.mark.parametrize("env", marked, ids=label)
 
 
-over_envs, over_boards = over(ENVS, slow=[]), over(BOARDS, slow=[])
+# Compiling takes most of the time: CoinRun and Maze stand for Procgen's games, Corner for all layouts.
+RARE = [env for env in PROCGEN if env.name not in ("coinrun", "maze")]
+RARE += [env for env in GRIDS if env.name != "corner" and env.layout.name == "tree"]
+over_envs, over_boards = over(ENVS, slow=RARE), over(BOARDS, slow=RARE)
 over_blocks = pytest.mark.parametrize("env", BLOCKS, ids=lambda env: env.name)
 MOVES = {"up": (-1, 0), "left": (0, -1), "down": (1, 0), "right": (0, 1)}
 COUNT = 64

@@ -124,7 +124,7 @@ def run(
     table, states = measure.sit(exam, state.network, experiment.seeds, env_steps)
     _write_policies(folder, state.network, env_steps)
     earlier = sorted((folder.path / "checkpoints").glob("*.parquet"))
-    outcomes = _stack(*(store.read_table(path) for path in earlier), table)
+    outcomes = stack_tables(*(store.read_table(path) for path in earlier), table)
     verdict = measure.judge(table, experiment.env)
     total_steps = env_steps * len(experiment.seeds)
     verdict |= {
@@ -245,7 +245,8 @@ def _resume(folder: RunFolder, fresh: TrainState) -> tuple[TrainState, int, floa
     return state, about["updates"], about["seconds"]
 
 
-def _stack(*tables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def stack_tables(*tables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Tables of equal columns, one below the other."""
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[-1]}
 
 

@@ -18,9 +18,7 @@ from ..language.stage import Learners, stack
 from ..language.transformer import Transformer, new
 from ..literature import PAPERS
 from ..store import RunFolder
-from . import Interrupted, Listener, Run, finish, report_content
-
-SAVE_SECONDS = 5.0
+from . import SAVE_SECONDS, Interrupted, Listener, Run, finish, report_content, stack_tables
 
 
 class LanguageRun(Run):
@@ -84,7 +82,7 @@ def run(
     if others := moment.learners.others:
         store.write_tree(_others_path(folder), others, {"hash": experiment.hash})
     earlier = sorted((folder.path / "checkpoints").glob("*.parquet"))
-    outcomes = _stack([*(store.read_table(path) for path in earlier), table])
+    outcomes = stack_tables(*(store.read_table(path) for path in earlier), table)
     total = moment.dialogues * len(experiment.seeds)
     verdict = measure.judge(table, scenario) | {
         "env_steps": total,
@@ -167,10 +165,6 @@ def _resume(folder: RunFolder[LanguageExperiment]) -> _Start:
     about = store.read_header(folder.resume_path)
     learners, _ = store.read_tree(folder.resume_path, experiment.at(about["stage"]))
     return _Start(learners, about["stage"], about["chunk"], about["seconds"])
-
-
-def _stack(tables: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([table[name] for table in tables]) for name in tables[-1]}
 
 
 def _others_path(folder: RunFolder[LanguageExperiment]) -> Path:
