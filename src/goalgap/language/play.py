@@ -168,13 +168,16 @@ def pick(
     never = jnp.isin(jnp.arange(logits.shape[-1]), jnp.array([PAD, UNKNOWN]))
     logits = jnp.where(never, -1e9, logits)
     best = logits.argmax(-1).astype(jnp.int32)
-    weights = jax.nn.softmax(logits / jnp.maximum(temperature, 1e-6))
-    # A product sums faster than a running sum does.
-    summed = weights @ jnp.triu(jnp.ones((weights.shape[-1],) * 2, weights.dtype))
-    drawn = (summed < chance[:, None] * summed[:, -1:]).sum(-1, dtype=jnp.int32)
-    # Rounding may point behind the last word that can be said.
-    drawn = jnp.where(weights[jnp.arange(len(drawn)), drawn] > 0, drawn, best)
-    return jnp.where(temperature > 0, drawn, best)
+
+    def draw() -> Int[Array, " n"]:
+        weights = jax.nn.softmax(logits / jnp.maximum(temperature, 1e-6))
+        # A product sums faster than a running sum does.
+        summed = weights @ jnp.triu(jnp.ones((weights.shape[-1],) * 2, weights.dtype))
+        drawn = (summed < chance[:, None] * summed[:, -1:]).sum(-1, dtype=jnp.int32)
+        # Rounding may point behind the last word that can be said.
+        return jnp.where(weights[jnp.arange(len(drawn)), drawn] > 0, drawn, best)
+
+    return jax.lax.cond(temperature > 0, draw, lambda: best)
 
 
 def play(scenario: Scenario, speaker: Speaker, prompts: Prompts, rng: np.random.Generator) -> Dialogue:
