@@ -147,7 +147,13 @@ TINY = {
 
 
 @pytest.mark.parametrize("goal", [OpenChests(), CollectKeys(), Sums()], ids=lambda goal: goal.name)
-@pytest.mark.parametrize("case", TINY)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(name, marks=() if name in ("blocks 3-3", "tree 4-2") else pytest.mark.slow)
+        for name in TINY
+    ],
+)
 def test_equals_value_iteration_in_every_reachable_state(case: str, goal: Goal) -> None:
     env, split = TINY[case]
     gamma, count = 0.9, 12

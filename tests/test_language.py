@@ -96,7 +96,7 @@ def test_padding_is_not_there() -> None:
     np.testing.assert_allclose(one(jnp.asarray(spread))[0][:, places], alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("cuts", [(4, 3, 3), (1,) * 10, (10,)])
+@pytest.mark.parametrize("cuts", [(4, 3, 3), pytest.param((1,) * 10, marks=pytest.mark.slow)])
 def test_the_cache_gives_what_reading_everything_gives(cuts: tuple[int, ...]) -> None:
     one, words = model(), tokens(3)
     words[0, :3] = PAD

@@ -213,7 +213,7 @@ def test_page_of_a_model_speaks_of_nothing_else(verdict: str, subject: str) -> N
     missing = [name for name in words.QUANTITIES if name not in [*known, "regret"]]
     run["measurements"] += [run["measurements"][0] | {"quantity": name} for name in missing]
     said = _visible(report.render(run))
-    assert not re.findall(rf".*\b(?:{NOT_OF_MODELS})\b.*", said, re.IGNORECASE)
+    assert not re.findall(rf"\b(?:{NOT_OF_MODELS})\b", said, re.IGNORECASE)
     for word in (
         "Goals and prompts",
         "Training prompts",

@@ -67,7 +67,7 @@ def test_a_share_is_a_measurement_with_its_count():
 
 
 @pytest.mark.parametrize("missing", MISSING)
-@pytest.mark.parametrize("num_seeds", [4, 8])
+@pytest.mark.parametrize("num_seeds", [4, pytest.param(8, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sds", [(1, 0.2, 0.2), (1, 1, 1), (0.3, 0.3, 1), (0.1, 1, 1)])
 def test_crossed_intervals_cover(sds, num_seeds, missing):
     covered = coverage(0.0, lambda rng: hide(rng, effects(rng, num_seeds, sds), missing))
