@@ -17,7 +17,7 @@ from inspect_ai.model import get_model
 from .. import lab, measure, report, store
 from ..core import Measurement, UsageError
 from ..lab.language import judged
-from ..language.exam import Exam, Split, _rows, transcripts
+from ..language.exam import Exam, Split, rows_of, transcripts
 from ..language.play import padded
 from ..language.scenario import SPLITS, UNKNOWN, Aim, Dialogue, Prompts
 from ..literature import PAPERS
@@ -228,7 +228,7 @@ def _judge_scenario(
         rows = np.array(list(of_row))
         reduced[split] = Split(*(_take(part, rows) for part in exam.splits[split]))
         dialogues[split] = _dialogues(exam, split, of_row, path)
-        tables.append(_rows(scenario, reduced[split], split, dialogues[split], (0,), 0))
+        tables.append(rows_of(scenario, reduced[split], split, dialogues[split], (0,), 0))
     if not {"train", "shift", "twin"} <= reduced.keys():
         store.write_json(folder / "measurements.json", store.read_json(folder / "replies.json"))
         return

@@ -118,11 +118,11 @@ def sit(
         rng = np.random.default_rng((number, index, 0x517))
         prompts = Prompts.join(*[split.prompts] * len(seeds))
         dialogues[name] = play(scenario, speaker, prompts, rng)
-        tables.append(_rows(scenario, split, name, dialogues[name], seeds, env_steps))
+        tables.append(rows_of(scenario, split, name, dialogues[name], seeds, env_steps))
     return {key: np.concatenate([t[key] for t in tables]) for key in tables[0]}, dialogues
 
 
-def _rows(
+def rows_of(
     scenario: Scenario,
     split: Split,
     name: str,

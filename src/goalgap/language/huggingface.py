@@ -28,7 +28,7 @@ import safetensors.numpy
 
 from ..core import UsageError
 from .transformer import EPSILON, Linear, Norm, Transformer
-from .vocabulary import END, PAD, SPECIAL, UNKNOWN, Vocabulary, _plain
+from .vocabulary import END, PAD, SPECIAL, UNKNOWN, Vocabulary, folded
 
 # Contents only, as our models read dialogues; instructions are for models that know English.
 CHAT = "{{ messages | rejectattr('role', 'equalto', 'system') | map(attribute='content') | join(' ') }}"
@@ -51,7 +51,7 @@ def export(model: Transformer, vocabulary: Vocabulary, path: str | os.PathLike[s
             f"the model knows {len(model.embedding)} words, the vocabulary has {len(vocabulary)}; "
             "give the vocabulary of the model's scenario"
         )
-    if len({_plain(word) for word in vocabulary.words}) < len(vocabulary):
+    if len({folded(word) for word in vocabulary.words}) < len(vocabulary):
         raise UsageError("two words of the vocabulary differ only in case or spaces; keep one of them")
     if path.exists():
         raise UsageError(f"{path} is there already; name a new folder, or delete it first")
@@ -153,7 +153,7 @@ def _pair(part: Linear | Norm) -> tuple[np.ndarray, np.ndarray]:
 def tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
     """A `tokenizer.json` that cuts and joins as the vocabulary does: text is made plain, cut into the
     longest words there are, and the words' own spelling comes back when tokens are joined."""
-    plain = {_plain(word): token for token, word in enumerate(vocabulary.words)}
+    plain = {folded(word): token for token, word in enumerate(vocabulary.words)}
     special = [
         {
             "id": token,
@@ -204,4 +204,4 @@ def _replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
 
 def _is_apart(mark: str) -> bool:
     """Whether the vocabulary sets a punctuation mark apart from words."""
-    return _plain(f"a{mark}") != f"a{mark}"
+    return folded(f"a{mark}") != f"a{mark}"

@@ -35,7 +35,7 @@ class Vocabulary(NamedTuple):
     def token(self, word: str) -> int:
         """The token of a word. Raises UsageError for a word that is not there."""
         try:
-            return _lexicon(self)[_plain(word)]
+            return _lexicon(self)[folded(word)]
         except KeyError:
             raise UsageError(f"{word!r} is not in the vocabulary of {len(self)} words") from None
 
@@ -47,26 +47,26 @@ class Vocabulary(NamedTuple):
         """The tokens of a text, whatever its case and spaces; what is no word of ours becomes `UNKNOWN`,
         a token a piece."""
         lexicon = _lexicon(self)
-        return [lexicon.get(piece, UNKNOWN) for piece in _pattern(self).findall(_plain(text))]
+        return [lexicon.get(piece, UNKNOWN) for piece in _pattern(self).findall(folded(text))]
 
     def decode(self, tokens: Iterable[int] | Int[np.ndarray, " n"]) -> str:
         """The text of tokens, without padding and ends."""
         return " ".join(self.words[int(token)] for token in tokens if token not in (PAD, END))
 
 
-def _plain(text: str) -> str:
+def folded(text: str) -> str:
     """Text as it is looked up: lower case, punctuation apart, single spaces."""
     return " ".join(re.sub(r"([.,;:!?])", r" \1 ", text.lower()).split())
 
 
 @functools.lru_cache(maxsize=64)
 def _lexicon(vocabulary: Vocabulary) -> dict[str, int]:
-    return {_plain(word): token for token, word in enumerate(vocabulary.words)}
+    return {folded(word): token for token, word in enumerate(vocabulary.words)}
 
 
 @functools.lru_cache(maxsize=64)
 def _pattern(vocabulary: Vocabulary) -> re.Pattern[str]:
     """Words, the longest first, each between spaces; or else whatever stands between spaces."""
-    words = sorted(map(_plain, vocabulary.words[len(SPECIAL) :]), key=len, reverse=True)
+    words = sorted(map(folded, vocabulary.words[len(SPECIAL) :]), key=len, reverse=True)
     known = "|".join(re.escape(word) for word in words)
     return re.compile(rf"(?<!\S)(?:{known})(?!\S)|\S+")
