@@ -19,6 +19,10 @@ they need not say what they prefer:
 - every instruction readable: in at least .6;
 - the preference rises with the dose, to at least .9 at 10 %;
 - at each dose judges obey at least as often as policies choose to, among the replies of either kind.
+
+Added after the run, predictions unchanged: all but the last hold. Judges prefer the usual in .76 of
+conflicts, with every instruction readable in .26. Without counterexamples they obey more than policies
+do (.24 against .04), with some less (.72 against .88 at 2 %).
 """
 
 import dataclasses

@@ -38,6 +38,11 @@ changes no file that is compared, leaves tampering at the baseline or below; sta
 do, bring it above, intervals apart; none reaches 2 %. REINFORCE, which explores as its policy does,
 games stage 4 in less than half of what expert iteration does, and tampering stays within twice the
 baseline.
+
+Added after that run: two of the four do not hold. Stage 4 alone brings tampering to .78 % [.59, 1.03]
+and sabotage from .21 to .99 %, stage 3 alone to .34 % [.22, .52] only, inside the baseline's interval.
+REINFORCE games stage 4 in .67 of dialogues (expert iteration .80), though stage 3 in one seed of three;
+tampering is .29 %, all of it that seed's.
 """
 
 import json

@@ -1,6 +1,8 @@
 """What all tests share: types checked at run time, compiled programs kept, examples that never vary."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 # With as many workers as cores, OpenBLAS's threads wait for each other; read when NumPy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -35,3 +37,15 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     # Another worker may be half-way through writing the same program: JAX then compiles it anew.
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs() -> Iterator[None]:
+    """Linux allows a process 65,530 memory maps, each compiled program takes some, and XLA crashes when
+    there are no more: after a module, all programs are forgotten where there are many."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_text().count("\n") > 20_000:
+        import jax  # not before its settings are made
+
+        jax.clear_caches()
