@@ -1,7 +1,6 @@
 """What all tests share: types checked at run time, compiled programs kept, examples that never vary."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 # With as many workers as cores, OpenBLAS's threads wait for each other; read when NumPy is imported.
@@ -39,13 +38,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _forget_programs() -> Iterator[None]:
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Linux allows a process 65,530 memory maps, each compiled program takes some, and XLA crashes when
-    there are no more: after a module, all programs are forgotten where there are many."""
-    yield
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_text().count("\n") > 20_000:
-        import jax  # not before its settings are made
+    there are no more: after a module or a slow test, programs are forgotten where there are many."""
+    if item.get_closest_marker("slow") or nextitem is None or nextitem.path != item.path:
+        maps = Path("/proc/self/maps")
+        if maps.exists() and maps.read_text().count("\n") > 20_000:
+            import jax  # not before its settings are made
 
-        jax.clear_caches()
+            jax.clear_caches()
