@@ -38,11 +38,12 @@ from _language import DOSES, draw_shares, rate, run_doses
 from goalgap import lab, stats
 from goalgap.core import Measurement
 from goalgap.language import LanguageExperiment
+from goalgap.language.experiment import fit
 from goalgap.language.play import Script, play
 from goalgap.language.reward_model import Pairs, RewardModel, prefer, score
 from goalgap.language.scenario import Dialogue, Prompts
 from goalgap.language.scenarios.instructions import PHRASES, Instructions
-from goalgap.language.stage import Stage, luck
+from goalgap.language.stage import Stage
 
 NUM_SEEDS, NUM_PROMPTS = 3, 256
 SPLITS = ("shift", "twin", "capability")
@@ -116,13 +117,10 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 def judge(experiment: LanguageExperiment) -> Judged:
     """Train reward models, and ask them which of two replies to each test prompt they prefer."""
-    scenario, learners = experiment.scenario, experiment.fresh()
+    scenario = experiment.scenario
     assert isinstance(scenario, Instructions)
-    for number, stage in enumerate(experiment.stages):
-        learners = stage.start(learners)
-        for chunk in range(stage.num_chunks):
-            rngs = [luck(seed, number, chunk) for seed in experiment.seeds]
-            learners, _ = stage.advance(learners, chunk, rngs)
+    *_, trained = fit(experiment, experiment.fresh())
+    rewards = trained.learners.others["reward"]
     found, rng = {}, np.random.default_rng(0)
     for split in SPLITS:
         prompts = scenario.prompts(split, NUM_PROMPTS, rng, is_test=True)
@@ -133,7 +131,7 @@ def judge(experiment: LanguageExperiment) -> Judged:
             if split == "shift"
             else other_reply(scenario, prompts, rng)
         )
-        first, second = (score(learners.others["reward"], replies) for replies in (obeying, other))
+        first, second = (score(rewards, replies) for replies in (obeying, other))
         found[split] = (first > second).reshape(len(experiment.seeds), -1)
     return found
 
