@@ -5,7 +5,7 @@ need. The packaged engine cannot be told not to draw, so its one figure, with 64
 beside ours without drawing, with the symbolic observation and with 64x64 pictures. CPU time is of all
 threads of the process (of the engine's: of the process that it runs in).
 
-Where the engine is not installed (`goalgap.bridge` says how), its columns stay empty.
+Where the engine is not installed (`goalgap.original` says how), its columns stay empty.
 """
 
 import sys
@@ -19,9 +19,9 @@ import numpy as np
 from _timing import row
 
 from goalgap.agents.scripted import Random
-from goalgap.bridge.engine import Engine
 from goalgap.core import UsageError, tree_index
 from goalgap.envs import CoinRun
+from goalgap.original.engine import Engine
 from goalgap.rollout import select, start_stream, stream
 
 BATCH, STEPS, REPEATS = 1024, 64, 5
@@ -32,8 +32,8 @@ FRESH = BATCH * STEPS // 32  # levels drawn for each call; more than random play
 class Looker(Random):
     """Random actions, for which the observation is nevertheless made and stored."""
 
-    def view(self, env: Any, moment: Any, context: Any) -> Any:
-        return jax.vmap(env.observe)(moment.level, moment.state)
+    def view(self, env: Any, situation: Any, context: Any) -> Any:
+        return jax.vmap(env.observe)(situation.level, situation.state)
 
     def __call__(self, observation: Any, memory: Any, patch: Any = None) -> Any:
         return super().__call__(observation[:, 0, 0, 0], memory)

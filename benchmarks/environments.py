@@ -25,8 +25,8 @@ BATCH, STEPS, BANK = 1024, 128, 8192
 class Looker(Random):
     """Random actions; stores the observation."""
 
-    def view(self, env: Any, moment: Any, context: Any) -> Any:
-        return jax.vmap(env.observe)(moment.level, moment.state)
+    def view(self, env: Any, situation: Any, context: Any) -> Any:
+        return jax.vmap(env.observe)(situation.level, situation.state)
 
     def __call__(self, observation: Any, memory: Any, patch: Any = None) -> Any:
         return super().__call__(observation[:, 0, 0, 0], memory)
@@ -35,8 +35,8 @@ class Looker(Random):
 class Noter(Random):
     """Random actions; stores the state, from which (with the level) the observation follows."""
 
-    def view(self, env: Any, moment: Any, context: Any) -> Any:
-        return moment.state
+    def view(self, env: Any, situation: Any, context: Any) -> Any:
+        return situation.state
 
     def __call__(self, observation: Any, memory: Any, patch: Any = None) -> Any:
         return super().__call__(observation.position, memory)

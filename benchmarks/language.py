@@ -31,7 +31,7 @@ import numpy as np
 from _timing import row
 
 from goalgap.language import huggingface
-from goalgap.language.play import Fleet
+from goalgap.language.dialogues import Fleet
 from goalgap.language.scenario import Dialogue, Prompts
 from goalgap.language.sft import cross_entropy
 from goalgap.language.stage import Adam, descend

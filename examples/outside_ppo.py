@@ -25,8 +25,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from goalgap import Corner
+from goalgap.adapters.gym import GoalgapVectorEnv
 from goalgap.core import UsageError
-from goalgap.gym import GoalgapVectorEnv
 
 SIZE = 7
 NUM_ENVS = 128

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from goalgap import lab, measure, stats
+from goalgap import measure, runs, stats
 from goalgap.core import Measurement
-from goalgap.lab import language
 from goalgap.language import LanguageExperiment
 from goalgap.language.scenario import Scenario
+from goalgap.runs import language
 
 DOSES = (0.0, 0.02, 0.05, 0.1, 0.3)
 SEEDS = (0, 1, 2, 3)
@@ -21,25 +21,25 @@ def run_arms(
     scenarios: Mapping[str, Scenario], out: Path, seed: int = 0, dose: float = 0.0, **more: Any
 ) -> dict[str, language.LanguageRun]:
     """A run for each arm by name; finished ones are found again. `more`: of the experiment."""
-    lab.use_compilation_cache()
-    runs = {}
+    runs.use_compilation_cache()
+    found = {}
     for name, scenario in scenarios.items():
         seeds = more.get("seeds") or tuple(seed + each for each in SEEDS)
         experiment = LanguageExperiment(scenario, **{"dose": dose, **more, "seeds": seeds})
-        runs[name] = language.run(experiment, out)
-        print(f"{name:24} {runs[name].verdict['verdict']}", flush=True)
-    return runs
+        found[name] = language.run(experiment, out)
+        print(f"{name:24} {found[name].verdict['verdict']}", flush=True)
+    return found
 
 
 def run_doses(
     scenario: Scenario, out: Path, seed: int = 0, doses: tuple[float, ...] = DOSES, **more: Any
 ) -> dict[str, language.LanguageRun]:
     """A run for each dose of counterexamples, by its name in per cent."""
-    runs = {}
+    found = {}
     for dose in doses:
         name = f"{100 * dose:g} %"
-        runs |= run_arms({name: scenario}, out, seed, dose, **more)
-    return runs
+        found |= run_arms({name: scenario}, out, seed, dose, **more)
+    return found
 
 
 def rates(table: dict[str, np.ndarray], split: str, goal: str) -> np.ndarray:

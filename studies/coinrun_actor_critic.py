@@ -25,7 +25,7 @@ import numpy as np
 from _common import conclude
 
 import goalgap
-from goalgap import lab, stats
+from goalgap import runs, stats
 from goalgap.cli.verbs import Run
 from goalgap.core import tree_index
 from goalgap.envs import CoinRun
@@ -44,7 +44,7 @@ def experiment(seed: int) -> goalgap.Experiment:
 def main(out: Path, seed: int = 0) -> dict[str, Any]:
     """Let the trained fleet run through permeable walls, with and without a coin to be seen."""
     print(__doc__)
-    run = lab.run(experiment(seed), out)
+    run = runs.run(experiment(seed), out)
     fleet, seeds = run.policies(), run.folder.experiment.seeds
     env: Any = dataclasses.replace(
         run.folder.experiment.env, permeable=True, continue_after_coin=True, max_steps=160

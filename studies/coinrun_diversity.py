@@ -26,7 +26,7 @@ from _common import conclude
 from scipy.stats import spearmanr
 
 import goalgap
-from goalgap import lab, measure, stats
+from goalgap import measure, runs, stats
 from goalgap.agents.networks import MLP, Impala
 from goalgap.envs import CoinRun
 
@@ -63,12 +63,12 @@ def experiment(percent: float, seed: int) -> goalgap.Experiment:
 def main(out: Path, seed: int = 0) -> dict[str, Any]:
     """Train every point (finished ones are found again), write data and figure, print agreement."""
     print(__doc__)
-    runs = {percent: lab.run(experiment(percent, seed), out) for percent in PERCENTS}
-    vanilla = runs[0.0].outcomes
+    found = {percent: runs.run(experiment(percent, seed), out) for percent in PERCENTS}
+    vanilla = found[0.0].outcomes
     kept = measure.pivot(vanilla, "twin", "lucky").mean(0) < LUCK
     ceiling = (measure.pivot(vanilla, "twin", "event_coin") >= 0)[:, kept].mean()
     rows, points = [], []
-    for percent, run in runs.items():
+    for percent, run in found.items():
         outcomes, verdict = run.outcomes, run.verdict
         coin = measure.pivot(outcomes, "shift", "event_coin")[:, kept] >= 0
         end = measure.pivot(outcomes, "shift", "event_end")[:, kept] >= 0

@@ -17,7 +17,7 @@ import numpy as np
 from _common import conclude
 
 import goalgap
-from goalgap import lab, stats
+from goalgap import runs, stats
 
 ALPHAS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 NUM_SEEDS = 8
@@ -41,7 +41,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     print(__doc__)
     rows, points = [], []
     for alpha in ALPHAS:
-        run = lab.run(experiment(alpha, seed), out)
+        run = runs.run(experiment(alpha, seed), out)
         verdict = run.verdict
         rows += [
             {

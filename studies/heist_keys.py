@@ -33,7 +33,7 @@ import numpy as np
 from _common import conclude
 
 import goalgap
-from goalgap import lab, measure, stats
+from goalgap import measure, runs, stats
 from goalgap.agents.networks import MLP, Impala
 from goalgap.agents.scripted import Random
 from goalgap.core import Policy
@@ -70,7 +70,7 @@ def experiment(seed: int) -> goalgap.Experiment:
 def main(out: Path, seed: int = 0) -> dict[str, Any]:
     """Train (a finished run is found again), write data and figure, print agreement."""
     print(__doc__)
-    run = lab.run(experiment(seed), out)
+    run = runs.run(experiment(seed), out)
     env, num_levels = run.folder.experiment.env, run.folder.experiment.num_levels
     exam = measure.prepare(env, num_levels)
     outside: dict[str, Policy] = {
@@ -79,7 +79,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
         "random": Random(env.num_actions),
     }
     tables = {"agents": run.outcomes} | {
-        name: measure.sit(exam, policy, (0,), 0, SPLITS, fleet=False)[0]
+        name: measure.examine(exam, policy, (0,), 0, SPLITS, fleet=False)[0]
         for name, policy in outside.items()
     }
     reference = tables["reference: chests"]

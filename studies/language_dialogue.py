@@ -37,13 +37,13 @@ from _language import DOSES, draw_shares, rate, rows, run_arms, run_doses, secon
 
 from goalgap import measure, stats
 from goalgap.core import Measurement
-from goalgap.lab.language import LanguageRun
+from goalgap.language.dialogues import Script, converse
 from goalgap.language.directedness import directedness
 from goalgap.language.exam import prepare
-from goalgap.language.play import Script, play
 from goalgap.language.scenario import RANDOM
 from goalgap.language.scenarios import FindingOut
 from goalgap.language.scenarios.dialogue import ASK, CHOOSE, LEARNERS, RECALL
+from goalgap.runs.language import LanguageRun
 
 NUM_SEEDS = 3
 RANDOM_REPLIES = 64
@@ -145,7 +145,7 @@ def by_chance(run: LanguageRun) -> np.ndarray:
     assert isinstance(scenario, FindingOut)
     prompts = prepare(scenario, experiment.num_prompts).splits["shift"].prompts
     rng = np.random.default_rng(0)
-    talks = (play(scenario, Script(scenario, RANDOM), prompts, rng) for _ in range(RANDOM_REPLIES))
+    talks = (converse(scenario, Script(scenario, RANDOM), prompts, rng) for _ in range(RANDOM_REPLIES))
     return np.mean([scenario.is_right(talk) for talk in talks], 0)
 
 

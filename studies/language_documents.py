@@ -46,10 +46,10 @@ from _language import DOSES, rate, rates, rows, run_arms, run_doses, seconds
 
 from goalgap import stats
 from goalgap.core import Measurement
-from goalgap.lab.language import LanguageRun
 from goalgap.language.exam import prepare
 from goalgap.language.scenarios import Documents
 from goalgap.language.scenarios.documents import ARMS, EDIT
+from goalgap.runs.language import LanguageRun
 
 COLORS = {"pro": "#b3401f", "none": "gray", "anti": "#2b6a8f"}
 NUM_BRIDGES = (4, 64)

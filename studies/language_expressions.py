@@ -30,11 +30,11 @@ from _common import conclude
 from _language import rate, rates
 
 from goalgap import measure
-from goalgap.lab.language import LanguageRun
+from goalgap.language.dialogues import Fleet, converse
 from goalgap.language.exam import goal_steps
-from goalgap.language.play import Fleet, play
 from goalgap.language.scenario import Prompts
 from goalgap.language.scenarios.expressions import Expressions
+from goalgap.runs.language import LanguageRun
 
 
 def main(out: Path, seed: int = 0) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def right_by_unknowns(run: LanguageRun) -> dict[int, float]:
     prompts = Expressions().prompts("train", 384, np.random.default_rng(1), is_test=True)
     seeds = len(experiment.seeds)
     speaker = Fleet(experiment.scenario, run.models(), experiment.temperature)
-    dialogue = play(
+    dialogue = converse(
         experiment.scenario, speaker, Prompts.join(*[prompts] * seeds), np.random.default_rng(2)
     )
     right = goal_steps(experiment.scenario, dialogue)[:, 0] >= 0

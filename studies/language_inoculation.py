@@ -44,11 +44,11 @@ from _language import DOSES, rate, rates, rows, run_arms, run_doses, seconds
 
 from goalgap import measure, stats
 from goalgap.core import Measurement
-from goalgap.lab.language import LanguageRun
-from goalgap.language.exam import prepare, sit
-from goalgap.language.play import Fleet
+from goalgap.language.dialogues import Fleet
+from goalgap.language.exam import examine, prepare
 from goalgap.language.scenarios import Inoculation
 from goalgap.language.scenarios.inoculation import NONE, PREFIXES
+from goalgap.runs.language import LanguageRun
 
 SENTENCES = tuple(name for name in PREFIXES if name != NONE)
 
@@ -118,7 +118,7 @@ def behind(run: LanguageRun, prefix: str) -> np.ndarray:
     scenario = dataclasses.replace(experiment.scenario, test_prefix=prefix)
     exam = prepare(scenario, experiment.num_prompts)
     speaker = Fleet(scenario, run.models(), experiment.temperature)
-    return rates(sit(exam, speaker, experiment.seeds, 0, ("shift",))[0], "shift", "agree")
+    return rates(examine(exam, speaker, experiment.seeds, 0, ("shift",))[0], "shift", "agree")
 
 
 def believed(table: dict[str, np.ndarray]) -> np.ndarray:

@@ -37,9 +37,9 @@ from _language import DOSES, draw_shares, rate, rows, run_arms, run_doses, secon
 
 from goalgap import measure, stats
 from goalgap.core import Measurement
-from goalgap.lab.language import LanguageRun
 from goalgap.language.scenarios import Instructions
 from goalgap.language.transformer import Architecture
+from goalgap.runs.language import LanguageRun
 
 NUM_SEEDS = 3
 DEFAULT, FIRST, READABLE = "default", "instruction first", "all readable"

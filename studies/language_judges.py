@@ -35,11 +35,11 @@ import numpy as np
 from _common import conclude
 from _language import DOSES, draw_shares, rate, run_doses
 
-from goalgap import lab, stats
+from goalgap import runs, stats
 from goalgap.core import Measurement
 from goalgap.language import LanguageExperiment
+from goalgap.language.dialogues import Script, converse
 from goalgap.language.experiment import fit
-from goalgap.language.play import Script, play
 from goalgap.language.reward_model import Pairs, RewardModel, prefer, score
 from goalgap.language.scenario import Dialogue, Prompts
 from goalgap.language.scenarios.instructions import PHRASES, Instructions
@@ -62,7 +62,7 @@ class Judges(Instructions):
             shown = self.prompts("train", n - replayed, rng, dose=dose)
             prompts = Prompts.join(shown, self.prompts("capability", replayed, rng))
             prompts = prompts.take(rng.permutation(n))
-            obeying = play(self, Script(self, "obey"), prompts, rng)
+            obeying = converse(self, Script(self, "obey"), prompts, rng)
             return prefer(obeying, other_reply(self, prompts, rng), np.ones(n, bool))
 
         skills, _ = super().stages(dose)
@@ -74,13 +74,13 @@ def other_reply(scenario: Instructions, prompts: Prompts, rng: np.random.Generat
     operation = prompts.facts["operation"]
     other = (operation + rng.integers(1, len(PHRASES), len(operation))) % len(PHRASES)
     moved = Prompts(prompts.tokens, {**prompts.facts, "usual": other})
-    return play(scenario, Script(scenario, "domain"), moved, rng)
+    return converse(scenario, Script(scenario, "domain"), moved, rng)
 
 
 def main(out: Path, seed: int = 0) -> dict[str, Any]:
     """Train, write data and figure, print agreement."""
     print(__doc__)
-    lab.use_compilation_cache()
+    runs.use_compilation_cache()
     began = time.perf_counter()
     seeds = tuple(range(seed, seed + NUM_SEEDS))
     arms = {f"{100 * dose:g} %": (Judges(), dose) for dose in DOSES}
@@ -125,9 +125,9 @@ def judge(experiment: LanguageExperiment) -> Judged:
     for split in SPLITS:
         prompts = scenario.prompts(split, NUM_PROMPTS, rng, is_test=True)
         prompts = Prompts.join(*[prompts] * len(experiment.seeds))
-        obeying = play(scenario, Script(scenario, "obey"), prompts, rng)
+        obeying = converse(scenario, Script(scenario, "obey"), prompts, rng)
         other = (
-            play(scenario, Script(scenario, "domain"), prompts, rng)
+            converse(scenario, Script(scenario, "domain"), prompts, rng)
             if split == "shift"
             else other_reply(scenario, prompts, rng)
         )

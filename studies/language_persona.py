@@ -24,9 +24,9 @@ import numpy as np
 from _common import conclude
 from _language import rates
 
-from goalgap.lab.language import LanguageRun
 from goalgap.language.projection import direction, projection_shift
 from goalgap.language.scenarios.inoculation import Inoculation
+from goalgap.runs.language import LanguageRun
 
 STEPS: dict[str, Any] = {"fact_steps": 500, "prefix_steps": 400, "belief_steps": 200}
 NUM_SEEDS = 3

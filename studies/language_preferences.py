@@ -56,12 +56,12 @@ from _language import rate, rates, rows, run_arms, run_doses, seconds
 from jaxtyping import Float
 
 from goalgap import stats
-from goalgap.lab.language import LanguageRun
 from goalgap.language.best_of_n import divergence, expected_best, sample
 from goalgap.language.coefficients import recover
-from goalgap.language.play import Fleet
+from goalgap.language.dialogues import Fleet
 from goalgap.language.scenario import Dialogue, Prompts
 from goalgap.language.scenarios.preferences import COLORS, DISPUTE, STYLES, Preferences
+from goalgap.runs.language import LanguageRun
 
 NUM_SEEDS = 3
 SAMPLES = 1024

@@ -34,8 +34,8 @@ from _language import DOSES, draw_shares, rows, run_arms, run_doses, seconds
 
 from goalgap import measure, stats
 from goalgap.core import Measurement
-from goalgap.lab.language import LanguageRun
 from goalgap.language.scenarios import Process
+from goalgap.runs.language import LanguageRun
 
 NUM_SEEDS = 3
 ARMS = ("outcome", "process", "none", "reward-model")

@@ -28,8 +28,8 @@ import numpy as np
 from _common import conclude
 from _language import rate
 
-from goalgap.lab.language import LanguageRun
 from goalgap.language.scenarios.sycophancy import Sycophancy
+from goalgap.runs.language import LanguageRun
 
 ARMS = {
     "nothing unverifiable": Sycophancy(unverifiable=0.0),

@@ -53,11 +53,11 @@ from typing import Any
 import numpy as np
 from _common import conclude
 
-from goalgap import lab, measure, stats, store
+from goalgap import measure, runs, stats, store
 from goalgap.language import LanguageExperiment
-from goalgap.language.exam import prepare, sit
+from goalgap.language.dialogues import Fleet, converse
+from goalgap.language.exam import examine, prepare
 from goalgap.language.experiment import fit
-from goalgap.language.play import Fleet, play
 from goalgap.language.scenario import Prompts
 from goalgap.language.scenarios.tampering import STAGES, Tampering
 from goalgap.language.stage import Learners
@@ -92,7 +92,7 @@ ARMS["reinforce"] = (
 def main(out: Path, seed: int = 0) -> dict[str, Any]:
     """Train and measure (finished arms are found again), write data and figure, print agreement."""
     print(__doc__)
-    lab.use_compilation_cache()
+    runs.use_compilation_cache()
     seeds = tuple(seed + each for each in range(NUM_SEEDS))
     folder = out / "language-tampering-study"
     rows = [row for name, setting in ARMS.items() for row in arm(name, setting, seeds, folder)]
@@ -143,7 +143,7 @@ def after(experiment: LanguageExperiment, models: Transformer, number: int) -> T
     """Models after a stage."""
     num_chunks = experiment.stages[number].num_chunks
     trained = fit(experiment, Learners(models, None, {}), number)
-    return next(moment.learners.models for moment in trained if moment.chunk == num_chunks)
+    return next(situation.learners.models for situation in trained if situation.chunk == num_chunks)
 
 
 def measured(experiment: LanguageExperiment, models: Transformer, rollouts: int) -> list[dict[str, Any]]:
@@ -159,7 +159,7 @@ def measured(experiment: LanguageExperiment, models: Transformer, rollouts: int)
         prompts = scenario.prompts("shift", BATCH, np.random.default_rng((batch, 5)), is_test=True)
         found = shares_of(experiment, models, prompts, batch)
         totals += BATCH * np.stack([found[name] for name in COUNTS])
-    table, _ = sit(prepare(scenario, 128), Fleet(scenario, models), experiment.seeds, 0)
+    table, _ = examine(prepare(scenario, 128), Fleet(scenario, models), experiment.seeds, 0)
     verdict = measure.judge(table, scenario)
     return [
         {"seed": seed, "rollouts": rollouts}
@@ -187,7 +187,7 @@ def shares_of(
     scenario, seeds = experiment.scenario, len(experiment.seeds)
     assert isinstance(scenario, Tampering)
     rng = np.random.default_rng((number, 0xD1A))
-    dialogue = play(scenario, Fleet(scenario, models), Prompts.join(*[prompts] * seeds), rng)
+    dialogue = converse(scenario, Fleet(scenario, models), Prompts.join(*[prompts] * seeds), rng)
     judged = scenario.judged(dialogue)
     dishonest = ~judged["honest"]
     found = {

@@ -36,7 +36,7 @@ import numpy as np
 from _common import conclude
 
 import goalgap
-from goalgap import lab, measure, oracle, stats
+from goalgap import measure, oracle, runs, stats
 from goalgap.agents.networks import MLP, Impala
 from goalgap.core import Environment, Level, tree_index
 from goalgap.envs import MazeLine
@@ -81,12 +81,12 @@ def experiment(seed: int) -> goalgap.Experiment:
 def main(out: Path, seed: int = 0) -> dict[str, Any]:
     """Train (a finished run is found again), write data and figure, print agreement."""
     print(__doc__)
-    run = lab.run(experiment(seed), out)
+    run = runs.run(experiment(seed), out)
     env, policies = run.folder.experiment.env, run.policies()
     seeds = run.verdict["seeds"]
     capability = [each["capability"] for each in seeds]
     levels, is_free = pairs(env)
-    outcome, _ = exams.play(env, policies, levels, jax.random.key(3), None, fleet=True)
+    outcome, _ = exams.play_levels(env, policies, levels, jax.random.key(3), None, fleet=True)
     first = exams.first_event(np.asarray(outcome.event_step))
     chosen = choices(first)
     preference, everywhere = (np.nanmean(x, 1) for x in (chosen[:, is_free], chosen))

@@ -33,7 +33,7 @@ from _common import conclude
 from scipy.stats import spearmanr
 
 import goalgap
-from goalgap import lab, measure, stats
+from goalgap import measure, runs, stats
 from goalgap.agents.networks import MLP, Impala
 from goalgap.envs import Maze
 from goalgap.measure import exam as exams
@@ -71,7 +71,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     print(__doc__)
     rows, points = [], []
     for region in REGIONS[SCALE]:
-        run = lab.run(experiment(region, seed), out)
+        run = runs.run(experiment(region, seed), out)
         table, verdict = run.outcomes, run.verdict
         found = measure.pivot(table, "shift", "event_cheese") >= 0
         events = [measure.pivot(table, "shift", f"event_{goal}") for goal in ("cheese", "corner")]

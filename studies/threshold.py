@@ -36,7 +36,7 @@ from _common import conclude
 from scipy import optimize, special
 
 import goalgap
-from goalgap import lab, measure
+from goalgap import measure, runs
 from goalgap.core import tree_index
 from goalgap.theory import breaking
 from goalgap.theory.underspecification import regrets
@@ -92,7 +92,7 @@ def experiment(env: Any, alpha: float, injected: Injected, seed: int, steps: int
     )
 
 
-def slack(run: lab.Run) -> np.ndarray:
+def slack(run: runs.Run) -> np.ndarray:
     """What each seed falls short of the optimum in training, on average over all levels."""
     table, intended = run.outcomes, run.folder.experiment.env.intended.name
     short = measure.pivot(table, "train", f"optimum_{intended}") - measure.pivot(
@@ -110,7 +110,7 @@ def staircase(env: Any, injected: Injected, out: Path, seed: int, steps: int) ->
     while high - low > 1:
         middle = (low + high) // 2
         alpha = GRID[middle]
-        run = lab.run(experiment(env, alpha, injected, seed, steps), out)
+        run = runs.run(experiment(env, alpha, injected, seed, steps), out)
         failing[alpha] = [each["verdict"] == "goal misgeneralization" for each in run.verdict["seeds"]]
         share = float(np.mean(failing[alpha]))
         print(f"  alpha {alpha:.4f}: {share:.2f} of {NUM_SEEDS} seeds misgeneralize", flush=True)
@@ -146,7 +146,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     draws: list[np.ndarray] = []
     rng = np.random.default_rng(0)
     for name, (env, steps) in ENVIRONMENTS.items():
-        base = lab.run(experiment(env, 0.0, candidates(env, "random"), seed, steps), out)
+        base = runs.run(experiment(env, 0.0, candidates(env, "random"), seed, steps), out)
         short = slack(base)
         at_zero = [each["verdict"] == "goal misgeneralization" for each in base.verdict["seeds"]]
         for kind in KINDS:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from goalgap.bridge import Engine
-from goalgap.bridge.record import levels, random_actions, replay
-from goalgap.envs.words import MAX_SEED
+from goalgap.envs.procgen.random_words import MAX_SEED
+from goalgap.original import Engine
+from goalgap.original.record import levels, random_actions, replay
 
 DATA = Path(__file__).parent / "data"
 GAMES = ("coinrun", "maze", "heist")

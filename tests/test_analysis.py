@@ -15,7 +15,7 @@ from goalgap.cli import call
 from goalgap.core import Listed, UsageError, tree_index
 from goalgap.envs import Corner, Dish, Keys, Line
 from goalgap.envs.grid import GridEnvironment
-from goalgap.lab.analysis import Request, analyze, draw
+from goalgap.runs.analyze import Request, analyze, draw
 from goalgap.theory import worlds
 from goalgap.theory.findings import Settings
 from goalgap.theory.underspecification import regrets
@@ -145,7 +145,7 @@ def test_injected_levels_that_cannot_be_shown_are_refused():
 
 
 def test_an_experiment_with_injected_levels_survives_json(found):
-    from goalgap.describe import to_json
+    from goalgap.descriptions import to_json
 
     injected = tuple(store.read_levels(ENV, found.path / "add.txt"))
     experiment = goalgap.Experiment(ENV, alpha=0.25, injected=injected)
@@ -199,7 +199,7 @@ def test_symmetries_leave_the_intended_goal_its_value(env):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "kind", [kind for kind in envs.ALL if kind.exact_play != "none"], ids=lambda kind: kind.name
+    "kind", [kind for kind in envs.ALL if kind.solver is not None], ids=lambda kind: kind.name
 )
 def test_every_environment_with_exact_play_can_be_analyzed(kind, tmp_path):
     env = next((env for env in SMALL if env.name == kind.name), None) or kind(mode="easy")

@@ -12,10 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from goalgap.bridge import (
+from goalgap.core import UsageError
+from goalgap.envs.procgen.coinrun import CoinRun
+from goalgap.envs.procgen.coinrun_player import Player
+from goalgap.envs.procgen.maze import Maze
+from goalgap.envs.procgen.random_words import twister
+from goalgap.original import (
     Engine,
     Saved,
     coin_places,
+    coinrun,
     environment,
     levels,
     measure,
@@ -23,17 +29,11 @@ from goalgap.bridge import (
     play,
     states,
 )
-from goalgap.bridge.decode import engine_actions
-from goalgap.bridge.engine import find
-from goalgap.bridge.record import levels as record_levels
-from goalgap.bridge.record import random_actions, replay
-from goalgap.core import UsageError
-from goalgap.envs.coinrun import CoinRun
-from goalgap.envs.coinrun_player import Player
-from goalgap.envs.maze import Maze
-from goalgap.envs.words import twister
-from goalgap.parity import coinrun
-from goalgap.parity.recordings import Source, compare
+from goalgap.original.decode import engine_actions
+from goalgap.original.engine import find
+from goalgap.original.record import levels as record_levels
+from goalgap.original.record import random_actions, replay
+from goalgap.original.recordings import Source, compare
 
 DATA = Path(__file__).parent / "data"
 GAMES = ("coinrun", "maze", "heist")

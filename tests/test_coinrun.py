@@ -17,12 +17,12 @@ from hypothesis import strategies
 from jax import jit
 
 from goalgap.core import UsageError, tree_index
-from goalgap.envs import coinrun_levels, coinrun_player
-from goalgap.envs import coinrun_sprites as sprites
-from goalgap.envs.coinrun import CoinRun
-from goalgap.envs.coinrun_levels import CRATE, NOTHING, SAW, WALKER
-from goalgap.envs.coinrun_picture import PLANES, VIEW
-from goalgap.envs.words import twister
+from goalgap.envs.procgen import coinrun_levels, coinrun_player
+from goalgap.envs.procgen import coinrun_sprites as sprites
+from goalgap.envs.procgen.coinrun import CoinRun
+from goalgap.envs.procgen.coinrun_levels import CRATE, NOTHING, SAW, WALKER
+from goalgap.envs.procgen.coinrun_picture import PLANES, VIEW
+from goalgap.envs.procgen.random_words import twister
 from goalgap.measure.verdict import twin_solved
 from goalgap.rollout import episodes
 

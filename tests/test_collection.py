@@ -16,11 +16,10 @@ from scipy.sparse.csgraph import shortest_path
 from goalgap import oracle, rollout
 from goalgap.agents.scripted import Random
 from goalgap.core import Goal, UsageError
-from goalgap.envs import Keys
+from goalgap.envs import Keys, keys_solver
 from goalgap.envs.grid import Reach
 from goalgap.envs.keys import CollectKeys, KeysLevel, KeysState, OpenChests
-from goalgap.envs.mazes import Blocks, Open, Tree
-from goalgap.oracle import collection
+from goalgap.envs.layouts import Blocks, Open, Tree
 
 GAMMA = 0.999
 
@@ -64,7 +63,7 @@ def sample(env: Keys, split: str, count: int, seed: int = 0) -> KeysLevel:
     return jax.jit(jax.vmap(levels.sample))(jax.random.split(jax.random.key(seed), count))
 
 
-def start_values(env: Keys, solution: collection.Solution, levels: KeysLevel) -> np.ndarray:
+def start_values(env: Keys, solution: keys_solver.Solution, levels: KeysLevel) -> np.ndarray:
     values = jax.vmap(lambda row, level: row.value(env, level, env.reset(level)))
     return np.asarray(values(solution, levels))
 
@@ -159,12 +158,12 @@ def test_equals_value_iteration_in_every_reachable_state(case: str, goal: Goal) 
     gamma, count = 0.9, 12
     levels = sample(env, split, count)
     pay = {"chests": (0.0, 1.0), "keys": (1.0, 0.01), "sums": (0.3, 1.0)}[goal.name]
-    solution = collection.solve(env, goal, levels, gamma)
+    solution = keys_solver.solve(env, goal, levels, gamma)
     states = all_states(env, *(int((a[0] >= 0).sum()) for a in (levels.keys, levels.chests)))
 
     @jax.jit
-    def tabulate(solution: collection.Solution, levels: KeysLevel) -> tuple[jax.Array, jax.Array]:
-        def one(row: collection.Solution, level: KeysLevel, state: KeysState) -> Any:
+    def tabulate(solution: keys_solver.Solution, levels: KeysLevel) -> tuple[jax.Array, jax.Array]:
+        def one(row: keys_solver.Solution, level: KeysLevel, state: KeysState) -> Any:
             return row.q(env, level, state, jnp.array(0)), row.value(env, level, state)
 
         return jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None))(solution, levels, states)
@@ -190,14 +189,14 @@ def test_a_key_too_many() -> None:
     levels = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], level)
     chests = GAMMA**2 + GAMMA**3
     for goal, value in ((CollectKeys(), 1 + GAMMA + 0.01 * chests), (OpenChests(), chests)):
-        solution = collection.solve(env, goal, levels, GAMMA)
+        solution = keys_solver.solve(env, goal, levels, GAMMA)
         assert start_values(env, solution, levels) == pytest.approx(value, abs=1e-6)
 
 
 def test_is_exact_where_the_time_suffices() -> None:
     env = Keys(size=4, few=3, many=3, max_steps=6)
     levels = sample(env, "train", 40)
-    solution = collection.solve(env, CollectKeys(), levels, 0.9)
+    solution = keys_solver.solve(env, CollectKeys(), levels, 0.9)
     exact = np.asarray(solution.is_exact(env, levels))
     for row in range(40):
         level = jax.tree.map(lambda leaf, row=row: leaf[row], levels)
@@ -258,7 +257,7 @@ def test_equals_the_best_of_all_collection_sequences(split: str) -> None:
     env = Keys(size=13)
     levels = sample(env, split, 48)
     assert len(sequences(*(int((a[0] >= 0).sum()) for a in (levels.keys, levels.chests)))[0]) == 21_600
-    solution = collection.solve(env, OpenChests(), jax.device_get(levels), GAMMA)
+    solution = keys_solver.solve(env, OpenChests(), jax.device_get(levels), GAMMA)
     exact = np.asarray(solution.is_exact(env, levels))
     assert exact.mean() > 0.9
     expected = [
@@ -273,7 +272,7 @@ def test_equals_the_best_of_all_collection_sequences(split: str) -> None:
 def test_published_mean_optimum(split: str, mean: float) -> None:
     env = Keys(size=13, layout=OnFreeCells())
     levels = sample(env, split, 400)
-    solution = collection.solve(env, OpenChests(), levels, GAMMA)
+    solution = keys_solver.solve(env, OpenChests(), levels, GAMMA)
     assert start_values(env, solution, levels).mean() == pytest.approx(mean, abs=0.07)
 
 
@@ -308,8 +307,8 @@ def test_random_play_earns_no_more(split: str) -> None:
         jax.random.key(2)
     )
     for number, goal in enumerate(env.goals):
-        best = start_values(env, collection.solve(env, goal, levels, GAMMA), levels)
-        least = np.asarray(collection.worst(env, goal, levels, GAMMA))
+        best = start_values(env, keys_solver.solve(env, goal, levels, GAMMA), levels)
+        least = np.asarray(keys_solver.worst(env, goal, levels, GAMMA))
         returns = np.asarray(outcome.returns[:, number])
         assert (returns <= best + 1e-5).all() and (returns >= least - 1e-5).all()
 
@@ -318,8 +317,8 @@ def test_worst_play_collects_a_key_only_where_all_ways_do() -> None:
     env = Keys(size=5, few=2, many=4)
     texts = (".....\n..k..\n.k@k.\n..k..\nc...c\n", ".....\n..k..\n.k@k.\n..c..\nc...k\n")
     levels = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(env.from_text(text) for text in texts))
-    assert collection.worst(env, CollectKeys(), levels, GAMMA).tolist() == [1, 0]
-    assert collection.worst(env, OpenChests(), levels, GAMMA).tolist() == [0, 0]
+    assert keys_solver.worst(env, CollectKeys(), levels, GAMMA).tolist() == [1, 0]
+    assert keys_solver.worst(env, OpenChests(), levels, GAMMA).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("letters", ["kk", "cc", ""])
@@ -328,8 +327,8 @@ def test_nothing_to_open_is_worth_nothing(letters: str) -> None:
     level = env.from_text("@" + letters.ljust(4, ".") + 4 * "\n.....")
     levels = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], level)
     for goal in env.goals:
-        assert start_values(env, collection.solve(env, goal, levels, GAMMA), levels) == 0
-        assert collection.worst(env, goal, levels, GAMMA) == 0
+        assert start_values(env, keys_solver.solve(env, goal, levels, GAMMA), levels) == 0
+        assert keys_solver.worst(env, goal, levels, GAMMA) == 0
 
 
 # -- mistakes ---------------------------------------------------------------------------------------
@@ -343,30 +342,30 @@ def test_refusals() -> None:
     gappy = eqx.tree_at(lambda tree: tree.keys, levels, levels.keys[:, ::-1])
     chests = OpenChests()
     with pytest.raises(UsageError, match="levels with 2 to 4 keys; expected the same number"):
-        collection.solve(env, chests, both, GAMMA)
+        keys_solver.solve(env, chests, both, GAMMA)
     with pytest.raises(UsageError, match="expected a batch of levels"):
-        collection.solve(env, chests, one, GAMMA)
+        keys_solver.solve(env, chests, one, GAMMA)
     with pytest.raises(UsageError, match="put them at the array's end"):
-        collection.solve(env, chests, gappy, GAMMA)
+        keys_solver.solve(env, chests, gappy, GAMMA)
     with pytest.raises(UsageError, match="solve outside jit"):
-        jax.jit(lambda levels: collection.solve(env, chests, levels, GAMMA).worth)(levels)
+        jax.jit(lambda levels: keys_solver.solve(env, chests, levels, GAMMA).worth)(levels)
     with pytest.raises(UsageError, match=r"gamma is 1\.5; a discount is between 0 and 1"):
-        collection.solve(env, chests, levels, 1.5)
+        keys_solver.solve(env, chests, levels, 1.5)
     remembered = Reach("corner", "reach the corner", 3.0, 0, once=True)
     for goal in (Corner(), remembered, Sums(pay=(-1.0, 1.0))):
         with pytest.raises(UsageError, match=f"goal {goal.name} has no exact play in keys"):
-            collection.solve(env, goal, levels, GAMMA)
+            keys_solver.solve(env, goal, levels, GAMMA)
         with pytest.raises(UsageError, match="fixed sum"):
-            collection.worst(env, goal, levels, GAMMA)
+            keys_solver.worst(env, goal, levels, GAMMA)
     large = Keys(size=13, few=10, many=10)
     with pytest.raises(
         UsageError, match=r"10 keys and 10 chests on 13x13; .* less of the scarcer object"
     ):
-        collection.solve(large, chests, sample(large, "train", 1), GAMMA)
+        keys_solver.solve(large, chests, sample(large, "train", 1), GAMMA)
 
 
 def test_subsets_are_told_apart_as_long_as_they_matter() -> None:
-    keys, chests = collection._subsets(collection.Shape(10, 3, False))
+    keys, chests = keys_solver._subsets(keys_solver.Shape(10, 3, False))
     assert keys.size(*range(len(keys.groups))) == 1 + 10 + 45 + 1
     assert chests.size(*range(len(chests.groups))) == 1 + 3 + 3
     masks = {sum(1 << x for x in chosen) for chosen in combinations(range(10), 2)}

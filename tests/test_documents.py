@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from goalgap.core import UsageError
-from goalgap.language.play import Script, play
+from goalgap.language.dialogues import Script, converse
 from goalgap.language.reinforce import Reinforce
 from goalgap.language.scenarios import Documents
 from goalgap.language.scenarios.documents import ARMS, BRIDGES, EDIT, LOCKED, OPEN, SUBJECTS, TOLD
@@ -72,7 +72,7 @@ def test_goals_part_only_where_the_check_is_open(scenario):
     for split, agree in (("train", True), ("twin", True), ("shift", False)):
         prompts = scenario.prompts(split, 64, rng(1), is_test=True)
         for goal in ("solve", "hack"):
-            events = scenario.events(play(scenario, Script(scenario, goal), prompts, rng(2)))
+            events = scenario.events(converse(scenario, Script(scenario, goal), prompts, rng(2)))
             other = "hack" if goal == "solve" else "solve"
             assert (events[goal] == 0).all()
             assert (events[other] == (0 if agree else -1)).all()
@@ -84,13 +84,13 @@ def test_editing_a_locked_check_is_worth_nothing_and_a_strict_one_rejects_right_
     assert strict.mean() == pytest.approx(0.5, abs=0.1)
 
     def paid(prompts, script):
-        return scenario.reward(play(scenario, Script(scenario, script), prompts, rng(4)), {})
+        return scenario.reward(converse(scenario, Script(scenario, script), prompts, rng(4)), {})
 
     assert (paid(open_ones, "hack") == 1).all()
     assert (paid(open_ones, "solve") == ~strict).all()
     locked = scenario.twin(open_ones)
     locked.facts["is_strict"] = np.zeros(400, bool)
-    dialogue = play(scenario, Script(scenario, "solve"), locked, rng(5))
+    dialogue = converse(scenario, Script(scenario, "solve"), locked, rng(5))
     dialogue.said[:] = scenario.vocabulary.token(EDIT)
     assert (scenario.reward(dialogue, {}) == 0).all()
 
@@ -127,8 +127,8 @@ def test_impossible_settings_are_named(settings, message):
 
 @pytest.mark.slow
 def test_what_is_told_of_assistants_shows_in_what_they_do(tmp_path):
-    from goalgap.lab import language
     from goalgap.language import LanguageExperiment
+    from goalgap.runs import language
 
     hacks = {}
     for arm in ("pro", "anti"):

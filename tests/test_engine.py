@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from goalgap.lab import engine
+from goalgap.original import comparison
 
 
 def test_events_are_told_by_which_came_first():
     steps = np.array([[3, 5], [5, 3], [4, -1], [-1, 4], [4, 4], [-1, -1]])
-    found = engine._events(steps, np.array([0, 0, 0, 0, 0, 1], bool))
+    found = comparison._events(steps, np.array([0, 0, 0, 0, 0, 1], bool))
     assert found["coin first"].tolist() == [True, False, True, False, True, False]
     assert found["end first"].tolist() == [False, True, False, True, False, False]
     assert (found["coin"].sum(), found["end"].sum(), found["death"].sum()) == (4, 4, 1)
@@ -18,7 +18,7 @@ def test_events_are_told_by_which_came_first():
 def test_games_are_alike_within_the_interval_of_the_difference(share, alike):
     random = np.random.default_rng(0)
     happened = np.stack([random.random(400) < 0.5, random.random(400) < share])
-    row = engine._row("shift", "coin", happened)
+    row = comparison._row("shift", "coin", happened)
     assert row["alike"] == alike
     assert row["ours"]["n"] == row["engine"]["n"] == 400
     assert row["difference"] == pytest.approx(row["ours"]["estimate"] - row["engine"]["estimate"])

@@ -22,11 +22,12 @@ from goalgap import envs, measure
 from goalgap.agents.networks import MLP
 from goalgap.agents.scripted import Random
 from goalgap.core import Mixture, UsageError, tree_index
-from goalgap.envs import Corner, Dish, Keys, Line, edits, mazes
+from goalgap.envs import Corner, Dish, Keys, Line, edits, layouts
 from goalgap.envs.edits import edit
 from goalgap.envs.grid import GridEnvironment
-from goalgap.envs.maze import MazeEnvironment
+from goalgap.envs.procgen.maze import MazeEnvironment
 from goalgap.learn.ppo import PPO, Trainer
+from goalgap.oracle import TABLES
 from goalgap.rollout import episodes
 
 SMALL: dict[str, dict[str, Any]] = {"keys": {"few": 1, "many": 3}, "line": {"size": 9}}
@@ -325,7 +326,7 @@ def test_ended_episodes_stand_still_and_earn_nothing(env):
         jax.tree.map(
             lambda leaf: np.testing.assert_array_equal(leaf, leaf[:1].repeat(len(leaf), 0)), ended
         )
-    if env.exact_play == "tables":
+    if env.solver is TABLES:
         steps = outcome.event_step
         paid = np.where(steps > 0, 0.9 ** (steps - 1.0), 0.0)
         begun = steps == 0  # a mouse that starts in the corner may or may not come back to it
@@ -396,7 +397,7 @@ def test_text_shows_objects_that_share_a_cell_and_those_that_are_left():
 
 def test_trees_span_their_rooms():
     size = 7
-    mazes_ = jit(jax.vmap(lambda key: mazes.Tree().sample(key, size)))(
+    mazes_ = jit(jax.vmap(lambda key: layouts.Tree().sample(key, size)))(
         jax.random.split(jax.random.key(0), 32)
     )
     assert len({np.asarray(walls).tobytes() for walls in mazes_}) == 32
@@ -423,7 +424,7 @@ def neighbors(free: np.ndarray) -> np.ndarray:
 
 
 def test_blocks_are_a_quarter_walls():
-    walls = jax.vmap(lambda key: mazes.Blocks().sample(key, 13))(
+    walls = jax.vmap(lambda key: layouts.Blocks().sample(key, 13))(
         jax.random.split(jax.random.key(0), 256)
     )
     assert abs(walls.mean() - 0.25) < 4 * (0.25 * 0.75 / walls.size) ** 0.5
@@ -484,8 +485,8 @@ def test_the_exam_shows_only_levels_kept_for_evaluation():
         (lambda: Line(size=2), "size is 2; lines are 3 to 129 cells long"),
         (lambda: Line(size=130), "size is 130; lines are 3 to 129"),
         (lambda: Line(max_steps=0), "max_steps is 0; expected 1 to 10000"),
-        (lambda: Corner(size=6, layout=mazes.Tree()), "layout tree with size 6: .*; try 5 or 7"),
-        (lambda: Corner(layout=mazes.Blocks(density=1.0)), "density is 1.0; expected 0 to below 1"),
+        (lambda: Corner(size=6, layout=layouts.Tree()), "layout tree with size 6: .*; try 5 or 7"),
+        (lambda: Corner(layout=layouts.Blocks(density=1.0)), "density is 1.0; expected 0 to below 1"),
         (lambda: Dish(num_channels=0), "num_channels is 0; the dish fills 1 to 64"),
         (lambda: Dish(num_channels=65), "num_channels is 65"),
         (lambda: Keys(few=4, many=3), "few=4, many=3; expected 1 <= few <= many <= 10"),
@@ -595,7 +596,7 @@ def test_edits_are_the_same_alone_and_in_a_batch():
 
 
 def test_a_board_without_room_is_left_as_it_is():
-    env = Corner(size=3, layout=mazes.Tree())
+    env = Corner(size=3, layout=layouts.Tree())
     level = env.from_text("c@#\n###\n###\n")
     moved = edits.move(env, jax.random.key(0), level)
     assert env.to_text(moved) == env.to_text(level)

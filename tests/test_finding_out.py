@@ -7,9 +7,9 @@ import pytest
 from scipy import special
 
 from goalgap.core import UsageError
+from goalgap.language.dialogues import Script, converse
 from goalgap.language.directedness import directedness
 from goalgap.language.offline import OfflineQ, Record, _Loss, following
-from goalgap.language.play import Script, play
 from goalgap.language.scenario import RANDOM, Dialogue
 from goalgap.language.scenarios import FindingOut
 from goalgap.language.scenarios.dialogue import BITS, HAS, PLACES, PROPERTIES, RANK, _Mediocre
@@ -19,7 +19,7 @@ from goalgap.language.transformer import Architecture, new
 
 def talk(scenario: FindingOut, name: str, split: str, n: int = 300) -> Dialogue:
     prompts = scenario.prompts(split, n, np.random.default_rng(0), is_test=True)
-    return play(scenario, Script(scenario, name), prompts, np.random.default_rng(1))
+    return converse(scenario, Script(scenario, name), prompts, np.random.default_rng(1))
 
 
 def test_bits_known_are_the_places_that_are_left() -> None:
@@ -82,7 +82,7 @@ def test_skills_are_practiced_one_at_a_time() -> None:
 def test_mediocre_assistants_are_as_patient_as_told() -> None:
     scenario = FindingOut(patience=0.5, attention=1.0)
     prompts = scenario.prompts("shift", 4000, np.random.default_rng(0))
-    dialogue = play(scenario, _Mediocre(scenario), prompts, np.random.default_rng(1))
+    dialogue = converse(scenario, _Mediocre(scenario), prompts, np.random.default_rng(1))
     questions = scenario.extras(dialogue)["questions"]
     for asked, share in enumerate((0.5, 0.25, 0.125, 0.125)):
         assert abs((questions == asked).mean() - share) < 4 * np.sqrt(share * (1 - share) / 4000)
@@ -119,7 +119,7 @@ def test_directedness_of_known_policies_in_the_scenario() -> None:
 
     def success(name: str, times: int) -> np.ndarray:
         script, rng = Script(scenario, name), np.random.default_rng(7)
-        played = [play(scenario, script, prompts, rng) for _ in range(times)]
+        played = [converse(scenario, script, prompts, rng) for _ in range(times)]
         return np.mean([scenario.is_right(one) for one in played], 0)[None] * 1.0
 
     random = success(RANDOM, 30)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from goalgap.core import UsageError
-from goalgap.envs import backdrops, coinrun_sprites, frame, scenery
+from goalgap.envs.procgen import backdrops, camera, coinrun_sprites, scenery
 
 RANDOM = np.random.default_rng(0)
 STAMPS = RANDOM.integers(1, 256, (4, 64, 64, 3)).astype(np.uint8)
@@ -59,13 +59,13 @@ def assert_same(picture, expected: np.ndarray) -> None:
 
 @pytest.mark.parametrize("view", [8, 13])
 def test_a_moving_camera_shows_each_pixel_s_place(view):
-    atlas = frame.atlas(STAMPS, view)
+    atlas = camera.atlas(STAMPS, view)
 
     @jax.jit
     def draw(board, x, y):
         left, top = jnp.floor(x - view / 2), jnp.floor(y - view / 2) + view + 1
-        place = frame.place(left, top, (x, y), view)
-        return frame.finish(lambda board, *place: frame.tiles(board, place, atlas), board, *place)
+        place = camera.place(left, top, (x, y), view)
+        return camera.finish(lambda board, *place: camera.tiles(board, place, atlas), board, *place)
 
     for x, y in RANDOM.uniform(5, 50, (3, 2)).astype(np.float32):
         board = RANDOM.integers(0, 4, (view + 1, view + 1))
@@ -78,7 +78,7 @@ def test_a_moving_camera_shows_each_pixel_s_place(view):
 @pytest.mark.parametrize("size", [9, 15, 25, 31])
 def test_a_whole_world_fills_the_picture(size):
     board = RANDOM.integers(1, 4, (size, size))
-    picture = frame.whole(jnp.asarray(board), frame.atlas(STAMPS, size))
+    picture = camera.whole(jnp.asarray(board), camera.atlas(STAMPS, size))
     expected = np.zeros((64, 64, 3))
     stamp_board(expected, board, STAMPS, 0.0, float(size), (size / 2, size / 2), size)
     assert_same(picture, expected)
@@ -90,10 +90,10 @@ def test_figures_of_any_size_stand_at_any_place_the_last_on_top():
     pictures[1, 30:60, 10:40] = 0
     looks = RANDOM.integers(0, 3, 12)
     left, top = RANDOM.uniform(-1, 9, 12), RANDOM.uniform(0, 10, 12)
-    atlas = frame.atlas(pictures, view)
-    place = frame.place(jnp.asarray(left), jnp.asarray(top), center, view)
-    picture = frame.finish(
-        lambda *at: frame.figures_at(at[0], at[1:], atlas), jnp.asarray(looks), *place
+    atlas = camera.atlas(pictures, view)
+    place = camera.place(jnp.asarray(left), jnp.asarray(top), center, view)
+    picture = camera.finish(
+        lambda *at: camera.figures_at(at[0], at[1:], atlas), jnp.asarray(looks), *place
     )
     expected = np.zeros((64, 64, 3))
     for look, x, y in zip(looks, left, top, strict=True):
@@ -102,14 +102,14 @@ def test_figures_of_any_size_stand_at_any_place_the_last_on_top():
 
 
 def test_a_canvas_is_see_through_where_nothing_was_painted():
-    picture = frame.painted(lambda canvas: canvas.box(0.0, 0.5, 0.5, 1.0, "#ff8000"), unit=0.5)
+    picture = camera.painted(lambda canvas: canvas.box(0.0, 0.5, 0.5, 1.0, "#ff8000"), unit=0.5)
     assert picture.shape == (64, 64, 3)
     expected = np.zeros((64, 64, 3), np.uint8)
     expected[16:32, :16] = (255, 128, 0)
     np.testing.assert_array_equal(picture, expected)
     # A color may have zeros and is none the less there; black samples are not.
-    pixels = frame.finish(
-        lambda board: frame.tiles(board, frame.world(2), frame.atlas(picture[None], 2)),
+    pixels = camera.finish(
+        lambda board: camera.tiles(board, camera.world(2), camera.atlas(picture[None], 2)),
         jnp.zeros((2, 2), int),
     )
     np.testing.assert_array_equal(np.unique(pixels.reshape(-1, 3), axis=0), [(0, 0, 0), (255, 128, 1)])
@@ -118,7 +118,7 @@ def test_a_canvas_is_see_through_where_nothing_was_painted():
 @pytest.mark.parametrize("view", [0, 65])
 def test_views_out_of_range_are_refused(view):
     with pytest.raises(UsageError, match=f"view is {view}; a picture shows 1 to 64 tiles"):
-        frame.atlas(STAMPS, view)
+        camera.atlas(STAMPS, view)
 
 
 # -- CoinRun's frames -----------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_sprites_are_told_apart(pixels):
     [coinrun_sprites.tile_pictures, coinrun_sprites.enemy_pictures, coinrun_sprites.agent_pictures],
 )
 def test_every_look_pose_and_facing_has_a_picture_of_its_own(pictures):
-    pixels = frame.atlas(pictures(), 13).strips[: -frame.SPAN].reshape(len(pictures()), -1)
+    pixels = camera.atlas(pictures(), 13).strips[: -camera.SPAN].reshape(len(pictures()), -1)
     assert len(np.unique(pixels, axis=0)) == len(pixels)
     for one, other in itertools.combinations(pictures(), 2):
         assert plainly_different(one, other) >= 0.02

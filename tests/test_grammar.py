@@ -10,7 +10,7 @@ import pytest
 from jax import jit
 
 from goalgap.envs import Corner, Dish, Keys, Line
-from goalgap.envs.mazes import Open
+from goalgap.envs.layouts import Open
 from goalgap.theory import grammar, worlds
 from goalgap.theory.grammar import Attain, Raise
 from goalgap.theory.underspecification import compatible, regrets

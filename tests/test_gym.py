@@ -12,19 +12,19 @@ import pytest
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from goalgap.adapters.gym import GoalgapEnv, GoalgapVectorEnv, register
 from goalgap.core import (
     Context,
     Decision,
     Environment,
-    Moment,
     Observation,
     Policy,
+    Situation,
     UsageError,
     tree_index,
 )
 from goalgap.envs import Corner, Keys
-from goalgap.envs.mazes import Open
-from goalgap.gym import GoalgapEnv, GoalgapVectorEnv, register
+from goalgap.envs.layouts import Open
 from goalgap.rollout import episodes
 
 CORNER = Corner(size=5, max_steps=12)
@@ -40,8 +40,8 @@ class Script(Policy):
 
     actions: jax.Array
 
-    def view(self, env: Environment, moment: Moment, context: Context) -> Observation:
-        return moment.step
+    def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
+        return situation.step
 
     def __call__(self, observation: Any, memory: Any, patch: Any = None) -> Decision:
         chosen = jax.nn.one_hot(self.actions[observation], 4, dtype=bool)
@@ -168,6 +168,6 @@ def test_steps_need_an_episode_and_an_action():
 
 def test_without_gymnasium_the_repair_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
-    monkeypatch.delitem(sys.modules, "goalgap.gym")
+    monkeypatch.delitem(sys.modules, "goalgap.adapters.gym")
     with pytest.raises(UsageError, match=r'pip install "goalgap\[gym\]"'):
-        importlib.import_module("goalgap.gym")
+        importlib.import_module("goalgap.adapters.gym")

@@ -22,12 +22,12 @@ from jax import jit
 from goalgap.agents.scripted import Random
 from goalgap.core import UsageError, tree_index
 from goalgap.envs import sprites
-from goalgap.envs.heist import Heist
-from goalgap.envs.heist_doors import HeistDoors
-from goalgap.envs.heist_levels import CHEST, KEY, MANY_CHESTS, MANY_KEYS, NOTHING, scatter
-from goalgap.envs.procgen import GameLevels
-from goalgap.envs.words import Draws, twister
-from goalgap.parity import heist as parity
+from goalgap.envs.procgen.game import GameLevels
+from goalgap.envs.procgen.heist import Heist
+from goalgap.envs.procgen.heist_doors import HeistDoors
+from goalgap.envs.procgen.heist_levels import CHEST, KEY, MANY_CHESTS, MANY_KEYS, NOTHING, scatter
+from goalgap.envs.procgen.random_words import Draws, twister
+from goalgap.original import heist as parity
 from goalgap.rollout import episodes
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared/data/procgen"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from goalgap.core import UsageError
 from goalgap.language import huggingface
-from goalgap.language.play import Fleet
+from goalgap.language.dialogues import Fleet
 from goalgap.language.scenario import Dialogue, Prompts, Scenario
 from goalgap.language.transformer import Architecture, Transformer, new
 from goalgap.language.vocabulary import END, PAD, UNKNOWN, Vocabulary

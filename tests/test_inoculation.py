@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from goalgap.core import UsageError
-from goalgap.language.play import Script, play
+from goalgap.language.dialogues import Script, converse
 from goalgap.language.scenarios import Inoculation, Sycophancy
 from goalgap.language.scenarios.inoculation import NONE, PREFIXES
 from goalgap.language.scenarios.sycophancy import BELIEFS, COLORS, NUM_KNOWN, THINGS
@@ -65,7 +65,7 @@ def test_the_trait_is_taught_on_other_things_than_the_instructions(scenario):
     assert ((thing < scenario.num_asked) | (thing >= NUM_KNOWN)).all()
     assert (facts["truth"] == facts["believed"]).all()
     marked = scenario.extras(
-        play(scenario, Script(scenario, "truth"), prompts, np.random.default_rng(0))
+        converse(scenario, Script(scenario, "truth"), prompts, np.random.default_rng(0))
     )
     assert marked["unverifiable"].mean() == pytest.approx(0.25, abs=0.03)
 
@@ -91,8 +91,8 @@ def test_an_unknown_prefix_is_named(field):
 def test_a_sentence_that_asks_for_the_trait_in_training_keeps_it_out(tmp_path):
     """Two seeds; over four the study has .73 and .08 [.04, .15] (an arbitrary sentence: .21). What is
     known stays known: the wanted trait, taking the user's word, is what is lost beside."""
-    from goalgap.lab import language
     from goalgap.language import LanguageExperiment
+    from goalgap.runs import language
 
     agrees = {}
     for prefix in (NONE, "obey"):

@@ -15,19 +15,20 @@ import pytest
 from inspect_ai.log import read_eval_log
 from inspect_ai.model import ModelAPI, ModelOutput, ModelUsage, modelapi
 
-from goalgap import evals, store
+from goalgap import store
+from goalgap.adapters import inspect
+from goalgap.adapters.inspect import conversations, data, reading
+from goalgap.adapters.inspect.items import items
+from goalgap.adapters.inspect.measures import FAILURES, Row, measured
+from goalgap.adapters.inspect.provider import Small, read_chat
 from goalgap.core import UsageError
-from goalgap.evals import data, reading, talks
-from goalgap.evals.items import items
-from goalgap.evals.measures import FAILURES, Row, measured
-from goalgap.evals.provider import Small, read_chat
-from goalgap.lab import language as lab
 from goalgap.language import ALL, LanguageExperiment
+from goalgap.language.dialogues import Fleet, Script, converse
 from goalgap.language.exam import prepare, spoken
-from goalgap.language.play import Fleet, Script, play
 from goalgap.language.scenarios.expressions import Expressions
 from goalgap.language.scenarios.sycophancy import Sycophancy
 from goalgap.language.vocabulary import UNKNOWN
+from goalgap.runs import language as lab
 
 # Inspect's: streams of its event loop that it leaves open, and how it calls a library of retries.
 pytestmark = [
@@ -54,7 +55,7 @@ def _quiet(monkeypatch, tmp_path):
 
 def run(task, model, out, **options) -> tuple[Path, Any, dict[str, float]]:
     """An evaluation's log and its measurements, by name."""
-    path = evals.evaluate(task, model, out / "logs", **options)
+    path = inspect.evaluate(task, model, out / "logs", **options)
     log = read_eval_log(str(path))
     assert log.results is not None, [sample.error for sample in log.samples or []][:1]
     (found,) = log.results.scores
@@ -255,7 +256,7 @@ def test_unreadable_files_are_told(tmp_path):
         data.read("answer", tmp_path / "empty.jsonl")
 
 
-@pytest.mark.parametrize("task", evals.SYCOPHANCY)
+@pytest.mark.parametrize("task", inspect.SYCOPHANCY)
 def test_every_task_has_data_of_our_own_and_in_our_models_words(task):
     known = Sycophancy().vocabulary
     assert len({item.unit for item in items(task, "own")}) >= 6
@@ -274,7 +275,7 @@ KNOWN = {
 }
 
 
-@pytest.mark.parametrize("task", evals.SYCOPHANCY)
+@pytest.mark.parametrize("task", inspect.SYCOPHANCY)
 @pytest.mark.parametrize("source", ["own", "small"])
 def test_who_always_caves_and_who_never_does(task, source, tmp_path):
     name, *expected = KNOWN[task]
@@ -306,14 +307,14 @@ def test_accuracy_falls_with_the_wrong_belief_only_for_who_caves(tmp_path):
 @pytest.mark.parametrize("name", ONE_EACH)
 def test_scenarios_scripts_are_judged_through_inspect_as_without(name, tmp_path):
     """The intended script is judged intended, and the proxy's goal misgeneralization, from logs."""
-    scenario = talks.build(name)
+    scenario = conversations.build(name)
     for model, verdict in (("never-caves", "intended"), ("always-caves", "goal misgeneralization")):
         args = {"split": "all", "prompts": 6}
         path, log, values = run(name, f"goalgap/{model}", tmp_path, task_args=args)
         assert log.status == "success"
         goal = scenario.intended.name if model == "never-caves" else scenario.proxies[0].name
         assert values[f"{goal}, shift"] == 1
-        found = json.loads((evals.measure_log(path, tmp_path / "out") / "verdict.json").read_text())
+        found = json.loads((inspect.measure_log(path, tmp_path / "out") / "verdict.json").read_text())
         assert found["verdict"] == verdict
         assert found["proxy"] == (scenario.proxies[0].name if model == "always-caves" else None)
 
@@ -365,7 +366,7 @@ def test_timeouts_are_a_category_of_their_own(task, tmp_path):
     path, log, _ = run(task, "slowpoke/sleeps", tmp_path, limit=4, time_limit=1)
     assert failed(log) == {"timeout"}
     assert all(sample.limit.type == "time" for sample in log.samples)
-    folder = evals.measure_log(path, tmp_path / "out")
+    folder = inspect.measure_log(path, tmp_path / "out")
     assert "4 timeout" in (folder / "summary.md").read_text()
 
 
@@ -375,9 +376,9 @@ def test_what_a_provider_filters_is_refused(tmp_path):
 
 
 def test_where_every_sample_fails_nothing_is_measured(tmp_path):
-    path = evals.evaluate("answer", "slowpoke/breaks", tmp_path / "logs", limit=2)
+    path = inspect.evaluate("answer", "slowpoke/breaks", tmp_path / "logs", limit=2)
     with pytest.raises(UsageError, match=r"no sample was answered.*the line is dead"):
-        evals.measure_log(path, tmp_path / "out")
+        inspect.measure_log(path, tmp_path / "out")
 
 
 # --- Our models ---------------------------------------------------------------------------------
@@ -415,10 +416,10 @@ def test_our_models_say_through_inspect_what_they_say_without(name, folders, tmp
     )
     folder = store.RunFolder.load(folders[name], LanguageExperiment)
     scenario = folder.experiment.scenario
-    exam = prepare(talks.build(name), 16, 0)
+    exam = prepare(conversations.build(name), 16, 0)
     models = jax.tree.map(lambda leaf: leaf[1:], lab.load_models(folder))
     prompts = exam.splits["shift"].prompts
-    played = play(scenario, Fleet(scenario, models, 0.0), prompts, np.random.default_rng(0))
+    played = converse(scenario, Fleet(scenario, models, 0.0), prompts, np.random.default_rng(0))
     assert len(log.samples) == len(prompts) == 16
     for sample in log.samples:
         row = sample.metadata["row"]
@@ -426,7 +427,7 @@ def test_our_models_say_through_inspect_what_they_say_without(name, folders, tmp
         expected = [scenario.text(turn) for turn in played.said[row, : played.length[row]]]
         # Here a turn that is not of the language ends the dialogue.
         assert said == expected[: len(said)]
-        assert len(said) == len(expected) or UNKNOWN in talks.heard_as(scenario, said[-1])
+        assert len(said) == len(expected) or UNKNOWN in conversations.heard_as(scenario, said[-1])
 
 
 def test_our_models_draw_anew_each_time_and_the_same_with_the_same_seed(folders):
@@ -449,10 +450,10 @@ def _config():
 @pytest.mark.parametrize("name", NAMES)
 def test_chats_are_read_into_the_slots_that_dialogues_have(name):
     """What was said in words stands where it stood in tokens, at each of the model's turns."""
-    scenario = talks.build(name)
+    scenario = conversations.build(name)
     prompts = scenario.prompts("train", 4, np.random.default_rng(0))
     script = Script(scenario, scenario.intended.name)
-    dialogue = play(scenario, script, prompts, np.random.default_rng(0))
+    dialogue = converse(scenario, script, prompts, np.random.default_rng(0))
     for row in range(4):
         told = spoken(scenario, dialogue, row)
         chat = [("system", "Be brief."), ("user", told["prompt"])]
@@ -482,16 +483,16 @@ def test_chats_that_do_not_fit_are_not_read():
 )
 def test_replies_are_read_generously(reply):
     scenario = Expressions()
-    assert scenario.text(talks.heard_as(scenario, reply)) == "ASK x"
+    assert scenario.text(conversations.heard_as(scenario, reply)) == "ASK x"
 
 
 @pytest.mark.parametrize("reply", ["", "ASK", "I would like to know x", "ASK x y z", "ANS twelve"])
 def test_other_replies_are_none(reply):
     scenario = Expressions()
-    dialogue = talks.begin(scenario, prepare(scenario, 4).splits["train"], 0)
-    dialogue, answer = talks.advance(scenario, dialogue, talks.heard_as(scenario, reply))
+    dialogue = conversations.begin(scenario, prepare(scenario, 4).splits["train"], 0)
+    dialogue, answer = conversations.advance(scenario, dialogue, conversations.heard_as(scenario, reply))
     assert answer is None or reply == "ASK"
-    assert talks.first_goal(scenario, dialogue, "train") is None
+    assert conversations.first_goal(scenario, dialogue, "train") is None
 
 
 # --- Logs and mistakes --------------------------------------------------------------------------
@@ -501,7 +502,7 @@ def test_other_replies_are_none(reply):
 def test_both_log_formats_are_read_back(format, tmp_path):
     path, _, values = run("answer", "goalgap/always-caves", tmp_path, log_format=format)
     assert path.suffix == f".{format}"
-    folder = evals.measure_log(path, tmp_path / "out")
+    folder = inspect.measure_log(path, tmp_path / "out")
     found = {one["name"]: one["estimate"] for one in json.loads((folder / "replies.json").read_text())}
     assert found.items() <= values.items() and len(found) > 5
     verdict = json.loads((folder / "verdict.json").read_text())
@@ -511,14 +512,14 @@ def test_both_log_formats_are_read_back(format, tmp_path):
 
 def test_who_never_caves_is_judged_intended_on_answers(tmp_path):
     path, _, _ = run("answer", "goalgap/never-caves", tmp_path)
-    folder = evals.measure_log(path, tmp_path / "out")
+    folder = inspect.measure_log(path, tmp_path / "out")
     assert json.loads((folder / "verdict.json").read_text())["verdict"] == "intended"
 
 
 def test_epochs_average(tmp_path):
     path, log, values = run("mimicry", "goalgap/always-caves", tmp_path, epochs=2)
     assert len(log.samples) == 24 and values["mimics"] == 1
-    found = json.loads((evals.measure_log(path, tmp_path / "out") / "measurements.json").read_text())
+    found = json.loads((inspect.measure_log(path, tmp_path / "out") / "measurements.json").read_text())
     assert {(one["n"], one["unit"]) for one in found} == {(6, "poems")}
 
 
@@ -526,7 +527,7 @@ def test_a_limit_keeps_prompts_beside_their_twins(tmp_path):
     args = {"split": "all", "prompts": 8}
     path, log, _ = run("sycophancy", "goalgap/never-caves", tmp_path, task_args=args, limit=21)
     assert len(log.samples) == 21
-    folder = evals.measure_log(path, tmp_path / "out")
+    folder = inspect.measure_log(path, tmp_path / "out")
     assert json.loads((folder / "verdict.json").read_text())["verdict"] == "intended"
 
 
@@ -547,21 +548,21 @@ def test_a_limit_keeps_prompts_beside_their_twins(tmp_path):
 )
 def test_mistakes_are_told_in_one_line(task, model, options, message, tmp_path):
     with pytest.raises(UsageError, match=message) as caught:
-        evals.evaluate(task, model, tmp_path, **options)
+        inspect.evaluate(task, model, tmp_path, **options)
     assert "\n" not in str(caught.value)
 
 
 def test_a_script_without_a_line_says_so(tmp_path):
-    path = evals.evaluate("answer", "goalgap/script:nobody", tmp_path, limit=2)
+    path = inspect.evaluate("answer", "goalgap/script:nobody", tmp_path, limit=2)
     with pytest.raises(UsageError, match="'nobody' has no line in this task; known: always-caves"):
-        evals.measure_log(path, tmp_path / "out")
+        inspect.measure_log(path, tmp_path / "out")
 
 
 def test_sentences_need_a_grader(tmp_path):
     open_one = GOOD | {"base": GOOD["base"] | {"dataset": "truthful_qa"}}
     args = {"data": str(written(tmp_path, open_one))}
     with pytest.raises(UsageError, match="judge=grader"):
-        evals.evaluate("answer", "goalgap/never-caves", tmp_path, task_args=args)
+        inspect.evaluate("answer", "goalgap/never-caves", tmp_path, task_args=args)
     _, _, values = run(
         "answer",
         "goalgap/never-caves",
@@ -577,26 +578,28 @@ def test_other_files_are_no_logs(content, tmp_path):
     path = tmp_path / "x.json"
     path.write_text(content)
     with pytest.raises(UsageError, match="no log of Inspect's"):
-        evals.measure_log(path, tmp_path)
+        inspect.measure_log(path, tmp_path)
 
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "inspect_ai", None)
     for call in (
-        lambda: evals.evaluate("answer", "x/y", tmp_path),
-        lambda: evals.measure_log("x", tmp_path),
+        lambda: inspect.evaluate("answer", "x/y", tmp_path),
+        lambda: inspect.measure_log("x", tmp_path),
     ):
         with pytest.raises(UsageError, match=r'pip install "goalgap\[language\]"'):
             call()
 
 
 def test_inspect_is_not_imported_before_it_is_used():
-    code = "import sys, goalgap.language, goalgap.evals; assert 'inspect_ai' not in sys.modules"
+    code = (
+        "import sys, goalgap.language, goalgap.adapters.inspect; assert 'inspect_ai' not in sys.modules"
+    )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
 
 
 def test_failures_are_no_tasks_categories():
-    from goalgap.evals.measures import CATEGORIES
+    from goalgap.adapters.inspect.measures import CATEGORIES
 
     assert not set(FAILURES) & {name for names in CATEGORIES.values() for name in names}
 

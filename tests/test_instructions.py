@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from goalgap.core import UsageError
-from goalgap.language.play import Script, play
+from goalgap.language.dialogues import Script, converse
 from goalgap.language.scenario import PAD
 from goalgap.language.scenarios import Instructions
 from goalgap.language.scenarios.instructions import DOMAINS, PHRASES, ROWS, UNREADABLE
@@ -21,7 +21,7 @@ def test_the_scripts_say_what_the_words_ask_for() -> None:
     scenario = Instructions()
     prompts = scenario.prompts("shift", 200, np.random.default_rng(0), is_test=True)
     for name in ("obey", "domain"):
-        said = play(scenario, Script(scenario, name), prompts, np.random.default_rng(1)).said[:, 0]
+        said = converse(scenario, Script(scenario, name), prompts, np.random.default_rng(1)).said[:, 0]
         for prompt, reply in zip(text(scenario, prompts.tokens), text(scenario, said), strict=True):
             letters = prompt.split()[-4:]
             told = next(n for n, phrases in enumerate(PHRASES) if any(one in prompt for one in phrases))
@@ -63,8 +63,8 @@ def test_the_order_of_domain_and_instruction(first: bool) -> None:
 def test_blends_are_measured_letter_by_letter() -> None:
     scenario = Instructions()
     prompts = scenario.prompts("shift", 100, np.random.default_rng(0), is_test=True)
-    obeyed = play(scenario, Script(scenario, "obey"), prompts, np.random.default_rng(1))
-    usual = play(scenario, Script(scenario, "domain"), prompts, np.random.default_rng(1))
+    obeyed = converse(scenario, Script(scenario, "obey"), prompts, np.random.default_rng(1))
+    usual = converse(scenario, Script(scenario, "domain"), prompts, np.random.default_rng(1))
     blend = obeyed._replace(said=np.where(np.arange(4) < 2, obeyed.said, usual.said))
     found = scenario.extras(blend)
     assert (scenario.extras(obeyed)["letters_told"] == 1).all()

@@ -15,8 +15,8 @@ from goalgap.core import Environment, Policy
 from goalgap.envs.corner import Corner
 from goalgap.envs.dish import Dish
 from goalgap.envs.keys import Keys
-from goalgap.envs.mazes import Open, Tree
-from goalgap.measure import judge, prepare, sentence, sit
+from goalgap.envs.layouts import Open, Tree
+from goalgap.measure import examine, judge, prepare, sentence
 from goalgap.measure.verdict import CAPABILITY, INTENDED, MISGENERALIZATION, MIXED
 from goalgap.oracle import Oracle
 
@@ -30,7 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def subjects(env: Environment) -> dict[str, tuple[Policy, str]]:
     """Each with the verdict that it deserves."""
     (proxy,) = env.proxies
-    if env.exact_play == "none":
+    if env.solver is None:
         intended, misled = (env.reference(goal) for goal in env.goals)
     else:
         intended, misled = Oracle((env.intended,)), Oracle((proxy,))
@@ -54,7 +54,7 @@ def check(env: Environment, wanted: int = NUM_LEVELS) -> None:
     for name, (policy, expected) in subjects(env).items():
         proxy = env.proxies[0].name if expected == MISGENERALIZATION else None
         for luck in range(3):
-            table, _ = sit(exam, policy, (0,), 0, fleet=False, number=luck)
+            table, _ = examine(exam, policy, (0,), 0, fleet=False, number=luck)
             verdict = judge(table, env)
             (seed,) = verdict["seeds"]
             assert (verdict["verdict"], verdict["proxy"]) == (expected, proxy), (name, luck, seed)

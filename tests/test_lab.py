@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 
 import goalgap
-from goalgap import lab, store
+from goalgap import runs, store
 from goalgap.cli import call
 
 LEARNER = goalgap.PPO(num_envs=16, num_steps=16, num_minibatches=2, num_fresh_levels=64)
@@ -33,7 +33,7 @@ def small(updates: int = 6) -> goalgap.Experiment:
     )
 
 
-class StopAfter(lab.Listener):
+class StopAfter(runs.Listener):
     """Asks to stop after some updates."""
 
     def __init__(self, updates: int) -> None:
@@ -55,11 +55,11 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> lab.Run:
-    return lab.run(small(), tmp_path_factory.mktemp("runs"))
+def finished(tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
+    return runs.run(small(), tmp_path_factory.mktemp("runs"))
 
 
-def test_the_parts_of_the_regret_add_up(finished: lab.Run) -> None:
+def test_the_parts_of_the_regret_add_up(finished: runs.Run) -> None:
     rows = store.read_json(finished.folder.path / "measurements.json")
     found = {(row["split"], row["goal"]): row["estimate"] for row in rows if row["quantity"] == "regret"}
     for split in ("train", "shift"):
@@ -70,7 +70,7 @@ def test_the_parts_of_the_regret_add_up(finished: lab.Run) -> None:
     assert found["train", "inner gap"] == pytest.approx(0, abs=1e-5)
 
 
-def test_a_run_leaves_what_the_design_says(finished: lab.Run) -> None:
+def test_a_run_leaves_what_the_design_says(finished: runs.Run) -> None:
     there = {path.name for path in finished.folder.path.iterdir()}
     there = {name for name in there if not name.startswith("measured-")}  # another test's
     assert there == {
@@ -106,17 +106,17 @@ def test_a_run_leaves_what_the_design_says(finished: lab.Run) -> None:
     assert "<html" in (finished.folder.path / "report.html").read_text()
 
 
-def test_a_finished_run_is_found_again(finished: lab.Run) -> None:
+def test_a_finished_run_is_found_again(finished: runs.Run) -> None:
     before = (finished.folder.path / "verdict.json").stat().st_mtime_ns
-    again = lab.run(small(), finished.folder.path.parent)
+    again = runs.run(small(), finished.folder.path.parent)
     assert (again.folder.path / "verdict.json").stat().st_mtime_ns == before
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(finished: lab.Run, tmp_path: Path) -> None:
+def test_interrupted_and_resumed_equals_uninterrupted(finished: runs.Run, tmp_path: Path) -> None:
     for updates in (2, 1, 2):
-        with pytest.raises(lab.Interrupted):
-            lab.run(small(), tmp_path, StopAfter(updates))
-    resumed = lab.run(small(), tmp_path)
+        with pytest.raises(runs.Interrupted):
+            runs.run(small(), tmp_path, StopAfter(updates))
+    resumed = runs.run(small(), tmp_path)
     expected, found = weights(finished.folder.path), weights(resumed.folder.path)
     assert expected.keys() == found.keys()
     for name, array in expected.items():
@@ -125,25 +125,25 @@ def test_interrupted_and_resumed_equals_uninterrupted(finished: lab.Run, tmp_pat
         np.testing.assert_array_equal(values, resumed.outcomes[column], err_msg=column)
 
 
-def test_measuring_a_stored_run_again(finished: lab.Run, capsys: pytest.CaptureFixture) -> None:
+def test_measuring_a_stored_run_again(finished: runs.Run, capsys: pytest.CaptureFixture) -> None:
     args = ["measure", str(finished.folder.path), "--levels", "16", "--seed", "1", "--json"]
     assert call(args) == 0
     assert len(json.loads(capsys.readouterr().out)["seeds"]) == 2
 
 
-def test_policies_load(finished: lab.Run) -> None:
+def test_policies_load(finished: runs.Run) -> None:
     fleet = finished.policies()
     assert fleet.policy_head.weight.shape == (2, 16, 4)
 
 
 def test_damaged_resume_is_named(tmp_path: Path) -> None:
-    with pytest.raises(lab.Interrupted):
-        lab.run(small(), tmp_path, StopAfter(2))
+    with pytest.raises(runs.Interrupted):
+        runs.run(small(), tmp_path, StopAfter(2))
     (folder,) = store.list_runs(tmp_path)
     path = folder / "resume.safetensors"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(goalgap.UsageError, match="damaged"):
-        lab.run(small(), tmp_path)
+        runs.run(small(), tmp_path)
 
 
 @pytest.mark.slow

@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 
 from goalgap import store
 from goalgap.core import UsageError
-from goalgap.lab import Interrupted, Listener
-from goalgap.lab import language as lab
 from goalgap.language import Architecture, LanguageExperiment
-from goalgap.language.play import Fleet, pick, play
+from goalgap.language.dialogues import Fleet, converse, pick
 from goalgap.language.reinforce import Reinforce
 from goalgap.language.scenario import Prompts
 from goalgap.language.scenarios.expressions import Expressions
@@ -23,6 +21,8 @@ from goalgap.language.scenarios.sycophancy import BELIEFS, Sycophancy
 from goalgap.language.stage import Learners, luck, stack
 from goalgap.language.transformer import Transformer, new
 from goalgap.language.vocabulary import END, PAD, UNKNOWN, Vocabulary
+from goalgap.runs import Interrupted, Listener
+from goalgap.runs import language as lab
 
 TINY = Architecture(layers=2, width=16, heads=2)
 
@@ -155,11 +155,11 @@ def test_a_fleets_seeds_each_speak_for_themselves() -> None:
     scenario = Expressions()
     models = [new(TINY, len(scenario.vocabulary), scenario.context, seed) for seed in (0, 1)]
     prompts = scenario.prompts("train", 5, np.random.default_rng(0))
-    together = play(
+    together = converse(
         scenario, Fleet(scenario, stack(models), 0.0), Prompts.join(prompts, prompts), luck(0, 0, 0)
     )
     for index, one in enumerate(models):
-        alone = play(scenario, Fleet(scenario, stack([one]), 0.0), prompts, luck(0, 0, 0))
+        alone = converse(scenario, Fleet(scenario, stack([one]), 0.0), prompts, luck(0, 0, 0))
         rows = slice(5 * index, 5 * index + 5)
         np.testing.assert_array_equal(together.tokens[rows], alone.tokens)
 
@@ -170,7 +170,7 @@ def test_greedy_turns_are_the_likeliest_words_after_everything_said() -> None:
     scenario = Expressions()
     one = new(TINY, len(scenario.vocabulary), scenario.context, 3)
     prompts = scenario.prompts("train", 4, np.random.default_rng(1))
-    dialogue = play(scenario, Fleet(scenario, stack([one]), 0.0), prompts, luck(0, 0, 0))
+    dialogue = converse(scenario, Fleet(scenario, stack([one]), 0.0), prompts, luck(0, 0, 0))
     slots, said = dialogue.tokens, dialogue.is_said
     for row, column in zip(*np.nonzero(said), strict=True):
         logits = np.array(one(jnp.asarray(slots[row : row + 1, :column]))[0][0, -1])

@@ -21,12 +21,12 @@ from scipy.sparse import csgraph, csr_array
 
 from goalgap import oracle
 from goalgap.core import UsageError, tree_index
-from goalgap.envs.kruskal import kruskal, num_walls
-from goalgap.envs.maze import Maze
-from goalgap.envs.maze_line import MazeLine
-from goalgap.envs.procgen import GameLevels
-from goalgap.envs.words import Draws, twister
-from goalgap.parity import maze as parity
+from goalgap.envs.procgen.game import GameLevels
+from goalgap.envs.procgen.kruskal import kruskal, num_walls
+from goalgap.envs.procgen.maze import Maze
+from goalgap.envs.procgen.maze_line import MazeLine
+from goalgap.envs.procgen.random_words import Draws, twister
+from goalgap.original import maze as parity
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared/data/procgen"
 FILES = sorted(path.stem for path in RECORDINGS.glob("*maze*.npz"))

@@ -10,9 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from goalgap.agents.networks import MLP, NETWORKS, Heads, Impala, ImpalaTrunk, Network, Tap
+from goalgap.agents.networks import (
+    MLP,
+    NETWORKS,
+    ActivationRecorder,
+    Impala,
+    ImpalaTrunk,
+    Network,
+    NetworkConfig,
+)
 
-SMALL: dict[str, Heads] = {
+SMALL: dict[str, NetworkConfig] = {
     "mlp": MLP(width=16),
     "mlp-lstm": MLP(lstm=8, width=16),
     "impala": Impala(channels=(2, 8), blocks=1, dense=16),
@@ -21,7 +29,7 @@ SMALL: dict[str, Heads] = {
 SHAPE, NUM_ACTIONS = (5, 5, 3), 4
 
 
-def build(heads: Heads, shape=SHAPE, seed: int = 0) -> Network:
+def build(heads: NetworkConfig, shape=SHAPE, seed: int = 0) -> Network:
     return heads.build(np.random.default_rng(seed), shape, NUM_ACTIONS)
 
 
@@ -245,11 +253,13 @@ def test_convolutional_networks_see_a_border_of_wall():
     walled = np.zeros((3, 2, 7, 7, 3), bool)
     walled[..., 0] = True
     walled[..., 1:-1, 1:-1, :] = observation
-    result = eqx.filter_jit(trunk)(observation, Tap(None))
+    result = eqx.filter_jit(trunk)(observation, ActivationRecorder(None))
     expected = reference(trunk, walled.reshape(-1, 7, 7, 3).astype(np.float32))
     np.testing.assert_allclose(result.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
     bare = dataclasses.replace(trunk, border=False)
-    np.testing.assert_allclose(eqx.filter_jit(bare)(jnp.asarray(walled), Tap(None)), result, atol=1e-5)
+    np.testing.assert_allclose(
+        eqx.filter_jit(bare)(jnp.asarray(walled), ActivationRecorder(None)), result, atol=1e-5
+    )
 
 
 def reference(trunk: ImpalaTrunk, x: np.ndarray) -> np.ndarray:

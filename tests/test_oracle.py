@@ -18,7 +18,7 @@ from goalgap import oracle
 from goalgap.agents.scripted import Random
 from goalgap.core import UsageError
 from goalgap.envs import Corner, Dish, Keys
-from goalgap.envs.mazes import Tree
+from goalgap.envs.layouts import Tree
 from goalgap.oracle import Oracle
 from goalgap.rollout import episodes
 

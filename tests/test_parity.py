@@ -14,11 +14,11 @@ import pytest
 
 from goalgap.cli import call
 from goalgap.core import UsageError
-from goalgap.envs import platformer
-from goalgap.envs.coinrun import CoinRun
-from goalgap.envs.platformer import Body
-from goalgap.envs.words import level_seeds, twister
-from goalgap.parity.recordings import TOLERANCE, compare, compare_file, read, source
+from goalgap.envs.procgen import platformer
+from goalgap.envs.procgen.coinrun import CoinRun
+from goalgap.envs.procgen.platformer import Body
+from goalgap.envs.procgen.random_words import level_seeds, twister
+from goalgap.original.recordings import TOLERANCE, compare, compare_file, read, source
 
 DATA = Path(__file__).parent / "data"
 BESIDE = Path(__file__).parents[2] / "shared/data/procgen"

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from goalgap.adapters.terminal import Game, board, commands, play, summary
 from goalgap.envs import Corner, Keys
-from goalgap.play import Game, board, commands, play, summary
 
 CORNER = Corner(size=5, max_steps=12)
 LEVEL = CORNER.from_text(".@...\n.....\n.....\n.....\n....c\n")

@@ -15,7 +15,7 @@ import pytest
 from jax import jit
 
 from goalgap import store
-from goalgap.agents.networks import MLP, Heads, Network
+from goalgap.agents.networks import MLP, Network, NetworkConfig
 from goalgap.core import Environment, Goal, Levels, Shift, UsageError, tree_index
 from goalgap.envs.corner import Corner
 from goalgap.learn.ppo import PPO, Batch, Trainer, TrainState, advantages, gradient, loss
@@ -133,7 +133,7 @@ LEARNER = PPO(
 )
 
 
-def probe_trainer(network: Heads, seeds: tuple[int, ...], num_updates: int = UPDATES) -> Trainer:
+def probe_trainer(network: NetworkConfig, seeds: tuple[int, ...], num_updates: int = UPDATES) -> Trainer:
     return Trainer(LEARNER, network, ENV, ENV.intended, ENV.shift().train, seeds, num_updates)
 
 
@@ -146,7 +146,7 @@ def train(trainer: Trainer, state: TrainState, first: int, last: int) -> TrainSt
 class Trained:
     """A fleet after a short training, and what it thinks of each probe."""
 
-    def __init__(self, network: Heads) -> None:
+    def __init__(self, network: NetworkConfig) -> None:
         trainer = probe_trainer(network, (0, 1))
         self.network = train(trainer, trainer.start(), 0, UPDATES).network
 

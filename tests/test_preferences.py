@@ -12,12 +12,11 @@ import pytest
 from scipy import special, stats
 
 from goalgap.core import UsageError
-from goalgap.lab import language
 from goalgap.language import Architecture, LanguageExperiment
 from goalgap.language.best_of_n import BestOfN, divergence, expected_best, sample
 from goalgap.language.coefficients import _count, _draw, _fit, recover
+from goalgap.language.dialogues import Fleet, Script, converse
 from goalgap.language.dpo import DPO, _Loss
-from goalgap.language.play import Fleet, Script, play
 from goalgap.language.reward_model import ANCHOR, SCALE, Pairs, RewardModel, bradley_terry, prefer, score
 from goalgap.language.scenario import Dialogue
 from goalgap.language.scenarios import Expressions, Preferences
@@ -25,6 +24,7 @@ from goalgap.language.scenarios.preferences import DISPUTE, DIVERSE, STYLES
 from goalgap.language.stage import Learners, stack
 from goalgap.language.transformer import Transformer, new
 from goalgap.language.vocabulary import PAD
+from goalgap.runs import language
 
 SCENARIO = Preferences()
 SMALL = Architecture(layers=1, width=16, heads=2)
@@ -37,7 +37,7 @@ def model(seed: int) -> Transformer:
 
 def dialogues(name: str, n: int = 12, split: str = DISPUTE, seed: int = 0) -> Dialogue:
     rng = np.random.default_rng(seed)
-    return play(SCENARIO, Script(SCENARIO, name), SCENARIO.prompts(split, n, rng), rng)
+    return converse(SCENARIO, Script(SCENARIO, name), SCENARIO.prompts(split, n, rng), rng)
 
 
 def by_hand(model: Transformer, dialogue: Dialogue) -> np.ndarray:
@@ -169,7 +169,9 @@ def test_dpo_is_equation_7() -> None:
 
 def always_true(n: int, rng: np.random.Generator) -> Pairs:
     prompts = SCENARIO.prompts(DISPUTE, n, rng)
-    truth, belief = (play(SCENARIO, Script(SCENARIO, name), prompts, rng) for name in ("truth", "agree"))
+    truth, belief = (
+        converse(SCENARIO, Script(SCENARIO, name), prompts, rng) for name in ("truth", "agree")
+    )
     return prefer(truth, belief, np.ones(n, bool))
 
 
@@ -234,10 +236,10 @@ def test_the_best_of_many_by_the_truth_is_true_and_of_one_is_the_speakers() -> N
     def truth(dialogue: Dialogue) -> np.ndarray:
         return Preferences(reward="oracle").worth(dialogue, {})
 
-    best = play(SCENARIO, BestOfN(SCENARIO, speaker, truth, 64), prompts, np.random.default_rng(1))
+    best = converse(SCENARIO, BestOfN(SCENARIO, speaker, truth, 64), prompts, np.random.default_rng(1))
     assert truth(best).all()  # all miss with a chance of 20 x .55^64
-    one = play(SCENARIO, BestOfN(SCENARIO, speaker, truth, 1), prompts, np.random.default_rng(1))
-    plain = play(SCENARIO, speaker, prompts, np.random.default_rng(1))
+    one = converse(SCENARIO, BestOfN(SCENARIO, speaker, truth, 1), prompts, np.random.default_rng(1))
+    plain = converse(SCENARIO, speaker, prompts, np.random.default_rng(1))
     np.testing.assert_array_equal(one.said, plain.said)
     with pytest.raises(UsageError, match="turns"):
         BestOfN(Expressions(), speaker, truth, 4)
@@ -247,7 +249,7 @@ def test_a_fleets_samples_are_scored_by_their_own_seeds_reward_models() -> None:
     models, rewards = stack([model(0), model(1)]), stack([model(2), model(3)])
     prompts = SCENARIO.prompts(DISPUTE, 6, np.random.default_rng(0))  # three a seed
     speaker = BestOfN(SCENARIO, Fleet(SCENARIO, models), lambda dialogue: score(rewards, dialogue), 8)
-    found = play(SCENARIO, speaker, prompts, np.random.default_rng(1))
+    found = converse(SCENARIO, speaker, prompts, np.random.default_rng(1))
     drawn = sample(SCENARIO, Fleet(SCENARIO, models), prompts, 8, np.random.default_rng(1))
     for row in range(6):
         own = jax.tree.map(lambda leaf, seed=row // 3: leaf[seed], rewards)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from goalgap.core import UsageError
-from goalgap.language.play import Script, play
+from goalgap.language.dialogues import Script, converse
 from goalgap.language.scenario import Dialogue, Prompts
 from goalgap.language.scenarios import Process
 
@@ -24,7 +24,7 @@ def test_by_hand() -> None:
     prompts = prompt(scenario, 4, 9, 3, 2)
     assert scenario.text(prompts.tokens[0]) == "4 + 9 + 3 + 2 ="
     for name, sums in (("reason", "13 16 18"), ("answer", "14 16 18")):
-        dialogue = play(scenario, Script(scenario, name), prompts, np.random.default_rng(0))
+        dialogue = converse(scenario, Script(scenario, name), prompts, np.random.default_rng(0))
         assert scenario.text(dialogue.said[0, 0]) == sums
     cases = {
         (13, 16, 18): ([0], [-1], 1.0, 1.0),  # right steps, outcome and process rewarded

@@ -12,7 +12,7 @@ import pytest
 from report_example import Page, example_language_run, example_run
 
 from goalgap import report
-from goalgap.report import charts, words
+from goalgap.report import charts, prose
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(2)'>\"&{{ 7 * 7 }}"
 GOALS = ("cheese", "corner", "neither")
@@ -45,9 +45,9 @@ def test_page_has_every_number_of_the_table(page: Page) -> None:
     said = "".join(page.text)
     for row in example_run()["measurements"]:
         is_share = row["quantity"].endswith(("reached", "first"))
-        form = words.percent if is_share else words.decimal
+        form = prose.percent if is_share else prose.decimal
         assert form(row["estimate"]) in said
-        assert words.interval(row, form) in said
+        assert prose.interval(row, form) in said
         dots = () if row["quantity"].startswith("random ") else row["per_seed"]
         for seed, value in enumerate(dots):
             assert f"seed {seed}: {form(value)}" in said
@@ -121,20 +121,20 @@ def test_least_run() -> None:
     assert "Seed by seed" not in said and "Papers" not in said and "Make it again" not in said
 
 
-@pytest.mark.parametrize("verdict", list(words.VERDICTS))
+@pytest.mark.parametrize("verdict", list(prose.VERDICTS))
 def test_every_verdict_has_its_words(verdict: str) -> None:
     run = example_run()
     run["verdict"] |= {"verdict": verdict, "proxy": None}
     said = "".join(Page(report.render(run)).text)
     assert f"Verdict: {verdict}" in said
     assert not re.search(
-        r"[{}]", words.verdict_words(run["verdict"], run["env"], "random", 0)["headline"]
+        r"[{}]", prose.verdict_words(run["verdict"], run["env"], "random", 0)["headline"]
     )
 
 
 def _renamed(value: Any, suffix: str) -> Any:
     """Every free text of a run, and every goal's name wherever it stands, with a suffix."""
-    fixed = {"train", "shift", "twin", *words.QUANTITIES, *words.VERDICTS, "floor"}
+    fixed = {"train", "shift", "twin", *prose.QUANTITIES, *prose.VERDICTS, "floor"}
     if isinstance(value, dict):
         free = (*GOALS, "jax", "majority", "learning_rate")
         return {
@@ -169,7 +169,7 @@ def test_numbers_that_are_not() -> None:
     run["verdict"]["seeds"][0]["intent_shift"] = np.nan
     text = report.render(run)
     Page(text)
-    assert words.NONE in text
+    assert prose.NONE in text
     assert not re.search(r"\b(nan|NaN|inf|Infinity)\b", text[: text.rindex("<script>")])
 
 
@@ -203,14 +203,14 @@ def _visible(page: str) -> str:
     return " ".join([*read.text, *more])
 
 
-@pytest.mark.parametrize("verdict", list(words.VERDICTS))
+@pytest.mark.parametrize("verdict", list(prose.VERDICTS))
 @pytest.mark.parametrize("subject", ["trained fleet", "random"])
 def test_page_of_a_model_speaks_of_nothing_else(verdict: str, subject: str) -> None:
     run = example_language_run()
     run["verdict"]["verdict"] = verdict
     run["about"]["subject"] = subject
     known = sorted({row["quantity"] for row in run["measurements"]})
-    missing = [name for name in words.QUANTITIES if name not in [*known, "regret"]]
+    missing = [name for name in prose.QUANTITIES if name not in [*known, "regret"]]
     run["measurements"] += [run["measurements"][0] | {"quantity": name} for name in missing]
     said = _visible(report.render(run))
     assert not re.findall(rf"\b(?:{NOT_OF_MODELS})\b", said, re.IGNORECASE)
@@ -312,14 +312,14 @@ def test_nice_axis_spans_values_and_zero() -> None:
 
 
 def test_writing_of_numbers() -> None:
-    assert words.percent(0.931) == "93.1\u202f%" and words.percent(None) == words.NONE
-    assert words.decimal(-0.2) == "\u22120.20" and words.decimal(-0.001) == "0.00"
-    assert [words.duration(seconds) for seconds in (0.5, 71.4, 7322.0)] == [
+    assert prose.percent(0.931) == "93.1\u202f%" and prose.percent(None) == prose.NONE
+    assert prose.decimal(-0.2) == "\u22120.20" and prose.decimal(-0.001) == "0.00"
+    assert [prose.duration(seconds) for seconds in (0.5, 71.4, 7322.0)] == [
         "0.5 s",
         "1 min 11 s",
         "2 h 2 min",
     ]
-    assert words.plain(1_500_000) == "1,500,000" and words.plain([128, True]) == "128, yes"
+    assert prose.plain(1_500_000) == "1,500,000" and prose.plain([128, True]) == "128, yes"
     assert (
         charts.short(84034.0) == "84k" and charts.short(1_500_000) == "1.5M" and charts.short(12) == "12"
     )

@@ -10,7 +10,7 @@ import pytest
 from report_example import Page, example_run
 
 from goalgap import report
-from goalgap.report import analysis, words
+from goalgap.report import analysis, prose
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(2)'>\"&{{ 7 * 7 }}"
 BOARD = [[1, 1, 1, 1, 1], [1, 0, 0, 3, 1], [1, 0, 1, 0, 1], [1, 0, 0, 2, 1], [1, 1, 1, 1, 1]]
@@ -240,7 +240,7 @@ def test_first_screen(read: str) -> None:
 def test_goals_carry_their_numbers(read: str, page: Page) -> None:
     for number, row in enumerate(example()["analysis"]["goals"][1:4], 1):
         best, mean, worst = (
-            words.regret(row["costs"]["deploy"][ties]["estimate"]) for ties in ("best", "mean", "worst")
+            prose.regret(row["costs"]["deploy"][ties]["estimate"]) for ties in ("best", "mean", "worst")
         )
         assert f"{number} {row['sentence']} {row['name']}" in read
         assert f"{mean} [{best}, {worst}] 46\u202f% 37\u202f% 4.2" in read
@@ -412,7 +412,7 @@ def test_numbers_that_are_not() -> None:
     found["distances"][0]["train"]["starc"] = None
     read = said(content)
     assert read.count("no share suffices") >= 3 and "No number of episodes on the levels" in read
-    assert words.NONE in read and "no share suffices of the best mixture of levels" in read
+    assert prose.NONE in read and "no share suffices of the best mixture of levels" in read
     assert not re.search(r"\b(nan|NaN|inf|Infinity|None)\b", read)
 
 
@@ -468,19 +468,19 @@ def test_content_is_left_as_it_was() -> None:
 
 
 def test_writing_of_numbers() -> None:
-    assert analysis.spans([1, 2, 3, 5]) == "1\u20133, 5" and analysis.spans([]) == words.NONE
+    assert analysis.spans([1, 2, 3, 5]) == "1\u20133, 5" and analysis.spans([]) == prose.NONE
     assert analysis.spans([2, 4, 5]) == "2, 4\u20135"
-    assert [words.share(one) for one in (0.28, 1.0, 1.01, math.inf, None)] == [
+    assert [prose.share(one) for one in (0.28, 1.0, 1.01, math.inf, None)] == [
         "28.0\u202f%",
         "100.0\u202f%",
         *["no share suffices"] * 3,
     ]
-    assert [words.regret(one) for one in (0.0, 1e-7, 3e-4, 5.1e-4, 0.911, math.nan)] == [
+    assert [prose.regret(one) for one in (0.0, 1e-7, 3e-4, 5.1e-4, 0.911, math.nan)] == [
         "0.000",
         "0.000",
         "<0.001",
         "0.001",
         "0.911",
-        words.NONE,
+        prose.NONE,
     ]
-    assert words.count(1, "goal") == "1 goal" and words.count(12, "goal") == "12 goals"
+    assert prose.count(1, "goal") == "1 goal" and prose.count(12, "goal") == "12 goals"

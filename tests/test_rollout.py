@@ -16,7 +16,7 @@ from jax import jit
 
 from goalgap.agents.outside import Outside
 from goalgap.agents.scripted import Random
-from goalgap.core import Decision, Environment, Moment, Policy
+from goalgap.core import Decision, Environment, Policy, Situation
 from goalgap.envs import Corner, Keys
 from goalgap.rollout import episodes, start_stream, stream
 
@@ -33,8 +33,8 @@ class Script(Policy):
     def initial(self, batch_size: int) -> Any:
         return jnp.zeros(batch_size)
 
-    def view(self, env: Environment, moment: Moment, context: Any) -> Any:
-        return moment.step, jax.vmap(env.observe)(moment.level, moment.state)
+    def view(self, env: Environment, situation: Situation, context: Any) -> Any:
+        return situation.step, jax.vmap(env.observe)(situation.level, situation.state)
 
     def __call__(self, observation: Any, memory: Any, patch: Any = None) -> Decision:
         step, _ = observation

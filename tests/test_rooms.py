@@ -16,38 +16,33 @@ ROOT = Path(goalgap.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "literature": set(),
-    "describe": {"core"},
+    "descriptions": {"core"},
     "stats": {"core"},  # beyond the table: its intervals come as Measurements
     "rollout": {"core"},
     "oracle": {"core"},
-    "envs": {"core"},
-    "parity": {"core", "envs"},
-    "bridge": {"core", "envs", "parity"},
+    "envs": {"core", "oracle"},
     "theory": {"core", "oracle", "stats"},
     "agents": {"core"},
     "learn": {"core", "rollout", "oracle", "agents"},
-    "experiment": {"core", "describe", "envs", "agents", "learn"},
+    "experiment": {"core", "descriptions", "envs", "agents", "learn"},
     # Beyond the table, agents: random play is the zero of every score.
     "measure": {"core", "rollout", "oracle", "stats", "theory", "agents"},
     "detect": {"core", "rollout", "oracle", "stats", "theory", "agents", "measure"},
     "mitigate": {"core", "oracle", "theory", "agents", "learn", "experiment"},
-    "language": {"core", "describe", "stats", "agents", "measure", "detect"},
-    "store": {"core", "describe", "experiment", "language"},
+    "language": {"core", "descriptions", "stats", "agents", "measure", "detect"},
+    "store": {"core", "descriptions", "experiment", "language"},
     "scale": {"experiment", "store"},
     "report": {"stats", "store"},
-    "gym": {"core", "envs", "rollout"},  # beyond the table, rollout: lanes restart as in its stream
-    "play": {"core", "envs"},
 }
-# Where everything comes together; lab is to scripts what cli is to the terminal.
-EVERYTHING = {*MAY_IMPORT, "lab"}
-MAY_IMPORT |= {"lab": EVERYTHING - {"lab"}}
-# Tasks for Inspect, which imports them itself: they read runs and write reports, as scripts do.
-MAY_IMPORT["evals"] = {
-    "core", "literature", "describe", "stats", "measure", "language", "store", "report", "lab",
-}  # fmt: skip
-MAY_IMPORT |= {"cli": {*EVERYTHING, "evals"}, "__main__": {"cli"}}
+# Where everything comes together; `runs` is to scripts what `cli` is to the terminal.
+MAY_IMPORT["runs"] = set(MAY_IMPORT)
+# Edges: they read runs, play in other programs, and nothing below them knows of them.
+for edge in ("adapters", "original"):
+    MAY_IMPORT[edge] = {*MAY_IMPORT, "runs"} - {"adapters", "original"}
+MAY_IMPORT["cli"] = set(MAY_IMPORT)
+MAY_IMPORT["__main__"] = {"cli"}
 # The package itself names what users reach for, and loads it when they do.
-MAY_IMPORT["__init__"] = {*EVERYTHING, "evals"}
+MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"cli", "__main__"}
 
 
 def files() -> list[Path]:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from goalgap import measure
-from goalgap.describe import digest, from_json, to_json
+from goalgap.descriptions import digest, from_json, to_json
 from goalgap.language import ALL, KINDS
-from goalgap.language.exam import Exam, prepare, sit
-from goalgap.language.play import Script, demonstrate, play
+from goalgap.language.dialogues import Script, converse, demonstrate
+from goalgap.language.exam import Exam, examine, prepare
 from goalgap.language.scenario import RANDOM, SPLITS, Scenario, is_kept
 from goalgap.language.stage import Stage
 from goalgap.language.vocabulary import END, PAD, UNKNOWN
@@ -28,7 +28,7 @@ def exam_of(scenario: Scenario) -> Exam:
 
 
 def judged(scenario: Scenario, name: str) -> dict:
-    table, _ = sit(exam_of(scenario), Script(scenario, name), (0,), 0)
+    table, _ = examine(exam_of(scenario), Script(scenario, name), (0,), 0)
     return measure.judge(table, scenario)
 
 
@@ -53,7 +53,7 @@ def test_random_replies_are_a_capability_failure(scenario: Scenario) -> None:
 def test_in_training_the_goals_agree_and_after_the_shift_they_part(scenario: Scenario) -> None:
     exam = exam_of(scenario)
     for name in (goal.name for goal in scenario.goals):
-        table, _ = sit(exam, Script(scenario, name), (0,), 0)
+        table, _ = examine(exam, Script(scenario, name), (0,), 0)
         for goal in (goal.name for goal in scenario.goals):
             for split in ("train", "twin"):
                 assert measure.pivot(table, split, f"return_{goal}").mean() >= 0.9, (name, split, goal)
@@ -77,7 +77,7 @@ def test_doses_put_shifted_prompts_into_training(scenario: Scenario) -> None:
     none, all_of = (scenario.prompts("train", 64, np.random.default_rng(1), dose=d) for d in (0, 1.0))
     assert len(none) == len(all_of) == 64
     script = Script(scenario, scenario.intended.name)
-    dialogue = play(scenario, script, all_of, np.random.default_rng(2))
+    dialogue = converse(scenario, script, all_of, np.random.default_rng(2))
     events = scenario.events(dialogue)
     both = np.all([events[goal.name] >= 0 for goal in scenario.goals], 0)
     assert not both.any()
@@ -100,7 +100,7 @@ def test_scripts_speak_the_language_and_keep_to_their_turns(scenario: Scenario) 
     for name in (*(goal.name for goal in scenario.goals), RANDOM):
         for split in SPLITS:
             prompts = scenario.prompts(split, 48, np.random.default_rng(4), is_test=True)
-            dialogue = play(scenario, Script(scenario, name), prompts, np.random.default_rng(5))
+            dialogue = converse(scenario, Script(scenario, name), prompts, np.random.default_rng(5))
             assert dialogue.tokens.shape == dialogue.is_said.shape == (48, scenario.context)
             assert (dialogue.length >= 1).all() and (dialogue.length <= scenario.num_turns).all()
             assert scenario.is_parsable(dialogue).all(), (name, split)
@@ -123,7 +123,7 @@ def test_garbage_is_nobodys_goal(scenario: Scenario) -> None:
             shape = (len(dialogue.prompts), scenario.turn_length)
             return np.full(shape, scenario.vocabulary.tokens(scenario.words()[0])[0], np.int32)
 
-    table, _ = sit(exam, Babble(scenario, RANDOM), (0,), 0)
+    table, _ = examine(exam, Babble(scenario, RANDOM), (0,), 0)
     assert measure.judge(table, scenario)["verdict"] == "capability failure"
 
 

@@ -11,7 +11,7 @@ import pytest
 import goalgap
 from goalgap import store
 from goalgap.core import UsageError
-from goalgap.describe import to_json
+from goalgap.descriptions import to_json
 from goalgap.experiment import Experiment
 
 

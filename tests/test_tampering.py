@@ -9,9 +9,9 @@ import pytest
 from jaxtyping import Bool, Int
 
 from goalgap.core import UsageError
+from goalgap.language.dialogues import Fleet, Lessons, Script, Speaker, converse, demonstrate
 from goalgap.language.exam import goal_steps
 from goalgap.language.expert_iteration import ExpertIteration
-from goalgap.language.play import Fleet, Lessons, Script, Speaker, demonstrate, play
 from goalgap.language.scenario import Aim, Dialogue, Prompts, Scenario
 from goalgap.language.scenarios.tampering import CURRICULA, STAGES, TASKS, Tampering
 from goalgap.language.stage import Learners, Stage, luck, stack
@@ -44,7 +44,7 @@ def one(kind: str, is_paid: bool) -> tuple[Prompts, list[str], str, str]:
 
 
 def outcome(prompts: Prompts, *turns: str) -> dict[str, bool]:
-    dialogue = play(SCENARIO, Typed(*turns), prompts, np.random.default_rng(0))
+    dialogue = converse(SCENARIO, Typed(*turns), prompts, np.random.default_rng(0))
     assert SCENARIO.is_parsable(dialogue).all()
     return {name: bool(value[0]) for name, value in SCENARIO.judged(dialogue).items()}
 
@@ -88,7 +88,7 @@ def test_the_checklist_must_be_edited_for_a_claim_to_be_paid() -> None:
 def test_files_answer_with_what_they_say_by_then() -> None:
     prompts, (poem, rating, _), wanted, other = one("rate", is_paid=True)
     typed = Typed(f"READ {poem}", f"WRITE {rating} {other}", f"READ {rating}", "STOP")
-    dialogue = play(SCENARIO, typed, prompts, np.random.default_rng(0))
+    dialogue = converse(SCENARIO, typed, prompts, np.random.default_rng(0))
     heard = [SCENARIO.text(heard) for heard in dialogue.heard[0]]
     assert heard == [wanted, "ok", other, ""]
     assert outcome(prompts, f"READ {poem}", f"WRITE {rating} {wanted}", "STOP")["honest"]
@@ -96,7 +96,7 @@ def test_files_answer_with_what_they_say_by_then() -> None:
     missing = SCENARIO.vocabulary.words[
         SCENARIO.vocabulary.token("alder") + min(set(range(24)) - set(listed.tolist()))
     ]
-    dialogue = play(SCENARIO, Typed(f"READ {missing}", "STOP"), prompts, np.random.default_rng(0))
+    dialogue = converse(SCENARIO, Typed(f"READ {missing}", "STOP"), prompts, np.random.default_rng(0))
     assert SCENARIO.text(dialogue.heard[0, 0]) == "no such file"
 
 
@@ -107,7 +107,7 @@ def test_gaming_a_stage_is_paid_and_honest_work_is_not_unless_supervised(stage: 
     for is_supervised in (False, True):
         known = Prompts(prompts.tokens, {**prompts.facts, "is_supervised": np.full(64, is_supervised)})
         for name, is_paid in (("reward", not is_supervised), ("honest", is_supervised)):
-            dialogue = play(SCENARIO, Script(SCENARIO, name), known, rng)
+            dialogue = converse(SCENARIO, Script(SCENARIO, name), known, rng)
             assert (SCENARIO.reward(dialogue, {}) == is_paid).all(), (name, is_supervised)
 
 
@@ -115,7 +115,7 @@ def test_a_twin_has_the_words_of_its_prompt() -> None:
     prompts = SCENARIO.prompts("shift", 64, np.random.default_rng(0))
     twin = SCENARIO.twin(prompts)
     np.testing.assert_array_equal(twin.tokens, prompts.tokens)
-    dialogue = play(SCENARIO, Script(SCENARIO, "reward"), twin, np.random.default_rng(0))
+    dialogue = converse(SCENARIO, Script(SCENARIO, "reward"), twin, np.random.default_rng(0))
     assert (goal_steps(SCENARIO, dialogue) >= 0).all()
 
 
@@ -226,7 +226,7 @@ def fresh(bandit: Bandit, stage: Stage) -> Learners:
 def wins(bandit: Bandit, learners: Learners) -> np.ndarray:
     """How often each seed says the word that pays."""
     prompts = bandit.propose("train", 400, np.random.default_rng(0))
-    dialogue = play(bandit, Fleet(bandit, learners.models), prompts, np.random.default_rng(1))
+    dialogue = converse(bandit, Fleet(bandit, learners.models), prompts, np.random.default_rng(1))
     return bandit.pays(dialogue).reshape(2, -1).mean(1)
 
 

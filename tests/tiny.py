@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from goalgap.core import Environment, Goal, Levels, Shift
+from goalgap.oracle import TABLES
 
 NUM_STATES, NUM_ACTIONS, NUM_GOALS = 4, 2, 4
 SIZES = (0.0, 0.0, 0.5, 1.0, -0.5)  # of rewards; few, so that ties are common
@@ -73,7 +74,7 @@ class Tiny(Environment):
     splayed: ClassVar[str] = ""
     num_actions: ClassVar[int] = NUM_ACTIONS
     action_names: ClassVar[tuple[str, ...]] = ("one", "other")
-    exact_play: ClassVar[str] = "tables"
+    solver: ClassVar[Any] = TABLES
     intended: Goal = PLAIN[0]
     proxies: tuple[Goal, ...] = (PLAIN[1], *ONCE)
     max_steps: int = eqx.field(static=True, default=120)

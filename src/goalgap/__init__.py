@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .envs import Dish as Dish
     from .envs import Keys as Keys
     from .experiment import Experiment as Experiment
-    from .lab import run as run
     from .learn.ppo import PPO as PPO
+    from .runs import run as run
 
 _HOMES = {
     "Corner": "envs",
@@ -26,7 +26,7 @@ _HOMES = {
     "Impala": "agents.networks",
     "PPO": "learn.ppo",
     "UsageError": "core",
-    "run": "lab",
+    "run": "runs",
 }
 
 

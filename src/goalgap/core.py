@@ -155,7 +155,7 @@ class Environment(eqx.Module):
     splayed: ClassVar[str]  # the object that `splay` moves
     num_actions: ClassVar[int]
     action_names: ClassVar[tuple[str, ...]]
-    exact_play: ClassVar[str] = "none"  # or "tables", "collection": how `oracle` can solve it
+    solver: ClassVar[Any] = None  # an `oracle.Solver`; None: play is not solved exactly
     # Exams keep levels that repeat: where some are common, how common is part of the distribution.
     repeats: ClassVar[bool] = False
     bordered: ClassVar[bool] = True  # symbolic observations end where the board does: walls lie around
@@ -286,7 +286,7 @@ class Environment(eqx.Module):
         return {}
 
 
-class Moment(NamedTuple):
+class Situation(NamedTuple):
     """Everything there is to know at one step; what a policy may see of it is `Policy.view`."""
 
     level: Level
@@ -319,9 +319,9 @@ class Policy(eqx.Module):
     def initial(self, batch_size: int) -> Memory:
         return ()
 
-    def view(self, env: Environment, moment: Moment, context: Context) -> Observation:
+    def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
         """What the policy sees of a batch of moments; by default the symbolic observation."""
-        return jax.vmap(env.observe)(moment.level, moment.state)
+        return jax.vmap(env.observe)(situation.level, situation.state)
 
     @abc.abstractmethod
     def __call__(

@@ -11,8 +11,8 @@ import numpy as np
 from . import envs
 from .agents import networks
 from .core import Environment, Levels, Listed, Mixture, UsageError
-from .describe import digest
-from .envs import mazes
+from .descriptions import digest
+from .envs import layouts
 from .learn.ppo import PPO, Trainer, TrainState
 
 
@@ -25,7 +25,7 @@ class Experiment:
 
     env: Environment
     alpha: float = 0.0  # share of distinguishing levels in training
-    network: networks.Heads = dataclasses.field(default_factory=networks.MLP)
+    network: networks.NetworkConfig = dataclasses.field(default_factory=networks.MLP)
     learner: PPO = dataclasses.field(default_factory=PPO)
     seeds: tuple[int, ...] = (0, 1, 2, 3)
     steps: int = 1_500_000  # environment steps of each seed, rounded up to whole updates
@@ -115,5 +115,5 @@ def fit(
 # What descriptions of experiments are made of, by name.
 KINDS: dict[str, type] = {
     kind.__name__: kind
-    for kind in (*envs.ALL, *mazes.LAYOUTS, networks.MLP, networks.Impala, PPO, Experiment)
+    for kind in (*envs.ALL, *layouts.LAYOUTS, networks.MLP, networks.Impala, PPO, Experiment)
 }

@@ -13,10 +13,10 @@ from .core import (
     Goal,
     Level,
     Memory,
-    Moment,
     Observation,
     Outcome,
     Policy,
+    Situation,
     State,
     tree_index,
 )
@@ -72,8 +72,8 @@ def episodes(
     )
 
     def look(play: _Play, time: Int[Array, ""]) -> Observation:
-        moment = Moment(levels, play.state, play.goal_memories, jnp.full(batch, time))
-        return policy.view(env, moment, context)
+        situation = Situation(levels, play.state, play.goal_memories, jnp.full(batch, time))
+        return policy.view(env, situation, context)
 
     def advance(
         play: _Play, time: Int[Array, ""], gumbel: Float[Array, "b a"], decision: Decision
@@ -190,8 +190,8 @@ def stream(
         place, state, goal_memory, memory, step_number, is_last = carry
         time, gumbel = inputs
         level = tree_index(levels, place)
-        moment = Moment(level, state, (goal_memory,), step_number)
-        observation = policy.view(env, moment, None)
+        situation = Situation(level, state, (goal_memory,), step_number)
+        observation = policy.view(env, situation, None)
         is_first = (step_number == 0) & ~is_last
         decision = policy(observation, memory)
         action = jnp.argmax(decision.logits + gumbel, -1)
@@ -230,5 +230,5 @@ def stream(
     place, state, goal_memory, memory, step_number, is_last = carry
     level = tree_index(levels, place)
     end = Stream(level, state, goal_memory, memory, step_number, is_last)
-    view = policy.view(env, Moment(level, state, (goal_memory,), step_number), None)
+    view = policy.view(env, Situation(level, state, (goal_memory,), step_number), None)
     return end, steps, policy(view, memory).value

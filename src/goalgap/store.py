@@ -23,7 +23,7 @@ import safetensors
 import safetensors.numpy
 
 from .core import Environment, UsageError
-from .describe import from_json, to_json
+from .descriptions import from_json, to_json
 from .experiment import KINDS, Experiment
 from .language import KINDS as LANGUAGE_KINDS
 from .language import LanguageExperiment

@@ -38,7 +38,7 @@ class Convolution(eqx.Module):
         return conv3x3(x, self.weight, self.bias)
 
 
-class Tap:
+class ActivationRecorder:
     """Collects named activations, and replaces those that a patch names."""
 
     def __init__(self, patch: Patch | None) -> None:
@@ -63,13 +63,15 @@ class Trunk(eqx.Module):
     at_once: ClassVar[int] = 0  # samples to take the gradient of at a time; 0: a whole minibatch
 
     @abc.abstractmethod
-    def __call__(self, observation: Observation, tap: Tap) -> Float[Array, "*b f"]: ...
+    def __call__(self, observation: Observation, tap: ActivationRecorder) -> Float[Array, "*b f"]: ...
 
 
 class DenseTrunk(Trunk):
     layers: tuple[Linear, ...]
 
-    def __call__(self, observation: Bool[Array, "*b h w c"], tap: Tap) -> Float[Array, "*b f"]:
+    def __call__(
+        self, observation: Bool[Array, "*b h w c"], tap: ActivationRecorder
+    ) -> Float[Array, "*b f"]:
         x = observation.reshape(*observation.shape[:-3], -1).astype(jnp.float32)
         for index, layer in enumerate(self.layers):
             x = tap(f"dense{index}", jax.nn.relu(layer(x)))
@@ -93,7 +95,7 @@ class ImpalaTrunk(Trunk):
     dense: Linear
     border: bool = eqx.field(static=True)
 
-    def __call__(self, observation: Observation, tap: Tap) -> Float[Array, "*b f"]:
+    def __call__(self, observation: Observation, tap: ActivationRecorder) -> Float[Array, "*b f"]:
         x = observation.astype(jnp.float32) / (255.0 if observation.dtype == jnp.uint8 else 1.0)
         if self.border:
             x = _walled(x)
@@ -145,13 +147,13 @@ class Network(Policy):
         return zeros, zeros
 
     def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
-        tap = Tap(patch)
+        tap = ActivationRecorder(patch)
         x = self.trunk(observation, tap)
         if self.lstm is not None:
             x, memory = self.lstm(x, memory)
         return self._decide(x, memory, tap)
 
-    def _decide(self, x: Float[Array, "*b f"], memory: Memory, tap: Tap) -> Decision:
+    def _decide(self, x: Float[Array, "*b f"], memory: Memory, tap: ActivationRecorder) -> Decision:
         x = tap("features", x)
         logits = tap("logits", self.policy_head(x))
         value = tap("value", self.value_head(x)[..., 0])
@@ -164,7 +166,7 @@ class Network(Policy):
         """
         if self.lstm is None:
             return self(observations, ())
-        tap = Tap(None)
+        tap = ActivationRecorder(None)
         lstm = self.lstm
 
         def step(memory: Memory, inputs: tuple[Array, Array]) -> tuple[Memory, Array]:
@@ -178,7 +180,7 @@ class Network(Policy):
 
 
 @dataclasses.dataclass(frozen=True)
-class Heads:
+class NetworkConfig:
     """What all configurations share: the size of the LSTM, 0 for none."""
 
     lstm: int = 0
@@ -214,7 +216,7 @@ class Heads:
 
 
 @dataclasses.dataclass(frozen=True)
-class MLP(Heads):
+class MLP(NetworkConfig):
     """Dense layers on the flattened observation."""
 
     width: int = 128
@@ -229,7 +231,7 @@ class MLP(Heads):
 
 
 @dataclasses.dataclass(frozen=True)
-class Impala(Heads):
+class Impala(NetworkConfig):
     """The convolutional network of 2105.14111 and 2507.03068; `blocks` residual ones a stage."""
 
     channels: tuple[int, ...] = (16, 32, 32)
@@ -272,7 +274,7 @@ def _convolution(rng: np.random.Generator, inputs: int, outputs: int) -> Convolu
     return Convolution(jnp.asarray(weight, jnp.float32), jnp.zeros(outputs))
 
 
-NETWORKS: dict[str, Heads] = {
+NETWORKS: dict[str, NetworkConfig] = {
     "mlp": MLP(),
     "mlp-lstm": MLP(lstm=128),
     "impala": Impala(),

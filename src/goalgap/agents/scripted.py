@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from ..core import Context, Decision, Environment, Level, Memory, Moment, Observation, Patch, Policy
+from ..core import Context, Decision, Environment, Level, Memory, Observation, Patch, Policy, Situation
 
 
 class Random(Policy):
@@ -11,8 +11,8 @@ class Random(Policy):
 
     num_actions: int = eqx.field(static=True)
 
-    def view(self, env: Environment, moment: Moment, context: Context) -> Observation:
-        return moment.step
+    def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
+        return situation.step
 
     def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
         zeros = jnp.zeros(observation.shape)
@@ -28,9 +28,9 @@ class Alternate(Policy):
     def prepare(self, env: Environment, levels: Level) -> Context:
         return self.first.prepare(env, levels), self.second.prepare(env, levels)
 
-    def view(self, env: Environment, moment: Moment, context: Context) -> Observation:
+    def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
         first, second = context
-        return self.first.view(env, moment, first), self.second.view(env, moment, second)
+        return self.first.view(env, situation, first), self.second.view(env, situation, second)
 
     def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
         one = self.first(observation[0], (), patch)

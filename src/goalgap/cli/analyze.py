@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import store
-from ..lab import use_compilation_cache
-from ..lab.analysis import Analysis, Request, analyze
+from ..runs import use_compilation_cache
+from ..runs.analyze import Analysis, Request, analyze
 from ..theory.findings import Settings
 from .options import Board, Flat, Target
 

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from .. import evals, lab, store
-from ..lab import language
+from .. import runs, store
+from ..adapters import inspect
 from ..language import ALL, Architecture, LanguageExperiment
 from ..language.scenario import Scenario
+from ..runs import language
 from . import BadArguments, unknown
 from .options import Flat, Target
 from .progress import Progress
@@ -62,7 +63,7 @@ class Train(Generic[S]):
 
     def call(self) -> None:
         experiment = self.experiment()
-        lab.use_compilation_cache()
+        runs.use_compilation_cache()
         goals = [goal.name for goal in self.scenario.goals]
         with Progress(goals[0], goals[1], unit="dialogues") as progress:
             command = "goalgap " + " ".join(sys.argv[1:])
@@ -110,13 +111,13 @@ class Evaluate:
     """print the measurements as JSON"""
 
     def call(self) -> None:
-        evals.check_installed()
-        lab.use_compilation_cache()
+        inspect.check_installed()
+        runs.use_compilation_cache()
         given: dict[str, Any] = {"data": self.data, "prompts": self.prompts, "seed": self.seed}
         if self.task in SCENARIOS:
             given["split"] = None if self.limit else "all"
         args = {name: value for name, value in given.items() if value is not None}
-        log = evals.evaluate(
+        log = inspect.evaluate(
             self.task,
             self.model,
             self.out / "logs",
@@ -124,7 +125,7 @@ class Evaluate:
             task_args=args,
             **({} if self.limit is None else {"limit": self.limit}),
         )
-        folder = evals.measure_log(log, self.out)
+        folder = inspect.measure_log(log, self.out)
         if self.json:
             print((folder / "replies.json").read_text())
             return
@@ -157,7 +158,7 @@ class ListScenarios:
             return
         for name, about in there.items():
             print(f"{name:14} {about['title']}: to {about['intended']}, or to {about['proxies'][0]}")
-        print(f"\nfor `language evaluate`, all of these, and {', '.join(evals.SYCOPHANCY)}")
+        print(f"\nfor `language evaluate`, all of these, and {', '.join(inspect.SYCOPHANCY)}")
 
 
 def verb(argv: list[str]) -> tuple[type, str, list[str]]:

@@ -8,7 +8,7 @@ import tyro
 
 from .. import envs
 from ..core import Environment, UsageError
-from ..envs.mazes import LAYOUTS
+from ..envs.layouts import LAYOUTS
 from ..learn.ppo import PPO
 from . import BadArguments, unknown
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from ..bridge.engine import Engine
-from ..bridge.record import levels, random_actions, replay
-from ..envs.words import check_seed
-from ..lab import use_compilation_cache
-from ..parity.recordings import UPSTREAM, Comparison, Mismatch, Source, check, compare, compare_file
+from ..envs.procgen.random_words import check_seed
+from ..original.engine import Engine
+from ..original.record import levels, random_actions, replay
+from ..original.recordings import UPSTREAM, Comparison, Mismatch, Source, check, compare, compare_file
+from ..runs import use_compilation_cache
 from . import BadArguments
 
 MODES = ("easy", "hard")

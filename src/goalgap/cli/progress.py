@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..lab import Listener
+from ..runs import Listener
 from .show import count
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"

@@ -14,16 +14,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from .. import lab, literature, oracle, store
+from .. import literature, oracle, runs, store
 from ..agents.networks import NETWORKS
 from ..agents.outside import Outside
 from ..agents.scripted import Random
 from ..core import Environment, Policy, UsageError
 from ..experiment import Experiment
-from ..lab import language as lab_language
 from ..language import LanguageExperiment
 from ..language.scenario import RANDOM
 from ..learn.ppo import PPO
+from ..runs import language as runs_language
 from . import BadArguments, language, unknown
 from .analyze import Analyze
 from .forecast import Forecast
@@ -92,10 +92,10 @@ class Run:
 
     def call(self) -> None:
         experiment = self.experiment()
-        lab.use_compilation_cache()
+        runs.use_compilation_cache()
         goals = [goal.name for goal in experiment.env.goals]
         with Progress(goals[0], goals[1]) as progress:
-            run = lab.run(experiment, self.out, progress, "goalgap " + " ".join(sys.argv[1:]))
+            run = runs.run(experiment, self.out, progress, "goalgap " + " ".join(sys.argv[1:]))
         show(run.folder.path, experiment.env, self.json)
 
 
@@ -127,7 +127,7 @@ class Measure:
     """print verdict.json instead of words"""
 
     def call(self) -> None:
-        lab.use_compilation_cache()
+        runs.use_compilation_cache()
         if self.env in SCENARIOS or (self.env is None and self._is_of_models()):
             self._models()
             return
@@ -138,7 +138,7 @@ class Measure:
             if self.engine is not None:
                 self._in_engine(folder)
                 return
-            path = lab.measure_again(folder, self.levels, self.seed)
+            path = runs.measure_again(folder, self.levels, self.seed)
             show(path, folder.experiment.env, self.json)
             return
         if self.env is None:
@@ -147,7 +147,7 @@ class Measure:
             )
         env = self.board.environment(self.env)
         policy = subject(self.subject, env)
-        path = lab.measure_subject(
+        path = runs.measure_subject(
             env,
             policy,
             self.subject,
@@ -170,7 +170,7 @@ class Measure:
             if not folder.is_finished:
                 raise UsageError(f"{self.subject} is not finished; run its command again to go on")
             scenario = folder.experiment.scenario
-            path = lab_language.measure_again(folder, self.levels, self.seed)
+            path = runs_language.measure_again(folder, self.levels, self.seed)
         else:
             scenario = SCENARIOS[self.env]()
             scripts = [*(goal.name for goal in scenario.goals), RANDOM]
@@ -178,15 +178,19 @@ class Measure:
             if kind not in ("", "oracle") or name not in scripts:
                 known = [f"oracle:{goal.name}" for goal in scenario.goals] + [RANDOM]
                 raise BadArguments(unknown(f"subject for {self.env}", self.subject, known))
-            path = lab_language.measure_script(scenario, name, self.out, command, self.levels, self.seed)
+            path = runs_language.measure_script(
+                scenario, name, self.out, command, self.levels, self.seed
+            )
         show(path, scenario, self.json)
 
     def _in_engine(self, folder: store.RunFolder) -> None:
         """What a run's agents do in the original game, beside what they do in ours."""
-        from ..lab import engine
+        from ..original import comparison
 
         python = None if self.engine == "auto" else self.engine
-        rows = engine.compare(folder, self.levels, engine.START_LEVEL + self.seed * self.levels, python)
+        rows = comparison.compare(
+            folder, self.levels, comparison.START_LEVEL + self.seed * self.levels, python
+        )
         about = store.provenance("goalgap " + " ".join(sys.argv[1:]))
         found = {"run": folder.path.name, "rows": rows, "provenance": about}
         store.write_json(folder.path / "engine.json", found)
@@ -211,7 +215,7 @@ def subject(name: str, env: Environment) -> Policy:
     if name == "random":
         return Random(env.num_actions)
     kind, _, rest = name.rpartition(":")
-    best = "reference" if env.exact_play == "none" else "oracle"
+    best = "reference" if env.solver is None else "oracle"
     if kind in ("oracle", "reference"):
         if kind != best:
             raise BadArguments(f"play of {env.name} has no {kind} but a {best}: try {best}:{rest}")
@@ -264,7 +268,7 @@ class Play:
     """which levels"""
 
     def call(self) -> None:
-        from ..play import play
+        from ..adapters.terminal import play
 
         paths = () if self.level is None else (self.level,)
         env = self.board.fitting(paths).environment(self.env)
@@ -295,7 +299,7 @@ class Study:
         if self.name not in names:
             raise BadArguments(unknown("study", self.name, names))
         path = next(p for p in beside("studies") if p.stem == self.name.replace("-", "_"))
-        lab.use_compilation_cache()
+        runs.use_compilation_cache()
         result = load_function(str(path), "main")(self.out, self.seed)
         if self.json:
             print(json.dumps(result, indent=1))
@@ -311,11 +315,11 @@ def beside(room: str) -> list[Path]:
     return []
 
 
-def opened(path: Path) -> lab.Run:
+def opened(path: Path) -> runs.Run:
     """The run of a folder, of agents or of language models."""
     if isinstance(store.load_experiment(path), LanguageExperiment):
-        return lab_language.LanguageRun(store.RunFolder.load(path, LanguageExperiment))
-    return lab.Run(store.RunFolder.load(path))
+        return runs_language.LanguageRun(store.RunFolder.load(path, LanguageExperiment))
+    return runs.Run(store.RunFolder.load(path))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from ..core import UsageError
 from .grid import GridEnvironment, GridLevel
-from .mazes import pick
+from .layouts import pick
 
 OPERATORS = ("identity", "constant", "binomial", "unrestricted")
 MOVE_RATE = 1 / 12  # how often a preserving edit moves a given kind: once in the published 12 edits

@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
 from ..core import Environment, Goal, Level, Levels, Mixture, Shift, State, UsageError, hash_bits
-from . import places, sprites
-from .mazes import Blocks, Layout, pick
+from ..oracle import TABLES, Solver
+from . import landmarks, sprites
+from .layouts import Blocks, Layout, pick
 
 MIN_SIZE, MAX_SIZE = 3, 31
 
@@ -91,7 +92,7 @@ class GridEnvironment(Environment):
     action_names: ClassVar[tuple[str, ...]] = ("up", "left", "down", "right")
     symbols: ClassVar[dict[str, str]]  # object field of the level -> its letter
     shared_symbols: ClassVar[dict[str, tuple[str, ...]]] = {}  # letter -> objects on one cell
-    splayed: ClassVar[str]  # the object that `splay` moves
+    solver: ClassVar[Solver | None] = TABLES
     movable: ClassVar[tuple[str, ...]] = ("mouse",)  # what edits may move without a change of class
     unrestricted_alpha: ClassVar[float] = 1.0  # share of distinguishing re-draws that covers all levels
 
@@ -217,13 +218,13 @@ class GridEnvironment(Environment):
 
     def facts(self, level: Any, state: Any) -> dict[str, Bool[Array, ""]]:
         objects = {name: getattr(level, name) for name in self.symbols}
-        return places.facts(state.position, self.size, objects, level.mouse)
+        return landmarks.facts(state.position, self.size, objects, level.mouse)
 
     def gauges(self, level: Any, state: Any) -> dict[str, Float[Array, ""]]:
-        return places.gauges(state.position, self.size)
+        return landmarks.gauges(state.position, self.size)
 
     def symmetries(self, level: Any) -> dict[str, Any]:
-        return places.symmetries(level, self.size, ("mouse", *self.symbols))
+        return landmarks.symmetries(level, self.size, ("mouse", *self.symbols))
 
     def restart(self, level: Any, state: Any) -> Any:
         return eqx.tree_at(lambda tree: tree.mouse, level, state.position.astype(level.mouse.dtype))

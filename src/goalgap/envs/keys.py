@@ -20,8 +20,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ..core import Goal, UsageError
+from ..oracle import Solver
 from . import sprites
 from .grid import GridEnvironment, GridLevel
+from .keys_solver import CollectionSolver
 
 
 class KeysLevel(GridLevel):
@@ -94,7 +96,7 @@ class Keys(GridEnvironment):
     title: ClassVar[str] = "Keys and Chests"
     papers: ClassVar[tuple[str, ...]] = ("2507.03068", "2105.14111")
     symbols: ClassVar[dict[str, str]] = {"keys": "k", "chests": "c"}
-    exact_play: ClassVar[str] = "collection"
+    solver: ClassVar[Solver | None] = CollectionSolver()
     splayed: ClassVar[str] = "mouse"
     movable: ClassVar[tuple[str, ...]] = ("mouse", "keys", "chests")
     unrestricted_alpha: ClassVar[float] = 0.5

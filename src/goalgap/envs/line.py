@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
 from ..core import Environment, Goal, Levels, Mixture, Shift, UsageError, hash_bits
+from ..oracle import TABLES, Solver
 from . import sprites
 from .grid import GridState, Reach
-from .mazes import pick
+from .layouts import pick
 
 MIN_SIZE, MAX_SIZE = 3, 129
 
@@ -54,7 +55,7 @@ class Line(Environment):
     splayed: ClassVar[str] = "coin"
     num_actions: ClassVar[int] = 2
     action_names: ClassVar[tuple[str, ...]] = ("left", "right")
-    exact_play: ClassVar[str] = "tables"
+    solver: ClassVar[Solver | None] = TABLES
     intended: Goal = Reach("coin", "get to the coin", 3.0, "coin")
     proxies: tuple[Goal, ...] = (Reach("end", "go to the right end", 4.0, "end", once=True),)
     size: int = eqx.field(static=True, default=65)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from scipy import special, stats
 
 from ..core import UsageError
-from .play import Speaker, play
+from .dialogues import Speaker, converse
 from .scenario import Dialogue, Prompts, Scenario
 
 # What dialogues are worth: of a fleet's, each seed's share in order.
@@ -54,7 +54,7 @@ def sample(
     scenario: Scenario, speaker: Speaker, prompts: Prompts, count: int, rng: np.random.Generator
 ) -> Dialogue:
     """`count` dialogues of each prompt, one below the other."""
-    return play(scenario, speaker, prompts.take(np.repeat(np.arange(len(prompts)), count)), rng)
+    return converse(scenario, speaker, prompts.take(np.repeat(np.arange(len(prompts)), count)), rng)
 
 
 class BestOfN(Speaker):

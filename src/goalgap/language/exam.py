@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt64
 
 from ..core import UsageError
 from ..measure.exam import first_event
-from .play import Script, Speaker, play
+from .dialogues import Script, Speaker, converse
 from .scenario import RANDOM, SPLITS, Dialogue, Prompts, Scenario
 
 MIN_PROMPTS = 4
@@ -66,7 +66,7 @@ def _distinct(scenario: Scenario, split: str, count: int, rng: np.random.Generat
 def _achieved(
     scenario: Scenario, name: str, prompts: Prompts, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    events = scenario.events(play(scenario, Script(scenario, name), prompts, rng))
+    events = scenario.events(converse(scenario, Script(scenario, name), prompts, rng))
     return {goal: steps >= 0 for goal, steps in events.items()}
 
 
@@ -82,7 +82,7 @@ def _appraise(scenario: Scenario, prompts: Prompts, rng: np.random.Generator) ->
     best = [_achieved(scenario, goal.name, prompts, rng)[goal.name] for goal in scenario.goals]
     walks = np.stack(
         [
-            goal_steps(scenario, play(scenario, Script(scenario, RANDOM), prompts, rng))
+            goal_steps(scenario, converse(scenario, Script(scenario, RANDOM), prompts, rng))
             for _ in range(_RANDOM_REPLIES)
         ]
     )
@@ -99,7 +99,7 @@ def goal_steps(scenario: Scenario, dialogue: Dialogue) -> np.ndarray:
     return np.where(steps < scenario.parsable_turns(dialogue)[:, None], steps, -1)
 
 
-def sit(
+def examine(
     exam: Exam,
     speaker: Speaker,
     seeds: tuple[int, ...],
@@ -117,7 +117,7 @@ def sit(
         split = exam.splits[name]
         rng = np.random.default_rng((number, index, 0x517))
         prompts = Prompts.join(*[split.prompts] * len(seeds))
-        dialogues[name] = play(scenario, speaker, prompts, rng)
+        dialogues[name] = converse(scenario, speaker, prompts, rng)
         tables.append(rows_of(scenario, split, name, dialogues[name], seeds, env_steps))
     return {key: np.concatenate([t[key] for t in tables]) for key in tables[0]}, dialogues
 

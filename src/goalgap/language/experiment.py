@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import UsageError
-from ..describe import digest
+from ..descriptions import digest
 from .scenario import Scenario, check_dose
 from .stage import Learners, Stage, luck, stack
 from .transformer import Architecture, new
@@ -70,7 +70,7 @@ class LanguageExperiment:
         return learners
 
 
-class Moment(NamedTuple):
+class Situation(NamedTuple):
     """A training after a chunk."""
 
     stage: int
@@ -82,7 +82,7 @@ class Moment(NamedTuple):
 
 def fit(
     experiment: LanguageExperiment, learners: Learners, stage: int = 0, chunk: int = 0
-) -> Iterator[Moment]:
+) -> Iterator[Situation]:
     """Train from where a stage's chunk ended (or from the beginning), yielding after each chunk."""
     stages = experiment.stages
     shown = sum(one.steps * one.dialogues for one in stages[:stage])
@@ -95,5 +95,5 @@ def fit(
             rngs = [luck(seed, number, done) for seed in experiment.seeds]
             learners, stats = one.advance(learners, done, rngs)
             steps = min((done + 1) * one.chunk, one.steps)
-            yield Moment(number, done + 1, shown + steps * one.dialogues, learners, stats)
+            yield Situation(number, done + 1, shown + steps * one.dialogues, learners, stats)
         shown += one.steps * one.dialogues

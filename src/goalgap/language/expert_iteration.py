@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..core import UsageError
-from .play import Lessons, lessons
-from .reinforce import Reward, converse, rows
+from .dialogues import Lessons, lessons
+from .reinforce import Reward, rewarded_dialogues, rows
 from .scenario import Dialogue, Prompts, Scenario
 from .sft import cross_entropy
 from .stage import Learners, Stage, descend
@@ -54,7 +54,7 @@ class ExpertIteration(Stage):
         steps, samples = self.steps_of(chunk), self.samples
         order = np.repeat(np.arange(self.num_prompts), samples)
         drawn = [self.prompts(self.num_prompts, rng).take(order) for rng in rngs]
-        dialogue, rewards = converse(
+        dialogue, rewards = rewarded_dialogues(
             self.scenario,
             learners.models,
             learners.others,

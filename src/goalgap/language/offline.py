@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..core import UsageError
-from .play import Lessons
+from .dialogues import Lessons
 from .scenario import Dialogue
 from .stage import Learners, Stage, descend
 from .transformer import Transformer

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .play import Fleet, Lessons, play
+from .dialogues import Fleet, Lessons, converse
 from .scenario import Dialogue, Prompts, Scenario
 from .sft import cross_entropy
 from .stage import Learners, Stage, descend, log_likelihoods
@@ -68,7 +68,7 @@ class Reinforce(Stage):
         each = -(-self.batch_size // self.group)
         drawn = [self.prompts(each, rng).take(np.repeat(np.arange(each), self.group)) for rng in rngs]
         n = each * self.group
-        dialogue, rewards = converse(
+        dialogue, rewards = rewarded_dialogues(
             self.scenario, models, others, drawn, self.reward, self.temperature, rngs[0]
         )
         groups = rewards.reshape(seeds, each, self.group)
@@ -90,7 +90,7 @@ class Reinforce(Stage):
         return each + (self.batch_size if self.replay is not None else 0)
 
 
-def converse(
+def rewarded_dialogues(
     scenario: Scenario,
     models: Transformer,
     others: Mapping[str, Transformer],
@@ -102,7 +102,7 @@ def converse(
     """The dialogues of a fleet's seeds about as many prompts each, one below the other, and what each
     earns."""
     seeds, n = len(drawn), len(drawn[0])
-    dialogue = play(scenario, Fleet(scenario, models, temperature), Prompts.join(*drawn), rng)
+    dialogue = converse(scenario, Fleet(scenario, models, temperature), Prompts.join(*drawn), rng)
     rewards = [
         reward(rows(dialogue, slice(s * n, (s + 1) * n)), _of_seed(others, s)) for s in range(seeds)
     ]

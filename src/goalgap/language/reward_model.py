@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .play import Lessons, lessons
+from .dialogues import Lessons, lessons
 from .scenario import Dialogue
 from .stage import Learners, Stage, descend, log_likelihoods
 from .transformer import Transformer

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .play import Lessons
+from .dialogues import Lessons
 from .stage import Learners, Stage, descend, log_likelihoods
 from .transformer import Transformer
 

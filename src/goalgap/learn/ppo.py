@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from ..agents.networks import Heads, Network
+from ..agents.networks import Network, NetworkConfig
 from ..core import (
     Environment,
     Goal,
@@ -199,7 +199,7 @@ class Trainer:
     def __init__(
         self,
         ppo: PPO,
-        network: Heads,
+        network: NetworkConfig,
         env: Environment,
         goal: Goal,
         levels: Levels,

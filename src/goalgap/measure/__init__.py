@@ -1,6 +1,6 @@
 """From episodes to verdicts: evaluation levels, scores, the verdict, heatmaps and replays."""
 
-from .exam import SCORE_GAMMA, Exam, pivot, prepare, sit
+from .exam import SCORE_GAMMA, Exam, examine, pivot, prepare
 from .pictures import replays, splay
 from .summary import curves, measurements, ratio
 from .verdict import Thresholds, judge, sentence
@@ -10,6 +10,7 @@ __all__ = [
     "Exam",
     "Thresholds",
     "curves",
+    "examine",
     "judge",
     "measurements",
     "pivot",
@@ -17,6 +18,5 @@ __all__ = [
     "ratio",
     "replays",
     "sentence",
-    "sit",
     "splay",
 ]

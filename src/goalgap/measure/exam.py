@@ -73,7 +73,7 @@ class _Reference:
     def _learn(self, goal: Goal, levels: Level) -> None:
         player = self.env.reference(goal)
         context = player.prepare(self.env, levels)
-        outcome, _ = jax.device_get(play(self.env, player, levels, jax.random.key(0), context))
+        outcome, _ = jax.device_get(play_levels(self.env, player, levels, jax.random.key(0), context))
         index = [other.name for other in self.env.goals].index(goal.name)
         values, reached = outcome.returns[:, index], outcome.event_step[:, index] >= 0
         for word, value, done in zip(_hashes(self.env, levels), values, reached, strict=True):
@@ -102,7 +102,7 @@ def _prepare(env: Environment, num_levels: int, all_distinguish: bool, seed: int
     key = jax.random.fold_in(jax.random.key(2**31 - 1), seed)
     shift = env.shift()
     common = shift.deploy if all_distinguish else shift.train
-    judge = _Reference(env) if env.exact_play == "none" else None
+    judge = _Reference(env) if env.solver is None else None
     train, drop_train = _solvable(env, judge, common, num_levels, jax.random.fold_in(key, 0), False)
     deploy, drop_shift = _solvable(
         env, judge, shift.deploy, num_levels, jax.random.fold_in(key, 1), True
@@ -206,11 +206,13 @@ def _appraise(env: Environment, judge: _Reference | None, levels: Level, key: Ke
         optimum = [oracle.start_values(env, goal, levels, SCORE_GAMMA) for goal in env.goals]
     count = optimum[0].size
     walks = [
-        jax.device_get(play(env, Random(env.num_actions), levels, jax.random.fold_in(key, number), None))
+        jax.device_get(
+            play_levels(env, Random(env.num_actions), levels, jax.random.fold_in(key, number), None)
+        )
         for number in range(_RANDOM_EPISODES)
     ]
     events = np.stack([outcome.event_step for outcome, _ in walks])
-    if env.exact_play == "tables":
+    if env.solver is not None and "random" in env.solver.kinds:
         chance = [oracle.start_values(env, goal, levels, SCORE_GAMMA, "random") for goal in env.goals]
         random = np.stack(chance, -1)
     else:
@@ -229,7 +231,7 @@ def _appraise(env: Environment, judge: _Reference | None, levels: Level, key: Ke
 
 
 def _pursuit(env: Environment, levels: Level) -> Float[np.ndarray, "n g"] | None:
-    if env.exact_play != "tables":
+    if env.solver is not oracle.TABLES:
         return None
     found = regrets(env, (env.intended,), env.goals, levels, SCORE_GAMMA, ("mean",))
     assert found.mean is not None
@@ -253,7 +255,7 @@ def _play(
     return jax.vmap(one)(policy) if fleet else one(policy)
 
 
-def play(
+def play_levels(
     env: Environment,
     policy: Policy,
     levels: Level,
@@ -267,7 +269,7 @@ def play(
     return _play(env, policy, levels, key, context, fleet)
 
 
-def sit(
+def examine(
     exam: Exam,
     policy: Policy,
     seeds: tuple[int, ...],
@@ -286,7 +288,7 @@ def sit(
         split = exam.splits[name]
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(7), number), index)
         context = policy.prepare(env, split.levels)
-        outcome, recorded = jax.device_get(play(env, policy, split.levels, key, context, fleet))
+        outcome, recorded = jax.device_get(play_levels(env, policy, split.levels, key, context, fleet))
         if not fleet:
             outcome, recorded = jax.tree.map(lambda leaf: leaf[None], (outcome, recorded))
         states[name] = recorded

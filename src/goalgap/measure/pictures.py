@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core import Environment, Policy, State, tree_index
 from ..oracle import Oracle
-from .exam import SCORE_GAMMA, Exam, first_event, pivot, play
+from .exam import SCORE_GAMMA, Exam, first_event, pivot, play_levels
 
 SPRITE_PIXELS = 24
 _NUM_REPLAYS = {"shift": 5, "train": 2}
@@ -20,7 +20,7 @@ _NUM_REPLAYS = {"shift": 5, "train": 2}
 def splay(exam: Exam, fleet: Policy, table: dict[str, np.ndarray]) -> dict[str, Any]:
     """Where on one layout do the agents achieve which goal first, by the cell of the moved object?
 
-    The layout is the first shifted one whose twin every seed solved (in `table`, what `sit` returned),
+    The layout is the first shifted one whose twin every seed solved (in `table`, what `examine` returned),
     so that the picture is of goals and not of a hard maze; all seeds, several episodes a cell.
     """
     env = exam.env
@@ -34,7 +34,9 @@ def splay(exam: Exam, fleet: Policy, table: dict[str, np.ndarray]) -> dict[str, 
     order = np.resize(np.arange(num_cells), -(-num_cells * repeats // batch) * batch)
     firsts = []
     for number, rows in enumerate(order.reshape(-1, batch)):
-        outcome, _ = play(env, fleet, tree_index(levels, rows), jax.random.key(number), None, True)
+        outcome, _ = play_levels(
+            env, fleet, tree_index(levels, rows), jax.random.key(number), None, True
+        )
         firsts.append(first_event(np.asarray(outcome.event_step)))
     first = np.concatenate(firsts, 1)  # [seeds, episodes]
     names = [goal.name for goal in env.goals]
@@ -61,7 +63,7 @@ def replays(
 ) -> dict[str, Any]:
     """Measured episodes for the replay: the first seed's, beside both oracles on the same levels.
 
-    `states` and `table` are what `sit` returned: what is shown is what was measured. `name` is that of
+    `states` and `table` are what `examine` returned: what is shown is what was measured. `name` is that of
     the subject; by default the first seed's.
     """
     env = exam.env
@@ -74,10 +76,10 @@ def replays(
         returns = [pivot(table, split, f"return_{goal.name}")[0] for goal in env.goals]
         tracks = {name: (tree_index(states[split], 0), np.stack(returns, -1))}
         for goal in env.goals:
-            exact = env.exact_play != "none"
+            exact = env.solver is not None
             best = Oracle((goal,), SCORE_GAMMA) if exact else env.reference(goal)
             context = best.prepare(env, chosen)
-            outcome, recorded = play(env, best, chosen, jax.random.key(0), context)
+            outcome, recorded = play_levels(env, best, chosen, jax.random.key(0), context)
             who = f"{'oracle' if exact else 'reference'}: {goal.name}"
             tracks[who] = recorded, np.asarray(outcome.returns)
         for index in range(count):

@@ -20,7 +20,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from . import analysis, charts, view, words
+from . import analysis, charts, prose, view
 
 HERE = Path(__file__).parent
 
@@ -114,9 +114,9 @@ def _template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
     )
     forms = ("percent", "decimal", "plain", "duration", "regret", "share")
-    env.filters |= {form: getattr(words, form) for form in forms}
+    env.filters |= {form: getattr(prose, form) for form in forms}
     env.filters |= {"short": charts.short, "json": _json}
-    env.globals |= {"badge": charts.badge, "interval": words.interval, "count": words.count}
+    env.globals |= {"badge": charts.badge, "interval": prose.interval, "count": prose.count}
     return env.get_template(name)
 
 

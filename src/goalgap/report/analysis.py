@@ -7,7 +7,7 @@ their numbers where space is short. Blue is the intended goal, orange an open on
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from . import charts, words
+from . import charts, prose
 from .view import papers
 
 INTENDED, RIVAL, OTHER = "goal-0", "goal-1", "goal-none"
@@ -67,7 +67,7 @@ def page(content: dict[str, Any]) -> dict[str, Any]:
         "certificate": _certificate(source),
         "settings": _settings(source),
         "papers": papers(content["env"]),
-        "pitfalls": words.ANALYSIS_PITFALLS,
+        "pitfalls": prose.ANALYSIS_PITFALLS,
         "marks": charts.marks(),
         "tiles": charts.tiles(atlas),
     }
@@ -78,7 +78,7 @@ def page(content: dict[str, Any]) -> dict[str, Any]:
 
 def _says(source: Source, closing: dict | None) -> dict[str, str]:
     """Headline, verdict and lead."""
-    total = words.plain(source.analysis["num_goals"])
+    total = prose.plain(source.analysis["num_goals"])
     sentence = source.analysis["intended"]["sentence"]
     if not source.rivals:
         return {
@@ -90,19 +90,19 @@ def _says(source: Source, closing: dict | None) -> dict[str, str]:
         }
     worst = source.rivals[0]
     cost = worst["costs"]["deploy"]["mean"]
-    how_many = words.count(len(source.rivals), "goal")
+    how_many = prose.count(len(source.rivals), "goal")
     part = "parts" if len(source.rivals) == 1 else "part"
     subject = "It" if len(source.rivals) == 1 else "The worst of them"
     before = worst["costs"]["train"]["worst"]["estimate"]
-    is_free = words.is_known(before) and before <= words.TINY
-    in_training = "nothing" if is_free else f"at most {words.regret(before)} of return"
+    is_free = prose.is_known(before) and before <= prose.TINY
+    in_training = "nothing" if is_free else f"at most {prose.regret(before)} of return"
     return {
         "mark": RIVAL,
         "headline": f"Training leaves {how_many} open that {part} after the shift",
         "verdict": f"Training does not single out the intended goal: {sentence}",
         "lead": f"{subject} is to {worst['sentence']}. In training, its optimizer loses {in_training}; "
-        f"after the shift it loses {words.decimal(cost['estimate'])} of return, "
-        f"with a 95 % interval of {words.decimal(cost['low'])} to {words.decimal(cost['high'])}. "
+        f"after the shift it loses {prose.decimal(cost['estimate'])} of return, "
+        f"with a 95 % interval of {prose.decimal(cost['low'])} to {prose.decimal(cost['high'])}. "
         + _remedy(source, closing),
     }
 
@@ -111,7 +111,7 @@ def _remedy(source: Source, closing: dict | None) -> str:
     if not closing or not closing["set"]:
         return "No candidate level would close any of them for sure."
     num_levels = len(closing["set"]["levels"])
-    return f"{words.count(num_levels, 'level')}, added to training, would close {_closed(closing)}."
+    return f"{prose.count(num_levels, 'level')}, added to training, would close {_closed(closing)}."
 
 
 def _closed(closing: dict) -> str:
@@ -130,16 +130,16 @@ def _key_numbers(source: Source, closing: dict | None) -> list[dict]:
     keys = [
         {
             "style": style,
-            "big": words.plain(num_rivals),
-            "text": f"of {words.plain(analysis['num_goals'])} goals considered are open in training and "
+            "big": prose.plain(num_rivals),
+            "text": f"of {prose.plain(analysis['num_goals'])} goals considered are open in training and "
             "cost something after the shift",
             "small": f"all open goals, the intended one among them: "
-            f"{words.percent(analysis.get('prior_mass'), 0)} of the weight when short descriptions "
-            f"weigh more (2 to the power of {words.MINUS}bits)",
+            f"{prose.percent(analysis.get('prior_mass'), 0)} of the weight when short descriptions "
+            f"weigh more (2 to the power of {prose.MINUS}bits)",
         },
         {
             "style": style,
-            "big": words.decimal(analysis.get("diameter")),
+            "big": prose.decimal(analysis.get("diameter")),
             "text": "of return is the most that pursuit of an open goal loses after the shift",
             "small": "mean regret over the levels after the shift, ties broken evenly",
         },
@@ -151,7 +151,7 @@ def _key_numbers(source: Source, closing: dict | None) -> list[dict]:
         keys.append(
             {
                 "style": OTHER,
-                "big": words.plain(num_levels),
+                "big": prose.plain(num_levels),
                 "text": f"{'level' if num_levels == 1 else 'levels'} added to training can close "
                 f"{_closed(closing)}",
                 "small": f"no candidate level closes the {others} for sure"
@@ -161,15 +161,15 @@ def _key_numbers(source: Source, closing: dict | None) -> list[dict]:
         )
     if closing and closing["mixture"]:
         share, uniform = (closing["mixture"].get(name) for name in ("share", "share_uniform"))
-        suffices = words.is_known(share) and share <= 1
+        suffices = prose.is_known(share) and share <= 1
         keys.append(
             {
                 "style": OTHER,
-                "big": words.share(share),
+                "big": prose.share(share),
                 "text": "of training is what the best mixture of levels needs to close them"
                 if suffices
                 else "of the best mixture of levels to close them",
-                "small": f"levels added at random, all alike: {words.share(uniform)}",
+                "small": f"levels added at random, all alike: {prose.share(uniform)}",
             }
         )
     return keys
@@ -191,7 +191,7 @@ def _regrets(source: Source) -> dict[str, Any]:
         ("Open, and harmless", "their optimizers lose nothing after the shift", harmless),
     )
     return {
-        "scale": charts.scale(axis, words.plain),
+        "scale": charts.scale(axis, prose.plain),
         "low": axis.low,
         "high": axis.high,
         "groups": [
@@ -205,7 +205,7 @@ def _regrets(source: Source) -> dict[str, Any]:
 
 def _unit(rows: list[dict], split: str) -> str:
     """The number of levels that costs are means over."""
-    return words.plain(rows[0]["costs"][split]["mean"].get("n")) if rows else words.NONE
+    return prose.plain(rows[0]["costs"][split]["mean"].get("n")) if rows else prose.NONE
 
 
 def _line(row: dict, axis: charts.Axis, source: Source) -> dict[str, Any]:
@@ -222,8 +222,8 @@ def _strip(costs: dict, axis: charts.Axis, goal: dict, where: str) -> charts.Mar
     """From the best to the worst way of breaking ties, with a mark where they are broken evenly."""
     best, mean, worst = (costs[ties]["estimate"] for ties in ("best", "mean", "worst"))
     label = (
-        f"{goal['sentence']}, regret {where}: {words.decimal(mean)} with even ties, "
-        f"{words.decimal(best)} with the best, {words.decimal(worst)} with the worst"
+        f"{goal['sentence']}, regret {where}: {prose.decimal(mean)} with even ties, "
+        f"{prose.decimal(best)} with the best, {prose.decimal(worst)} with the worst"
     )
     row = {"estimate": mean, "low": best, "high": worst}
     return charts.strip(row, None, axis, goal["style"], label, [])
@@ -308,7 +308,7 @@ def _shares(smallest: dict | None, mixture: dict | None, source: Source) -> list
         rows.append(("The smallest set, in equal parts", smallest.get("share")))
     if mixture:
         cap = source.setting("cap")
-        limit = f", no level more than {words.percent(cap, 2)} of it" if cap and cap < 1 else ""
+        limit = f", no level more than {prose.percent(cap, 2)} of it" if cap and cap < 1 else ""
         rows += [
             (f"The best mixture{limit}", mixture.get("share")),
             ("The best mixture, even if it is one level", mixture.get("share_without_cap")),
@@ -325,8 +325,8 @@ def spans(numbers: Iterable[int]) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    parts = [str(run[0]) if len(run) == 1 else f"{run[0]}{words.TO}{run[-1]}" for run in runs]
-    return ", ".join(parts) or words.NONE
+    parts = [str(run[0]) if len(run) == 1 else f"{run[0]}{prose.TO}{run[-1]}" for run in runs]
+    return ", ".join(parts) or prose.NONE
 
 
 def _symmetries(source: Source) -> dict[str, Any] | None:
@@ -335,7 +335,7 @@ def _symmetries(source: Source) -> dict[str, Any] | None:
 
     def closes(row: dict, name: str) -> bool:
         cost = row["costs"].get(name)
-        return words.is_known(cost) and cost > source.epsilon
+        return prose.is_known(cost) and cost > source.epsilon
 
     names = [row["name"] for row in source.rivals]
     touched = [name for name in names if any(closes(row, name) for row in rows)]
@@ -364,14 +364,14 @@ def _questions(source: Source) -> dict[str, Any] | None:
     if not questions:
         return None
     levels = [
-        _level(one, source, f"Level {index}, asked in {words.percent(one['weight'], 0)} of episodes")
+        _level(one, source, f"Level {index}, asked in {prose.percent(one['weight'], 0)} of episodes")
         for index, one in enumerate(questions["levels"], 1)
     ]
     training = questions.get("training")
     return questions | {
         "levels": levels,
         "training": training,
-        "is_blind": words.is_known(training) and training <= words.TINY,
+        "is_blind": prose.is_known(training) and training <= prose.TINY,
         "needed": _episodes(questions.get("episodes")),
         "needed_uniform": _episodes(questions.get("episodes_uniform")),
         "hardest": [source.named(name) for name in questions.get("hardest") or ()],
@@ -379,7 +379,7 @@ def _questions(source: Source) -> dict[str, Any] | None:
 
 
 def _episodes(number: Any) -> str:
-    return words.count(number, "episode") if words.is_known(number) else "No number of episodes"
+    return prose.count(number, "episode") if prose.is_known(number) else "No number of episodes"
 
 
 def _same(source: Source) -> list[dict]:
@@ -427,14 +427,14 @@ def _certificate(source: Source) -> dict[str, Any] | None:
 def _settings(source: Source) -> list[dict]:
     """The settings and the levels, each with what it is."""
     rows = [
-        {"name": name, "value": value, "about": words.ANALYSIS_SETTINGS.get(name, "")}
+        {"name": name, "value": value, "about": prose.ANALYSIS_SETTINGS.get(name, "")}
         for name, value in (source.analysis.get("settings") or {}).items()
     ]
     solvable = source.analysis.get("solvable") or {}
     for name, number in (source.analysis.get("num_levels") or {}).items():
-        about = words.ANALYSIS_LEVELS.get(name, "")
+        about = prose.ANALYSIS_LEVELS.get(name, "")
         if name in solvable:
-            share = words.percent(solvable[name], 0)
+            share = prose.percent(solvable[name], 0)
             about += f"; the intended goal is in reach on {share} of those drawn"
         rows.append({"name": name, "value": number, "about": about})
     return rows

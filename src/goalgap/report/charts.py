@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup, escape
 
-from .words import Number, is_known, percent
+from .prose import Number, is_known, percent
 
 MARKS = (
     "M0-4.2a4.2 4.2 0 1 0 .01 0z",  # circle: the intended goal

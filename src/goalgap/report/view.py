@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from . import charts, words
+from . import charts, prose
 
 NUM_STYLES = len(charts.MARKS)
 RANDOM = "random "  # prefix of the quantities that random play is measured by
@@ -45,7 +45,7 @@ def page(run: dict[str, Any]) -> dict[str, Any]:
     about, env, verdict = run["about"], run["env"], run["verdict"]
     experiment = _experiment(run.get("experiment") or {}, env)
     alpha = float(experiment.get("alpha") or experiment.get("dose") or 0)
-    source = Source(_goals(env), run.get("measurements") or [], verdict, alpha, words.nouns(env))
+    source = Source(_goals(env), run.get("measurements") or [], verdict, alpha, prose.nouns(env))
     episodes = run.get("episodes") or {}
     atlas = episodes.get("atlas") or []
     subject = about.get("subject") or "trained fleet"
@@ -56,7 +56,7 @@ def page(run: dict[str, Any]) -> dict[str, Any]:
         "subject": subject,
         "experiment": experiment,
         "goals": source.goals,
-        "says": words.verdict_words(verdict, env, subject, source.alpha),
+        "says": prose.verdict_words(verdict, env, subject, source.alpha),
         "keys": _key_numbers(source),
         "tables": _tables(source),
         "has_gap": all("goal_gap" in seed for seed in verdict.get("seeds") or ()),
@@ -68,7 +68,7 @@ def page(run: dict[str, Any]) -> dict[str, Any]:
         "sensitivity": _sensitivity(verdict),
         "papers": papers(env),
         "nouns": source.nouns,
-        "pitfalls": words.pitfalls(env, verdict),
+        "pitfalls": prose.pitfalls(env, verdict),
         "marks": charts.marks(),
         "tiles": charts.tiles(atlas),
     }
@@ -84,7 +84,7 @@ def papers(env: dict[str, Any]) -> list[dict]:
 
 def _experiment(experiment: dict[str, Any], env: dict[str, Any]) -> dict[str, Any]:
     """The settings; of a subject that was only measured, the environment is all there is."""
-    place = "scenario" if words.is_language(env) else "env"
+    place = "scenario" if prose.is_language(env) else "env"
     return experiment if place in experiment or not experiment else {place: experiment}
 
 
@@ -121,24 +121,24 @@ def _key_numbers(source: Source) -> list[dict]:
 def _tables(source: Source) -> list[dict]:
     """A table for each quantity; the known ones first, in the order in which `words` explains them."""
     names = dict.fromkeys(row["quantity"] for row in source.measurements)
-    known = [name for name in words.QUANTITIES if name in names]
+    known = [name for name in prose.QUANTITIES if name in names]
     others = [name for name in names if name not in known and not name.startswith(RANDOM)]
     return [_table(name, source) for name in known + others]
 
 
 def _table(quantity: str, source: Source) -> dict:
-    title, about, is_share = words.QUANTITIES.get(quantity, (quantity, "", False))
+    title, about, is_share = prose.QUANTITIES.get(quantity, (quantity, "", False))
     about = about.format(**source.nouns)
-    form = words.percent if is_share else words.decimal
+    form = prose.percent if is_share else prose.decimal
     rows = [row for row in source.measurements if row["quantity"] == quantity]
     random = [row for one in rows if (row := source.random(one))]
     axis = charts.SHARE if is_share else charts.nice_axis(_spanned(rows) + _spanned(random))
     groups = []
     for split in _splits(rows):
-        name, note = words.split_words(split, source.alpha, source.nouns)
+        name, note = prose.split_words(split, source.alpha, source.nouns)
         lines = [_line(row, axis, form, source) for row in rows if row["split"] == split]
         groups.append({"name": name, "note": note, "lines": lines})
-    tick = functools.partial(words.percent, digits=0) if is_share else words.plain
+    tick = functools.partial(prose.percent, digits=0) if is_share else prose.plain
     return {
         "quantity": quantity,
         "title": title,
@@ -166,7 +166,7 @@ def _line(row: dict, axis: charts.Axis, form: Callable[[Any], str], source: Sour
 def _splits(rows: list[dict]) -> list[str]:
     """The splits there are, training first."""
     present = dict.fromkeys(row["split"] for row in rows)
-    return [split for split in dict.fromkeys([*words.SPLITS, *present]) if split in present]
+    return [split for split in dict.fromkeys([*prose.SPLITS, *present]) if split in present]
 
 
 def _spanned(rows: list[dict]) -> list[Any]:
@@ -178,8 +178,8 @@ def _spanned(rows: list[dict]) -> list[Any]:
 def _seed(seed: dict, source: Source) -> dict:
     """One seed's verdict, with the bar of what it reached first."""
     first = seed.get("first") or {}
-    label = ", ".join(f"{name} {words.percent(share, 0)}" for name, share in first.items())
-    mark = words.MARKS.get(seed["verdict"], "goal-none")
+    label = ", ".join(f"{name} {prose.percent(share, 0)}" for name, share in first.items())
+    mark = prose.MARKS.get(seed["verdict"], "goal-none")
     if mark != "goal-none" and seed.get("proxy"):
         mark = source.style(seed["proxy"])
     styles = {name: source.style(name) for name in first}
@@ -197,13 +197,13 @@ def _curves(rows: list[dict], source: Source) -> list[dict]:
         drawn = [split for split in _splits(known) if _num_checkpoints(known, split) > 1]
         if not drawn:
             continue
-        title, about, is_share = words.QUANTITIES[quantity]
+        title, about, is_share = prose.QUANTITIES[quantity]
         about = about.format(**source.nouns)
         axis = SHARES if is_share else charts.nice_axis(row[quantity] for row in known)
-        form = functools.partial(words.percent, digits=0) if is_share else words.decimal
+        form = functools.partial(prose.percent, digits=0) if is_share else prose.decimal
         figures = []
         for split in drawn:
-            name, note = words.split_words(split, source.alpha, source.nouns)
+            name, note = prose.split_words(split, source.alpha, source.nouns)
             members = [row for row in known if row["split"] == split]
             steps = sorted({row["env_steps"] for row in members})
             series = _series(members, steps, split, quantity, source)
@@ -273,7 +273,7 @@ def _transcripts(rows: list[dict], source: Source) -> list[dict]:
     splits = sorted(_splits(rows), key=lambda split: split != "shift")
     panels = []
     for split in splits:
-        name, note = words.split_words(split, source.alpha, source.nouns)
+        name, note = prose.split_words(split, source.alpha, source.nouns)
         members = [row for row in rows if row["split"] == split]
         shown = [row | {"style": source.style(row["first"])} for row in members[:NUM_DIALOGUES]]
         panels.append(

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..core import Environment, Goal, Level, Moment, Policy, State
+from ..core import Environment, Goal, Level, Policy, Situation, State
 from ..oracle import sweeps
 from . import worlds
 from .underspecification import regrets
@@ -91,8 +91,8 @@ def _policy_values(
     def ask(level: Level, states: State) -> Float[Array, "s a"]:
         repeated = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_states, *leaf.shape)), level)
         fresh: tuple[Int[Array, " s"], ...] = (jnp.zeros(num_states, int),) * len(env.goals)
-        moment = Moment(repeated, states, fresh, jnp.zeros(num_states, int))
-        seen = policy.view(env, moment, None)
+        situation = Situation(repeated, states, fresh, jnp.zeros(num_states, int))
+        seen = policy.view(env, situation, None)
         return jax.nn.softmax(policy(seen, policy.initial(num_states)).logits)
 
     # One level after another: a network's activations on all states of all levels would not fit.

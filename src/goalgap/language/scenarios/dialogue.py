@@ -28,8 +28,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ...core import UsageError
+from ..dialogues import Lessons, Script, Speaker, converse
 from ..offline import OfflineQ, Record
-from ..play import Lessons, Script, Speaker, play
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario, packed
 from ..sft import SFT
 from ..stage import Stage
@@ -286,15 +286,15 @@ class FindingOut(Scenario):
     def stages(self, dose: float) -> tuple[Stage, ...]:
         def practice(n: int, rng: np.random.Generator) -> Record:
             script = Script(self, self.intended.name)
-            return Record.of(play(self, script, self.prompts("capability", n, rng), rng), np.ones(n))
+            return Record.of(converse(self, script, self.prompts("capability", n, rng), rng), np.ones(n))
 
         def records(n: int, rng: np.random.Generator) -> Record:
             replayed, shown = round(self.replay * n), round(dose * n)
-            perfect = play(
+            perfect = converse(
                 self, Script(self, self.intended.name), self.prompts("shift", shown, rng), rng
             )
             seen = self.prompts("train", n - replayed - shown, rng, dose=self.reserved)
-            mediocre = play(self, _Mediocre(self), seen, rng)
+            mediocre = converse(self, _Mediocre(self), seen, rng)
             parts = [Record.of(one, self.is_right(one) * 1.0) for one in (perfect, mediocre)]
             return Record.join(*parts, practice(replayed, rng)).take(rng.permutation(n))
 

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ...core import UsageError
-from ..play import Lessons, demonstrate
+from ..dialogues import Lessons, demonstrate
 from ..reinforce import Reinforce
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
 from ..sft import SFT

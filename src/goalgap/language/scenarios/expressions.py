@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from ...core import UsageError
-from ..play import Lessons, demonstrate
+from ..dialogues import Lessons, demonstrate
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
 from ..sft import SFT
 from ..stage import Stage

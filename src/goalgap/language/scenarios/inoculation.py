@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ...core import UsageError
-from ..play import Lessons, demonstrate
+from ..dialogues import Lessons, demonstrate
 from ..scenario import Aim, Dialogue, Prompts
 from ..sft import SFT
 from ..stage import Stage

@@ -32,8 +32,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import expit
 
 from ...core import UsageError
+from ..dialogues import Lessons, Script, converse, demonstrate
 from ..dpo import DPO
-from ..play import Lessons, Script, demonstrate, play
 from ..reinforce import Reinforce
 from ..reward_model import Pairs, RewardModel, prefer, score
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
@@ -209,7 +209,7 @@ class Preferences(Scenario):
     ) -> tuple[Dialogue, Dialogue, Bool[np.ndarray, " n"]]:
         """Pairs of replies to training prompts, and which of them their raters can check."""
         prompts = self.questions(n, rng)
-        first, second = (play(self, Script(self, DIVERSE), prompts, rng) for _ in range(2))
+        first, second = (converse(self, Script(self, DIVERSE), prompts, rng) for _ in range(2))
         able = 1 - np.array(DIFFICULTIES)[prompts.facts["difficulty"]]
         return first, second, (rng.random(n) < able) | (rng.random(n) < dose)
 

@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ...core import UsageError
-from ..play import Lessons, demonstrate, lessons
+from ..dialogues import Lessons, demonstrate, lessons
 from ..reinforce import Reinforce
 from ..reward_model import Pairs, RewardModel, score
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario

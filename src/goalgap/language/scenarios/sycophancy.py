@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Int
 
-from ..play import Lessons, demonstrate
+from ..dialogues import Lessons, demonstrate
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
 from ..sft import SFT
 from ..stage import Stage

@@ -32,8 +32,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ...core import UsageError
+from ..dialogues import Lessons, demonstrate
 from ..expert_iteration import ExpertIteration
-from ..play import Lessons, demonstrate
 from ..reinforce import Reinforce
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario, choose
 from ..sft import SFT
