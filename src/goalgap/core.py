@@ -312,6 +312,11 @@ class Policy(eqx.Module):
 
     on_host: ClassVar[bool] = False  # True: not JAX; called with NumPy arrays, outside of any jit
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Activations [batch] whose mean over an episode's steps is a column of the outcomes."""
+        return ()
+
     def prepare(self, env: Environment, levels: Level) -> Context:
         """What a privileged policy works out about a batch of levels beforehand (oracles solve)."""
         return None

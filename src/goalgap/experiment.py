@@ -1,119 +1,278 @@
-"""Experiment: the frozen description of one run, as an object."""
+"""Experiment: the frozen description of one run, of agents or of language models, as an object."""
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from . import envs
-from .agents import networks
-from .core import Environment, Levels, Listed, Mixture, UsageError
-from .descriptions import digest
-from .envs import layouts
-from .learn.ppo import PPO, Trainer, TrainState
+from . import registry
+from .agents.wrappers import Wrapper
+from .core import Goal, Levels, UsageError
+from .descriptions import digest, from_json, to_json
+from .kinds import Kind, is_contest, kind_of
+from .learn.curriculum import Curriculum, DomainRandomization
+from .learn.penalty import Penalty
+from .learn.stage import Budget, Learners, Stage, Task, stack
+from .settings import settle
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A fleet of seeds trained for the intended goal on `env.shift(alpha).train`.
+    """A fleet of seeds trained on a contest, to be measured before and after the shift.
 
-    Equal experiments train equal policies: everything that matters is here, nothing else is.
+    Equal experiments train equal policies: everything that matters is here, nothing else is. What is left
+    out is filled in at construction by the contest's own defaults. Raises UsageError for what cannot be
+    run. A field's default here must never change: stored descriptions leave defaults out.
     """
 
-    env: Environment
-    alpha: float = 0.0  # share of distinguishing levels in training
-    network: networks.NetworkConfig = dataclasses.field(default_factory=networks.MLP)
-    learner: PPO = dataclasses.field(default_factory=PPO)
+    contest: Any  # an environment, a scenario, or the name of one
+    alpha: float = 0.0  # share of distinguishing levels in training; of counterexamples, for scenarios
+    network: Any = None  # what is trained: a NetworkConfig, or an Architecture for scenarios
+    stages: tuple[Stage, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2, 3)
-    steps: int = 1_500_000  # environment steps of each seed, rounded up to whole updates
-    num_levels: int = 512  # evaluation levels of each split
+    steps: int | None = None  # environment steps of each seed, rounded up to whole updates
+    gradient_steps: int | None = None  # of each seed, rounded up; training ends with the first budget
+    num_levels: int | None = None  # evaluation levels (prompts) of each split
     num_checkpoints: int = 12  # log-spaced
+    goal: str | Goal | None = None  # what training rewards; None: the intended goal
     # Levels, as text, with weights, that take the place of random distinguishing ones in training.
     injected: tuple[tuple[str, float], ...] = ()
+    levels: Levels | None = None  # what training shows instead of the environment's own distribution
+    curriculum: Curriculum = dataclasses.field(default_factory=DomainRandomization)
+    penalties: tuple[Penalty, ...] = ()
+    deploy: tuple[Any, ...] = ()  # `agents.wrappers.Wrapper`s around what is measured, innermost first
+    temperature: float = 1.0  # of actions and words when they are measured
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 1:
-            raise UsageError(f"alpha is {self.alpha}; it is a share, between 0 and 1")
+        contest = self.contest
+        if isinstance(contest, str):
+            contest = registry.contest(contest)
+        if not is_contest(contest):
+            raise UsageError(
+                f"contest is {contest!r}; expected an environment such as Corner(size=7), a scenario, or "
+                "the name of one"
+            )
+        kind = kind_of(contest)
+        filled = {
+            "contest": contest,
+            "network": self.network or kind.network(contest),
+            "stages": _tuple("stages", self.stages) or kind.stages(contest),
+            "steps": kind.steps(contest) if self.steps is None else self.steps,
+            "num_levels": kind.num_levels(contest) if self.num_levels is None else self.num_levels,
+            "penalties": _tuple("penalties", self.penalties),
+            "deploy": _tuple("deploy", self.deploy),
+        }
+        if isinstance(filled["network"], str):
+            filled["network"] = registry.network(filled["network"])
+        for name, value in filled.items():
+            object.__setattr__(self, name, value)
+        settle(
+            self,
+            alpha=(0, 1),
+            steps=(1, 10**11),
+            gradient_steps=(1, 10**11),
+            num_levels=(kind.least_levels, 10**5),
+            num_checkpoints=(1, 1000),
+            temperature=(0, 10),
+        )
+        self._check(kind)
+
+    def _check(self, kind: Kind) -> None:
+        """Refuse what does not fit together."""
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or len(self.seeds) > 1000:
             raise UsageError(f"seeds are {self.seeds}; expected 1 to 1000 different ones")
         if not all(0 <= seed < 2**31 - 1 for seed in self.seeds):
             raise UsageError(f"seeds are {self.seeds}; expected whole numbers from 0 to 2^31 - 2")
-        if not 1 <= self.steps <= 10**11:
-            raise UsageError(f"steps is {self.steps}; expected 1 to 10^11")
-        if not 16 <= self.num_levels <= 10**5:
-            raise UsageError(f"num_levels is {self.num_levels}; expected 16 to 100000")
-        if not 1 <= self.num_checkpoints <= 1000:
-            raise UsageError(f"num_checkpoints is {self.num_checkpoints}; expected 1 to 1000")
         if self.injected and not self.alpha:
             raise UsageError(
                 "levels are injected with alpha 0, so never shown; set alpha to their share"
             )
         if not all(weight > 0 for _, weight in self.injected):
             raise UsageError("an injected level has weight 0 or less; leave it out")
+        if not hasattr(self.network, "new"):
+            raise UsageError(
+                f"network is {self.network!r}; expected MLP(), Impala() or a name of `list`"
+            )
+        kind.goal(self.contest, self.goal)
+        _check_stages(self)
+        _check_parts(self)
 
     @property
     def name(self) -> str:
-        return self.env.name
+        return self.contest.name
 
     @property
-    def num_updates(self) -> int:
-        return -(-self.steps // self.learner.steps_per_update)
+    def kind(self) -> Kind:
+        """What is particular to the contest's kind."""
+        return kind_of(self.contest)
 
     @property
-    def checkpoints(self) -> tuple[int, ...]:
-        """After how many updates to save and measure, spaced evenly in their logarithm."""
-        spaced = np.geomspace(1, self.num_updates, self.num_checkpoints)
-        return tuple(sorted({round(number) for number in spaced} | {self.num_updates}))
+    def description(self) -> dict[str, Any]:
+        """The experiment as JSON."""
+        return to_json(self)
 
     @property
     def hash(self) -> str:
         """Eight hexadecimal digits of the description: where the run is found again."""
-        return digest(self)
+        return digest(self.description)
 
     @property
-    def train_levels(self) -> Levels:
+    def train_levels(self) -> Levels | None:
         """What training shows. Raises UsageError for injected levels that cannot be read or whose layout
         is kept for evaluation."""
-        shift = self.env.shift(0.0 if self.injected else self.alpha)
-        if not self.injected:
-            return shift.train
-        levels = [self.env.from_text(text) for text, _ in self.injected]
-        kept = [number for number, level in enumerate(levels, 1) if self.env.is_test(level)]
-        if kept:
-            raise UsageError(
-                f"injected levels {kept} have layouts that are kept for evaluation (an eighth of all "
-                "are); change a wall in each"
-            )
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *levels)
-        weights = jnp.array([weight for _, weight in self.injected], jnp.float32)
-        return Mixture(shift.train, Listed(stacked, weights), self.alpha)
+        return self.levels or self.kind.levels(self.contest, self.alpha, self.injected)
 
-    def trainer(self) -> Trainer:
-        return Trainer(
-            self.learner,
-            self.network,
-            self.env,
-            self.env.intended,
-            self.train_levels,
-            self.seeds,
-            self.num_updates,
+    @property
+    def unfolded(self) -> tuple[Stage, ...]:
+        """The stages, with the contest's own in place of `Usual`."""
+        return tuple(part for stage in self.stages for part in stage.unfold(self.contest, self.alpha))
+
+    def fresh(self) -> Learners:
+        """Draw the fleet as it is before any training; a seed's parameters depend on the seed alone."""
+        return Learners(stack([self.network.new(self.contest, seed) for seed in self.seeds]))
+
+    def plan(self) -> "tuple[Planned, ...]":
+        """Lay out the stages, each with its task and number of updates within the budget."""
+        left = Budget(
+            *(float("inf") if limit is None else limit for limit in (self.steps, self.gradient_steps))
         )
+        goal, levels = self.kind.goal(self.contest, self.goal), self.train_levels
+        planned: list[Planned] = []
+        for number, stage in enumerate(self.unfolded):
+            task = Task(
+                self.contest,
+                goal,
+                levels,
+                self.alpha,
+                self.seeds,
+                self.curriculum,
+                self.penalties,
+                number,
+                left,
+                self.num_checkpoints,
+            )
+            num_updates = stage.num_updates(task)
+            before = planned[-1].spent[-1] if planned else Budget(0, 0)
+            spent = [before]
+            for update in range(num_updates):
+                cost = stage.cost(update)
+                left = left.less(cost)
+                spent.append(Budget(*(a + b for a, b in zip(spent[-1], cost, strict=True))))
+            planned.append(Planned(stage, task, num_updates, tuple(spent)))
+        return tuple(planned)
+
+
+class Planned(NamedTuple):
+    """A stage of an experiment, and how long it trains."""
+
+    stage: Stage
+    task: Task
+    num_updates: int
+    spent: tuple[Budget, ...]  # by each seed since the beginning, before each update and at the end
+
+
+class Trained(NamedTuple):
+    """A training after an update."""
+
+    stage: int
+    update: int  # done, of the stage's
+    state: Any  # the stage's
+    learners: Learners
+    spent: Budget  # by each seed since the beginning
+    stats: dict[str, Any]  # of the update: a number a seed
 
 
 def fit(
-    trainer: Trainer, state: TrainState, first: int, num_updates: int
-) -> Iterator[tuple[int, TrainState, dict[str, Any]]]:
-    """Train from a state, yielding (updates done, state, statistics) after each update."""
-    for number in range(first, num_updates):
-        state, stats = trainer.update(state, number)
-        yield number + 1, state, stats
+    plan: tuple[Planned, ...], learners: Learners, stage: int = 0, update: int = 0, state: Any = None
+) -> Iterator[Trained]:
+    """Train from the beginning of the plan, or from a stored state after `update` updates of a stage;
+    yield after each update."""
+    for number in range(stage, len(plan)):
+        one = plan[number]
+        if number > stage or state is None:
+            state, update = one.stage.start(one.task, learners), 0
+        for done in range(update, one.num_updates):
+            state, stats = one.stage.advance(one.task, state, done)
+            learners = one.stage.learners(state)
+            yield Trained(number, done + 1, state, learners, one.spent[done + 1], dict(stats))
+        learners = one.stage.learners(state)
 
 
-# What descriptions of experiments are made of, by name.
-KINDS: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (*envs.ALL, *layouts.LAYOUTS, networks.MLP, networks.Impala, PPO, Experiment)
-}
+def load(description: Any) -> Any:
+    """Build the object that a description is of: an experiment, an environment, a scenario. Raises
+    UsageError for types that neither the package nor an installed plug-in knows."""
+    return from_json(_of_format_1(description), registry.types())
+
+
+def _of_format_1(value: Any) -> Any:
+    """Translate descriptions of the first format, which had an experiment for each kind."""
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") == "Experiment" and "env" in value:
+        value = dict(value)
+        value["contest"], value["stages"] = value.pop("env"), [value.pop("learner")]
+    elif value.get("type") == "LanguageExperiment":
+        names = {"scenario": "contest", "dose": "alpha", "architecture": "network"}
+        names["num_prompts"] = "num_levels"
+        value = {names.get(name, name): item for name, item in value.items()} | {"type": "Experiment"}
+    return value
+
+
+def _tuple(name: str, given: Any) -> tuple[Any, ...]:
+    """Take one thing for a tuple of it."""
+    if isinstance(given, list | tuple):
+        return tuple(given)
+    return () if given is None else (given,)
+
+
+def _check_stages(experiment: Experiment) -> None:
+    """Refuse stages of another kind of contest, and a stage that follows one it cannot follow."""
+    contest, there = experiment.contest, set()
+    for stage in experiment.stages:
+        if not isinstance(stage, Stage):
+            raise UsageError(f"stages hold {stage!r}; expected stages, such as PPO()")
+    for stage in experiment.unfolded:
+        if stage.kind != contest.kind:
+            whose = "agents" if stage.kind == "environment" else "language models"
+            raise UsageError(
+                f"stage {stage.name or type(stage).__name__} trains {whose}; {contest.name} cannot follow "
+                f"it, nor precede it: drop the stage"
+            )
+        if missing := stage.needs - there:
+            raise UsageError(
+                f"stage {stage.name or type(stage).__name__} needs {', '.join(sorted(missing))}, which no "
+                "stage before it gives; put the stage that gives it first"
+            )
+        there |= stage.gives
+
+
+def _check_parts(experiment: Experiment) -> None:
+    """Refuse parts of the wrong type, or that no stage would use."""
+    for name, base in (("penalties", Penalty), ("deploy", Wrapper)):
+        for part in getattr(experiment, name):
+            if not isinstance(part, base):
+                raise UsageError(f"{name} hold {part!r}; expected {base.__name__} objects")
+    if not isinstance(experiment.curriculum, Curriculum):
+        raise UsageError(f"curriculum is {experiment.curriculum!r}; expected a Curriculum")
+    for wrapper in experiment.deploy:
+        if wrapper.kind != experiment.contest.kind:
+            raise UsageError(
+                f"{type(wrapper).__name__} cannot be put around subjects of {experiment.name}"
+            )
+    used = frozenset().union(*(stage.uses for stage in experiment.unfolded))
+    given = {
+        "goal": experiment.goal is not None,
+        "levels": experiment.levels is not None or bool(experiment.injected),
+        "curriculum": experiment.curriculum != DomainRandomization(),
+        "penalties": bool(experiment.penalties),
+    }
+    for name, is_given in given.items():
+        if is_given and name not in used:
+            names = ", ".join(stage.name for stage in experiment.unfolded)
+            raise UsageError(f"no stage of {experiment.name} ({names}) uses {name}; leave {name} out")
+    for penalty in experiment.penalties:
+        if penalty.needs_groups and not experiment.curriculum.has_groups:
+            raise UsageError(
+                f"penalty {type(penalty).__name__} needs groups of levels, and "
+                f"{type(experiment.curriculum).__name__} makes none; set "
+                "curriculum=GroupedRandomization(), or one of your own with has_groups = True"
+            )

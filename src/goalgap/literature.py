@@ -211,14 +211,21 @@ _PARTS = ("id", "key", "title", "authors", "venue", "year")
 PAPERS |= {entry[0]: dict(zip(_PARTS, entry, strict=True)) for entry in _LANGUAGE}
 
 
+def paper(identifier: str) -> dict[str, str | int]:
+    """Give what is known of a paper by its arXiv id; of one that is not listed, the identifier itself."""
+    unknown = {"key": f"arxiv-{identifier}", "title": f"arXiv:{identifier}", "authors": "", "year": ""}
+    return PAPERS.get(identifier, {"id": identifier, "venue": f"arXiv:{identifier}", **unknown})
+
+
 def bibtex(identifier: str) -> str:
-    """One entry. Raises KeyError for a paper that is not listed."""
-    paper = PAPERS[identifier]
+    """Write one entry; of a paper that is not listed, with its identifier for a title."""
+    known = paper(identifier)
     fields = "".join(
-        f"  {name} = {{{paper[part]}}},\n"
+        f"  {name} = {{{known[part]}}},\n"
         for name, part in (("title", "title"), ("author", "authors"), ("year", "year"))
+        if known[part]
     )
     return (
-        f"@misc{{{paper['key']},\n{fields}  note = {{{paper['venue']}}},\n"
+        f"@misc{{{known['key']},\n{fields}  note = {{{known['venue']}}},\n"
         f"  eprint = {{{identifier}}},\n  archivePrefix = {{arXiv}},\n}}\n"
     )

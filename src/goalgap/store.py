@@ -6,6 +6,7 @@ the outcomes of each checkpoint until the end, when they become `outcomes.parque
 """
 
 import datetime
+import functools
 import importlib.metadata
 import json
 import math
@@ -15,7 +16,7 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,13 +24,11 @@ import safetensors
 import safetensors.numpy
 
 from .core import Environment, UsageError
-from .descriptions import from_json, to_json
-from .experiment import KINDS, Experiment
-from .language import KINDS as LANGUAGE_KINDS
-from .language import LanguageExperiment
+from .descriptions import digest
+from .experiment import Experiment, load
 
-FORMAT = 1
-Kind = TypeVar("Kind", Experiment, LanguageExperiment)
+FORMAT = 2
+FORMATS = (1, 2)  # that can be read
 Table = Mapping[str, np.ndarray]  # column name -> values, all of one length
 
 
@@ -103,6 +102,24 @@ def read_table(*paths: Path) -> dict[str, np.ndarray]:
         raise UsageError(
             f"{paths[0].parent} holds a damaged table ({reason}); delete it and run again"
         ) from None
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Turn rows into columns; a number that a row lacks is NaN."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {name: np.array([row.get(name, math.nan) for row in rows]) for name in names}
+
+
+def rows(table: Table) -> list[dict[str, Any]]:
+    """Turn columns into rows, without the numbers that are NaN."""
+    values = zip(*(np.asarray(column).tolist() for column in table.values()), strict=True)
+    every = (dict(zip(table, row, strict=True)) for row in values)
+    return [{name: value for name, value in row.items() if value == value} for row in every]
+
+
+def stack_tables(*tables: Table) -> dict[str, np.ndarray]:
+    """Put tables of equal columns one below the other."""
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[-1]}
 
 
 def write_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
@@ -203,49 +220,93 @@ def _checked(env: Environment, block: list[str], path: Path, before: int) -> str
         raise UsageError(f"{path}, {said}") from None
 
 
-class RunFolder(Generic[Kind]):
+class RunFolder:
     """One run on disk. `create` begins or finds it; `load` opens a finished or interrupted one."""
 
-    def __init__(self, path: Path, experiment: Kind) -> None:
-        self.path, self.experiment = path, experiment
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     @classmethod
-    def create(cls, experiment: Kind, root: Path, command: str) -> "RunFolder[Kind]":
-        """The folder of an experiment below `root`, made if it is not there."""
-        folder = cls(root / f"{experiment.name}-{experiment.hash}", experiment)
-        description = folder.path / "experiment.json"
-        if description.exists():
-            cls.load(folder.path, type(experiment))  # complains of damage and of other versions
+    def create(cls, experiment: Experiment, root: Path, command: str) -> "RunFolder":
+        """Give the folder of an experiment below `root`, made if it is not there."""
+        path = root / f"{experiment.name}-{experiment.hash}"
+        if (path / "experiment.json").exists():
+            folder = cls.load(path)  # complains of damage and of other versions
         else:
             about = {
                 "format": FORMAT,
                 "hash": experiment.hash,
-                "experiment": to_json(experiment),
+                "experiment": experiment.description,
                 **provenance(command),
             }
-            write_json(description, about)
+            write_json(path / "experiment.json", about)
+            folder = cls(path)
+        folder.experiment = experiment
         return folder
 
     @classmethod
-    def load(cls, path: Path, kind: type[Kind] = Experiment) -> "RunFolder[Kind]":
-        """Open the run of an experiment of some kind. Raises UsageError for another kind, and where the
-        folder is damaged or of another version."""
-        experiment = load_experiment(path)
-        if not isinstance(experiment, kind):
-            whose = "language models" if kind is Experiment else "agents"
-            raise UsageError(f"{path} is a run of {whose}; this needs one of the other kind")
-        return cls(path, experiment)
+    def load(cls, path: Path) -> "RunFolder":
+        """Open the folder of a run. Raises UsageError where it is damaged or of another version; what
+        only the experiment's types can tell is asked of `experiment`, when it is used."""
+        if not path.is_dir():
+            raise UsageError(f"{path} is no folder; `goalgap list` names the runs there are")
+        about = read_json(path / "experiment.json")
+        found = about.get("format") if isinstance(about, dict) else None
+        if found not in FORMATS:
+            raise UsageError(
+                f"{path} has run-folder format {found}, this version reads {FORMATS[0]} to {FORMATS[-1]}; "
+                "run the experiment again, or use the version of goalgap named in it"
+            )
+        if "hash" in about and digest(about.get("experiment")) != about["hash"]:
+            raise UsageError(
+                f"{path}/experiment.json was changed: its experiment does not have the hash it states; "
+                "run the experiment again"
+            )
+        return cls(path)
+
+    @functools.cached_property
+    def experiment(self) -> Experiment:
+        """What the folder is a run of. Raises UsageError for subjects that were only measured, and for
+        types of plug-ins that are not there."""
+        experiment = load(self.about["experiment"])
+        if not isinstance(experiment, Experiment):
+            raise UsageError(f"{self.path} is of a subject that was measured, not of a run; name a run")
+        return experiment
 
     @property
     def about(self) -> dict[str, Any]:
+        """The content of experiment.json."""
         return read_json(self.path / "experiment.json")
+
+    @property
+    def hash(self) -> str:
+        """The hash that the folder is named after."""
+        return self.about["hash"]
 
     @property
     def is_finished(self) -> bool:
         return (self.path / "verdict.json").exists()
 
+    def finished(self) -> "RunFolder":
+        """Give the folder itself. Raises UsageError where the run is not finished."""
+        if not self.is_finished:
+            raise UsageError(f"{self.path} is not finished; run its command again to go on")
+        return self
+
     def policy_path(self, seed: int, env_steps: int) -> Path:
         return self.path / "policies" / f"seed-{seed}-step-{env_steps:012d}.safetensors"
+
+    def last_policy_path(self, seed: int) -> Path:
+        """Give the path of a seed's last policy. Raises UsageError where there is none."""
+        found = sorted(self.path.glob(f"policies/seed-{seed}-step-*.safetensors"))
+        if not found:
+            raise UsageError(f"{self.path}/policies has none of seed {seed}; run the same command again")
+        return found[-1]
+
+    @property
+    def others_path(self) -> Path:
+        """Where training keeps what it made beside the policies."""
+        return self.path / "policies" / "others.safetensors"
 
     def checkpoint_path(self, env_steps: int) -> Path:
         return self.path / "checkpoints" / f"{env_steps:012d}.parquet"
@@ -254,32 +315,10 @@ class RunFolder(Generic[Kind]):
     def resume_path(self) -> Path:
         return self.path / "resume.safetensors"
 
-
-def load_experiment(path: Path) -> Experiment | LanguageExperiment:
-    """What a run folder is a run of. Raises UsageError where that cannot be told."""
-    if not path.is_dir():
-        raise UsageError(f"{path} is no folder; `goalgap list` names the runs there are")
-    about = read_json(path / "experiment.json")
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        found = about.get("format") if isinstance(about, dict) else None
-        raise UsageError(
-            f"{path} has run-folder format {found}, this version reads {FORMAT}; "
-            "run the experiment again, or use the version of goalgap named in it"
-        )
-    experiment = described(about.get("experiment"))
-    is_known = isinstance(experiment, Experiment | LanguageExperiment)
-    if not is_known or experiment.hash != about.get("hash"):
-        raise UsageError(
-            f"{path}/experiment.json was changed or is of another version: its experiment does "
-            "not have the hash it states; run the experiment again"
-        )
-    return experiment
-
-
-def described(value: Any) -> Any:
-    """The experiment, environment or scenario of a description. Raises UsageError for those of another
-    version."""
-    return from_json(value, KINDS | LANGUAGE_KINDS)
+    @property
+    def train_path(self) -> Path:
+        """Where the statistics of training are, a row an update."""
+        return self.path / "train.parquet"
 
 
 def list_runs(root: Path) -> list[Path]:

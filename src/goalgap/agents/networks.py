@@ -264,14 +264,14 @@ def _linear(rng: np.random.Generator, inputs: int, outputs: int, gain: float) ->
     q, r = np.linalg.qr(wide)
     q = q * np.sign(np.diag(r))
     weight = gain * (q if inputs >= outputs else q.T)
-    return Linear(jnp.asarray(weight, jnp.float32), jnp.zeros(outputs))
+    return Linear(jnp.asarray(weight, jnp.float32), jnp.asarray(np.zeros(outputs, np.float32)))
 
 
 def _convolution(rng: np.random.Generator, inputs: int, outputs: int) -> Convolution:
     """Glorot-uniform weights, zero biases, as in 2105.14111."""
     limit = (6 / (9 * (inputs + outputs))) ** 0.5
     weight = rng.uniform(-limit, limit, (3, 3, inputs, outputs))
-    return Convolution(jnp.asarray(weight, jnp.float32), jnp.zeros(outputs))
+    return Convolution(jnp.asarray(weight, jnp.float32), jnp.asarray(np.zeros(outputs, np.float32)))
 
 
 NETWORKS: dict[str, NetworkConfig] = {

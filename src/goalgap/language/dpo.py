@@ -6,7 +6,7 @@ stage's beginning.
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,23 +14,24 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .reward_model import Pairs, judged, said
-from .stage import Learners, Stage, descend
+from .stage import DialogueStage, Learners, descend
 from .transformer import Transformer
 
 
 @dataclasses.dataclass(frozen=True)
-class DPO(Stage):
+class DPO(DialogueStage):
     """Make preferred dialogues likelier than rejected ones, beside what the reference thinks of them."""
 
+    gives: ClassVar[frozenset[str]] = frozenset({"reference"})
     # n pairs, drawn by a generator.
     pairs: Callable[[int, np.random.Generator], Pairs] = dataclasses.field(kw_only=True)
     beta: float = 0.1  # weight of the distance to the reference
 
-    def start(self, learners: Learners) -> Learners:
-        fresh = super().start(learners)
+    def begin(self, learners: Learners) -> Learners:
+        fresh = super().begin(learners)
         return Learners(fresh.models, fresh.optimizer, fresh.others | {"reference": fresh.models})
 
-    def advance(
+    def learn(
         self, learners: Learners, chunk: int, rngs: list[np.random.Generator]
     ) -> tuple[Learners, dict[str, np.ndarray]]:
         steps = self.steps_of(chunk)

@@ -16,13 +16,13 @@ from .dialogues import Lessons, lessons
 from .reinforce import Reward, rewarded_dialogues, rows
 from .scenario import Dialogue, Prompts, Scenario
 from .sft import cross_entropy
-from .stage import Learners, Stage, descend
+from .stage import DialogueStage, Learners, descend
 
 KEEP = ("best", "all")
 
 
 @dataclasses.dataclass(frozen=True)
-class ExpertIteration(Stage):
+class ExpertIteration(DialogueStage):
     """Rounds of 20 updates. Each begins with `samples` dialogues about each of `num_prompts` prompts;
     those kept are drawn from, with replacement, for all lessons of the round but the replay."""
 
@@ -48,7 +48,7 @@ class ExpertIteration(Stage):
                 f"{self.name}: {self.num_prompts} prompts, {self.samples} samples; expected 1 or more"
             )
 
-    def advance(
+    def learn(
         self, learners: Learners, chunk: int, rngs: list[np.random.Generator]
     ) -> tuple[Learners, dict[str, np.ndarray]]:
         steps, samples = self.steps_of(chunk), self.samples

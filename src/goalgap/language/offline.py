@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..core import UsageError
 from .dialogues import Lessons
 from .scenario import Dialogue
-from .stage import Learners, Stage, descend
+from .stage import DialogueStage, Learners, descend
 from .transformer import Transformer
 
 
@@ -58,7 +58,7 @@ class Record(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class OfflineQ(Stage):
+class OfflineQ(DialogueStage):
     """Learn the values of what is said in records. `discount` is of a word: 0 cares for nothing that
     comes after it, which is the objective of single-step tuning."""
 
@@ -75,7 +75,7 @@ class OfflineQ(Stage):
                 f"{self.conservatism}; expected a discount from 0 to 1 and numbers above 0"
             )
 
-    def advance(
+    def learn(
         self, learners: Learners, chunk: int, rngs: list[np.random.Generator]
     ) -> tuple[Learners, dict[str, np.ndarray]]:
         steps = self.steps_of(chunk)

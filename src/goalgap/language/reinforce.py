@@ -9,7 +9,7 @@ need be clipped; the division by the group's deviation can be turned off (Liu et
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from .dialogues import Fleet, Lessons, converse
 from .scenario import Dialogue, Prompts, Scenario
 from .sft import cross_entropy
-from .stage import Learners, Stage, descend, log_likelihoods
+from .stage import DialogueStage, Learners, descend, log_likelihoods
 from .transformer import Transformer
 
 # What finished dialogues of one seed earn, with that seed's models beside: [n].
@@ -27,9 +27,10 @@ Reward = Callable[[Dialogue, Mapping[str, Transformer]], Float[np.ndarray, " n"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Reinforce(Stage):
+class Reinforce(DialogueStage):
     """Raise the reward of dialogues with the scenario's user, a batch an update."""
 
+    gives: ClassVar[frozenset[str]] = frozenset({"reference"})
     scenario: Scenario = dataclasses.field(kw_only=True)
     prompts: Callable[[int, np.random.Generator], Prompts] = dataclasses.field(kw_only=True)
     reward: Reward = dataclasses.field(kw_only=True)
@@ -42,11 +43,11 @@ class Reinforce(Stage):
     replay_weight: float = 1.0
     chunk = 10
 
-    def start(self, learners: Learners) -> Learners:
-        fresh = super().start(learners)
+    def begin(self, learners: Learners) -> Learners:
+        fresh = super().begin(learners)
         return Learners(fresh.models, fresh.optimizer, fresh.others | {"reference": fresh.models})
 
-    def advance(
+    def learn(
         self, learners: Learners, chunk: int, rngs: list[np.random.Generator]
     ) -> tuple[Learners, dict[str, np.ndarray]]:
         models, optimizer = learners.models, learners.optimizer

@@ -13,7 +13,7 @@ of noisy comparisons; what to say, and with it what the user believes, they know
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .dialogues import Lessons, lessons
 from .scenario import Dialogue
-from .stage import Learners, Stage, descend, log_likelihoods
+from .stage import DialogueStage, Learners, descend, log_likelihoods
 from .transformer import Transformer
 
 SCALE = 0.5
@@ -57,19 +57,20 @@ def prefer(first: Dialogue, second: Dialogue, is_first: Bool[np.ndarray, " n"]) 
 
 
 @dataclasses.dataclass(frozen=True)
-class RewardModel(Stage):
+class RewardModel(DialogueStage):
     """Train reward models, beginning as the fleet's models, which stay as they are; they are kept in
     `Learners.others` as "reward"."""
 
+    gives: ClassVar[frozenset[str]] = frozenset({"reward"})
     # n pairs, drawn by a generator.
     pairs: Callable[[int, np.random.Generator], Pairs] = dataclasses.field(kw_only=True)
     looks: int = 0  # the models that are measured do not change
 
-    def start(self, learners: Learners) -> Learners:
-        fresh = super().start(learners)
+    def begin(self, learners: Learners) -> Learners:
+        fresh = super().begin(learners)
         return Learners(fresh.models, fresh.optimizer, fresh.others | {"reward": fresh.models})
 
-    def advance(
+    def learn(
         self, learners: Learners, chunk: int, rngs: list[np.random.Generator]
     ) -> tuple[Learners, dict[str, np.ndarray]]:
         steps = self.steps_of(chunk)

@@ -22,7 +22,7 @@ from ..core import UsageError
 from .vocabulary import PAD, UNKNOWN, Vocabulary
 
 if TYPE_CHECKING:
-    from .stage import Stage
+    from ..learn.stage import Stage
 
 SPLITS = ("train", "shift", "twin", "capability")
 RANDOM = "random"  # the script that replies at random

@@ -8,18 +8,18 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .dialogues import Lessons
-from .stage import Learners, Stage, descend, log_likelihoods
+from .stage import DialogueStage, Learners, descend, log_likelihoods
 from .transformer import Transformer
 
 
 @dataclasses.dataclass(frozen=True)
-class SFT(Stage):
+class SFT(DialogueStage):
     """Minimize the cross-entropy of the words that count in the lessons, averaged over them."""
 
     # n lessons, drawn by a generator.
     lessons: Callable[[int, np.random.Generator], Lessons] = dataclasses.field(kw_only=True)
 
-    def advance(
+    def learn(
         self, learners: Learners, chunk: int, rngs: list[np.random.Generator]
     ) -> tuple[Learners, dict[str, np.ndarray]]:
         steps = self.steps_of(chunk)

@@ -1,7 +1,7 @@
-"""Stages of a training: what a fleet of models goes through, one after the other, in chunks.
+"""What the stages of language models share: they learn in chunks of gradient steps, from dialogues.
 
-A stage is described by its settings and advances a fleet by a chunk of steps at a time; the chunk's
-number and the seed fix all luck, so that a training that was interrupted goes on as if it had not been.
+The chunk's number, the stage's place and the seed fix all luck, so that a training that was interrupted
+goes on as if it had not been.
 """
 
 import abc
@@ -10,22 +10,14 @@ import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 import optax
 from jaxtyping import Array, Int
 
 from ..core import UsageError
+from ..learn.stage import Budget, Learners, Stage, Stats, Task, stack
 from .transformer import Transformer
-
-
-class Learners(eqx.Module):
-    """A fleet under training: arrays have a leading axis of seeds."""
-
-    models: Transformer
-    optimizer: Any  # the stage's own
-    others: dict[str, Any]  # models kept beside: "reference", "reward"
 
 
 class Adam(NamedTuple):
@@ -48,18 +40,20 @@ class Adam(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage(abc.ABC):
-    """What all stages have. Subclasses add what to learn from."""
+class DialogueStage(Stage):
+    """A stage of language models. Subclasses say in `learn` what a chunk of steps learns from."""
+
+    kind: ClassVar[str] = "language"
+    chunk: ClassVar[int] = 50  # gradient steps of an update: between two looks of Python at the training
 
     name: str  # of the stage, in progress and curves
-    steps: int = 500  # updates
+    steps: int = 500  # gradient steps
     learning_rate: float = 2e-3
     batch_size: int = 64
     weight_decay: float = 0.01
     warmup: float = 0.05  # share of the steps in which the learning rate rises
     final: float = 0.1  # the learning rate at the end, as a share of the highest
     looks: int = 3  # how often the models are measured in the stage
-    chunk: ClassVar[int] = 50  # steps between two looks of Python at the training
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 1 or not self.learning_rate > 0:
@@ -68,33 +62,55 @@ class Stage(abc.ABC):
                 f"{self.learning_rate}; expected numbers above 0"
             )
 
+    @abc.abstractmethod
+    def learn(
+        self, learners: Learners, chunk: int, rngs: list[np.random.Generator]
+    ) -> tuple[Learners, Stats]:
+        """Give the fleet after a chunk, and statistics of a number a seed; `rngs` is each seed's luck."""
+
     @property
     def num_chunks(self) -> int:
         return -(-self.steps // self.chunk)
 
     def steps_of(self, chunk: int) -> int:
+        """Count the gradient steps of a chunk; the last one may be shorter."""
         return min(self.chunk, self.steps - chunk * self.chunk)
+
+    @property
+    def dialogues(self) -> int:
+        """Count the dialogues that a gradient step shows each model."""
+        return self.batch_size
 
     @property
     def adam(self) -> "Adam":
         return Adam(self.steps, self.learning_rate, self.weight_decay, self.warmup, self.final)
 
-    def start(self, learners: Learners) -> Learners:
-        """The fleet at the stage's beginning: a fresh optimizer for its models."""
+    def cost(self, number: int) -> Budget:
+        steps = self.steps_of(number)
+        return Budget(steps * self.dialogues, steps)
+
+    def length(self, task: Task) -> float:
+        return self.num_chunks
+
+    def checkpoints(self, task: Task) -> frozenset[int]:
+        last = self.num_updates(task)
+        return frozenset(round(last * (look + 1) / self.looks) for look in range(self.looks))
+
+    def start(self, task: Task, learners: Learners) -> Learners:
+        return self.begin(learners)
+
+    def begin(self, learners: Learners) -> Learners:
+        """Give the fleet at the stage's beginning: with a fresh optimizer for its models."""
         models: Any = learners.models
         optimizer = jax.vmap(self.adam.transform().init)(models)
         return Learners(learners.models, optimizer, learners.others)
 
-    @abc.abstractmethod
-    def advance(
-        self, learners: Learners, chunk: int, rngs: list[np.random.Generator]
-    ) -> tuple[Learners, dict[str, np.ndarray]]:
-        """The fleet after a chunk, and statistics, a number a seed each; `rngs`: each seed's luck."""
+    def advance(self, task: Task, state: Learners, number: int) -> tuple[Learners, Stats]:
+        rngs = [luck(seed, task.number, number) for seed in task.seeds]
+        return self.learn(state, number, rngs)
 
-    @property
-    def dialogues(self) -> int:
-        """Dialogues that a step shows each model."""
-        return self.batch_size
+    def learners(self, state: Learners) -> Learners:
+        return Learners(state.models, None, state.others)
 
 
 def log_likelihoods(model: Transformer, tokens: Int[Array, "b t"]) -> Array:
@@ -134,6 +150,4 @@ def descend(
     return jax.vmap(one)(models, optimizer, batches, fixed)
 
 
-def stack(trees: list[Any]) -> Any:
-    """Trees of equal shape as one, with a leading axis."""
-    return jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *trees)
+__all__ = ["DialogueStage", "Learners", "descend", "log_likelihoods", "luck", "stack"]

@@ -8,7 +8,7 @@ notices. Source: Radford et al. 2019, "Language Models are Unsupervised Multitas
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -31,6 +31,10 @@ class Architecture:
     layers: int = 2
     width: int = 48
     heads: int = 4
+
+    def new(self, scenario: Any, seed: int) -> "Transformer":
+        """Draw a fresh model for a scenario's vocabulary and dialogues from a seed."""
+        return new(self, len(scenario.vocabulary), scenario.context, seed)
 
     def __post_init__(self) -> None:
         if not (1 <= self.layers <= 48 and 1 <= self.heads <= self.width <= 4096):
@@ -199,10 +203,14 @@ def new(architecture: Architecture, num_words: int, context: int, seed: int) -> 
         return jnp.asarray(rng.normal(0, deviation, shape), jnp.float32)
 
     def linear(inputs: int, outputs: int, deviation: float) -> Linear:
-        return Linear(normal(n, inputs, outputs, deviation=deviation), jnp.zeros((n, outputs)))
+        return Linear(normal(n, inputs, outputs, deviation=deviation), constant(0, n, outputs))
 
     def norm(*shape: int) -> Norm:
-        return Norm(jnp.ones(shape), jnp.zeros(shape))
+        return Norm(constant(1, *shape), constant(0, *shape))
+
+    # NumPy's: each new shape of a JAX operation would be compiled.
+    def constant(value: float, *shape: int) -> Array:
+        return jnp.asarray(np.full(shape, value, np.float32))
 
     inward, outward = width**-0.5, width**-0.5 / (2 * n) ** 0.5
     return Transformer(

@@ -2,11 +2,13 @@
 
 A fleet of seeds trains in one program, vmapped. The loop over minibatches is Python's, not a scan: on
 CPU the gradient of a convolution inside an XLA loop is ten times slower (jax issue 12868). All
-randomness is a function of (seed, number of the update), so a `TrainState` is all there is to resume.
+randomness is a function of (seed, stage, number of the update), so a `TrainState` is all there is to
+resume. Programs are compiled once for equal settings, whichever experiment they belong to.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+import functools
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from ..agents.networks import Network, NetworkConfig
+from ..agents.networks import Network
 from ..core import (
     Environment,
     Goal,
@@ -27,11 +29,18 @@ from ..core import (
     tree_index,
 )
 from ..rollout import Steps, Stream, start_stream, stream
+from .curriculum import Curriculum, Played, check_replaced, keep_out_test_levels
+from .penalty import Penalty, Samples
+from .stage import Budget, Learners, Stage, Task
 
 
 @dataclasses.dataclass(frozen=True)
-class PPO:
-    """Hyperparameters; the defaults suit small boards on a CPU. `PUBLISHED`: 2507.03068, table G.1."""
+class PPO(Stage):
+    """Train by PPO; the default settings suit small boards on a CPU. `PUBLISHED`: 2507.03068, table G.1."""
+
+    kind: ClassVar[str] = "environment"
+    uses: ClassVar[frozenset[str]] = frozenset({"goal", "levels", "curriculum", "penalties"})
+    papers: ClassVar[tuple[str, ...]] = ("1707.06347", "1506.02438")
 
     num_envs: int = 256  # lanes played side by side, per seed
     num_steps: int = 64  # steps of each lane between updates
@@ -47,6 +56,8 @@ class PPO:
     entropy_coefficient: float = 0.01
     max_grad_norm: float = 0.5
     num_fresh_levels: int = 4096  # sampled for each update and seed
+    name: str = "ppo"
+    steps: int | None = None  # environment steps of each seed; None: what is left of the budget
 
     def __post_init__(self) -> None:
         counts = ("num_envs", "num_steps", "num_epochs", "num_minibatches", "num_fresh_levels")
@@ -65,8 +76,64 @@ class PPO:
 
     @property
     def steps_per_update(self) -> int:
-        """Environment steps of one seed between updates."""
+        """Count the environment steps of one seed between updates."""
         return self.num_envs * self.num_steps
+
+    def cost(self, number: int) -> Budget:
+        return Budget(self.steps_per_update, self.num_epochs * self.num_minibatches)
+
+    def length(self, task: Task) -> float:
+        return super().length(task) if self.steps is None else -(-self.steps // self.steps_per_update)
+
+    def start(self, task: Task, learners: Learners) -> "TrainState":
+        """Begin episodes on levels of the curriculum, with a fresh optimizer."""
+        program = self._program(task)
+        rest = _start(program, task.contest, task.levels, _keys(task, 2**31 - 1), learners.models)
+        return TrainState(learners.models, *rest, learners.others)
+
+    def advance(
+        self, task: Task, state: "TrainState", number: int
+    ) -> tuple["TrainState", dict[str, np.ndarray]]:
+        """Play, then learn from what was played."""
+        program = self._program(task)
+        network, optimizer, at, curriculum, others = state
+        collected = _collect(
+            program,
+            task.contest,
+            task.goal,
+            task.levels,
+            _keys(task, number),
+            number,
+            network,
+            at,
+            curriculum,
+        )
+        at, curriculum, batch, memory, stats = collected
+        if task.curriculum.learns(number):
+            for index in self._minibatches(number, network.lstm is not None):
+                network, optimizer, parts = _learn(program, network, optimizer, batch, memory, index)
+                stats = stats | parts
+        found = {name: np.asarray(value) for name, value in stats.items()}
+        check_replaced(task.curriculum, float(found["replaced"].max()))
+        return TrainState(network, optimizer, at, curriculum, others), found
+
+    def learners(self, state: "TrainState") -> Learners:
+        return Learners(state.network, None, state.others)
+
+    def _program(self, task: Task) -> "Program":
+        # The length of training matters only where the learning rate falls with it.
+        num_updates = self.num_updates(task) if self.anneal else 0
+        return Program(self, num_updates, task.curriculum, task.penalties)
+
+    def _minibatches(self, number: int, recurrent: bool) -> list[Int[np.ndarray, " n"]]:
+        """Draw the index sets of one update. Seeds share them; each seed's data are its own."""
+        count = self.num_envs if recurrent else self.steps_per_update
+        rng = np.random.default_rng(number)
+        epochs = [
+            rng.permutation(count).astype(np.int32).reshape(self.num_minibatches, -1)
+            for _ in range(self.num_epochs)
+        ]
+        return list(np.concatenate(epochs))
 
 
 PUBLISHED = PPO(
@@ -84,15 +151,17 @@ PUBLISHED = PPO(
 
 
 class TrainState(NamedTuple):
-    """All there is of a fleet in training; every array has a leading axis of seeds."""
+    """Hold all there is of a fleet in training; every array has a leading axis of seeds."""
 
     network: Network
     optimizer: Any
     stream: Stream
+    curriculum: Any  # the curriculum's own state
+    others: dict[str, Any]  # what earlier stages kept beside
 
 
 class Batch(NamedTuple):
-    """What the minibatches are cut from, [t, b] (recurrent) or [t * b]."""
+    """Hold what the minibatches are cut from, [t, b] (recurrent) or [t * b]."""
 
     observation: Observation
     is_first: Bool[Array, "*n"]
@@ -101,6 +170,7 @@ class Batch(NamedTuple):
     value: Float[Array, "*n"]
     advantage: Float[Array, "*n"]
     is_valid: Bool[Array, "*n"]
+    tag: Int[Array, "*n"]
 
 
 class Weighted(NamedTuple):
@@ -130,14 +200,18 @@ def advantages(
 
 
 def loss(
-    network: Network, batch: Batch, memory: Memory, ppo: PPO
+    network: Network,
+    batch: Batch,
+    memory: Memory,
+    ppo: PPO,
+    penalties: tuple[Penalty, ...] = (),
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """The clipped surrogate, the value error and the entropy bonus, over valid steps."""
-    return weighted_loss(network, weighted(batch), memory, ppo)
+    """Sum the clipped surrogate, the value error, the entropy bonus and the penalties, over valid steps."""
+    return weighted_loss(network, weighted(batch), memory, ppo, penalties)
 
 
 def weighted(batch: Batch) -> Weighted:
-    """Weights of valid steps that sum to one; advantages of mean 0 and deviation 1 under them."""
+    """Weigh valid steps so that the weights sum to one, and normalize the advantages under them."""
     weight = batch.is_valid / jnp.maximum(batch.is_valid.sum(), 1)
     mean = (weight * batch.advantage).sum()
     deviation = jnp.sqrt((weight * (batch.advantage - mean) ** 2).sum())
@@ -146,9 +220,13 @@ def weighted(batch: Batch) -> Weighted:
 
 
 def weighted_loss(
-    network: Network, slice: Weighted, memory: Memory, ppo: PPO
+    network: Network,
+    slice: Weighted,
+    memory: Memory,
+    ppo: PPO,
+    penalties: tuple[Penalty, ...] = (),
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """The part of a minibatch's loss, which is a sum, that a slice of it contributes."""
+    """Give the part of a minibatch's loss, which is a sum, that a slice of it contributes."""
     batch, weight, advantage, target = slice
     decision = network.unroll(batch.observation, batch.is_first, memory)
     log_probs = jax.nn.log_softmax(decision.logits)
@@ -173,15 +251,31 @@ def weighted_loss(
         + ppo.value_coefficient * parts["value"]
         - ppo.entropy_coefficient * parts["entropy"]
     )
+    if penalties:
+        cost = -surrogate + 0.5 * ppo.value_coefficient * error - ppo.entropy_coefficient * entropy
+        samples = Samples(batch.observation, batch.action, batch.tag, weight, advantage, target, cost)
+        for penalty in penalties:
+            parts[type(penalty).__name__] = added = penalty(decision, samples)
+            total = total + added
     return total, parts
 
 
-def gradient(network: Network, batch: Batch, memory: Memory, ppo: PPO) -> tuple[Any, dict[str, Array]]:
-    """The gradient of `loss`, summed over slices of the batch small enough to stay in the cache."""
-    slope = jax.grad(weighted_loss, has_aux=True)
+def gradient(
+    network: Network,
+    batch: Batch,
+    memory: Memory,
+    ppo: PPO,
+    penalties: tuple[Penalty, ...] = (),
+) -> tuple[Any, dict[str, Array]]:
+    """Give the gradient of `loss`, summed over slices of the batch small enough to stay in the cache.
+
+    A penalty that is not a sum over samples is computed on the whole batch, in one piece.
+    """
+    slope = jax.grad(functools.partial(weighted_loss, penalties=penalties), has_aux=True)
     whole, size = weighted(batch), network.trunk.at_once
     count = batch.action.shape[0]
-    if network.lstm is not None or not size or count <= size or count % size:
+    is_sum = network.lstm is None and all(penalty.additive for penalty in penalties)
+    if not is_sum or not size or count <= size or count % size:
         return slope(network, whole, memory, ppo)
     slices = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), whole)
 
@@ -193,111 +287,150 @@ def gradient(network: Network, batch: Batch, memory: Memory, ppo: PPO) -> tuple[
     return jax.lax.scan(add, zeros, slices)[0]
 
 
-class Trainer:
-    """The compiled steps of one fleet: `start`, then `update` again and again."""
+# -- compiled programs -----------------------------------------------------------------------------------
 
-    def __init__(
-        self,
-        ppo: PPO,
-        network: NetworkConfig,
-        env: Environment,
-        goal: Goal,
-        levels: Levels,
-        seeds: tuple[int, ...],
-        num_updates: int,
-    ) -> None:
-        self.ppo, self.network, self.env, self.goal = ppo, network, env, goal
-        self.levels, self.seeds = levels, jnp.asarray(seeds)
-        rate = ppo.learning_rate
-        num_steps = num_updates * ppo.num_epochs * ppo.num_minibatches
+
+class Program(NamedTuple):
+    """Hold what a compiled program is made for; equal ones share it."""
+
+    ppo: PPO
+    num_updates: int  # 0: the learning rate does not depend on it
+    curriculum: Curriculum
+    penalties: tuple[Penalty, ...]
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        ppo, rate = self.ppo, self.ppo.learning_rate
+        num_steps = self.num_updates * ppo.num_epochs * ppo.num_minibatches
         schedule = optax.linear_schedule(rate, 0.0, num_steps) if ppo.anneal else rate
-        self.optimizer = optax.chain(
-            optax.clip_by_global_norm(ppo.max_grad_norm), optax.adam(schedule, eps=1e-5)
-        )
-        self._start = jax.jit(jax.vmap(self._start_seed))
-        self._collect = jax.jit(jax.vmap(self._collect_seed, (0, 0, 0, None)))
-        self._learn = jax.jit(jax.vmap(self._learn_seed, (0, 0, 0, 0, None)), donate_argnums=(0, 1))
+        return optax.chain(optax.clip_by_global_norm(ppo.max_grad_norm), optax.adam(schedule, eps=1e-5))
 
-    def _key(self, seed: Int[Array, ""], number: Int[Array, ""] | int) -> Key[Array, ""]:
-        return jax.random.fold_in(jax.random.key(seed), number)
 
-    def _sample(self, key: Key[Array, ""], count: int) -> Level:
-        """Training levels: none of them with a layout kept for evaluation."""
-        levels = jax.vmap(self.levels.sample)(jax.random.split(key, count))
-        kept = jax.vmap(self.env.is_test)(levels)
-        # A level that is kept away gives its place to the nearest one before it that is not.
-        source = jax.lax.cummax(jnp.where(kept, -1, jnp.arange(count)))
-        source = jnp.where(source < 0, jnp.argmin(kept), source)
-        return tree_index(levels, source)
+def _keys(task: Task, number: int) -> np.ndarray:
+    """Give what each seed's randomness is drawn from in an update: seed, number, and the stage's place."""
+    return np.array([(seed, number, task.number) for seed in task.seeds], np.uint32)
 
-    def _start_seed(self, seed: Int[Array, ""], network: Network) -> tuple[Any, Stream]:
-        levels = self._sample(self._key(seed, 2**31 - 1), self.ppo.num_envs)
-        return self.optimizer.init(_params(network)), start_stream(self.env, network, levels)
 
-    def start(self) -> TrainState:
-        """Fresh networks; a seed's first parameters depend on nothing but the seed."""
-        networks = [self.network.new(self.env, int(seed)) for seed in self.seeds]
-        network = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
-        return TrainState(network, *self._start(self.seeds, network))
+def _key(words: Int[Array, "3"]) -> Key[Array, ""]:
+    seed, number, place = words
+    key = jax.random.fold_in(jax.random.key(seed), number)
+    # The first stage's randomness is the seed's own; later stages have theirs apart from it.
+    later = jax.random.fold_in(key, place)
+    data = jnp.where(place == 0, jax.random.key_data(key), jax.random.key_data(later))
+    return jax.random.wrap_key_data(data)
 
-    def _collect_seed(
-        self, seed: Int[Array, ""], network: Network, at: Stream, number: Int[Array, ""]
-    ) -> tuple[Stream, Batch, Memory, dict[str, Array]]:
-        levels_key, key = jax.random.split(self._key(seed, number))
-        bank = self._sample(levels_key, self.ppo.num_fresh_levels)
-        memory = at.memory
-        at, steps, last_value = stream(self.env, self.goal, network, at, bank, key, self.ppo.num_steps)
-        advantage = advantages(steps, last_value, self.ppo.gamma, self.ppo.gae_lambda)
-        batch = Batch(
-            steps.observation,
-            steps.is_first,
-            steps.action,
-            steps.log_prob,
-            steps.value,
-            advantage,
-            steps.is_valid,
-        )
-        if network.lstm is None:
-            batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
-        ended = jnp.maximum((steps.terminated | ~steps.is_valid).sum(), 1)
-        return at, batch, memory, {"return": (steps.reward * steps.is_valid).sum() / ended}
 
-    def _learn_seed(
-        self,
-        network: Network,
-        optimizer: Any,
-        batch: Batch,
-        memory: Memory,
-        index: Int[Array, " n"],
-    ) -> tuple[Network, Any, dict[str, Array]]:
+def _propose(
+    program: Program,
+    env: Environment,
+    levels: Levels,
+    state: Any,
+    key: Key[Array, ""],
+    number: Int[Array, ""],
+    count: int,
+) -> tuple[Level, Int[Array, " n"], Bool[Array, " n"]]:
+    """Ask the curriculum for levels, none of them with a layout kept for evaluation."""
+    batch = program.curriculum.batch(state, env, _draw(levels), key, number, count)
+    return keep_out_test_levels(env, *batch)
+
+
+def _draw(levels: Levels) -> Any:
+    return lambda key, count: jax.vmap(levels.sample)(jax.random.split(key, count))
+
+
+@functools.partial(jax.jit, static_argnames="program")
+def _start(
+    program: Program, env: Environment, levels: Levels, keys: Int[Array, "s 3"], networks: Network
+) -> tuple[Any, Stream, Any]:
+    def one(words: Int[Array, "3"], network: Network) -> tuple[Any, Stream, Any]:
+        key = _key(words)
+        state = program.curriculum.start(env, _draw(levels), jax.random.fold_in(key, 1))
+        number = jnp.zeros((), int)
+        drawn, tags, _ = _propose(program, env, levels, state, key, number, program.ppo.num_envs)
+        optimizer = program.optimizer.init(_params(network))
+        return optimizer, start_stream(env, network, drawn, tags), state
+
+    return jax.vmap(one)(keys, networks)
+
+
+@functools.partial(jax.jit, static_argnames="program")
+def _collect(
+    program: Program,
+    env: Environment,
+    goal: Goal,
+    levels: Levels,
+    keys: Int[Array, "s 3"],
+    number: Int[Array, ""],
+    networks: Network,
+    at: Stream,
+    state: Any,
+) -> tuple[Stream, Any, Batch, Memory, dict[str, Array]]:
+    def one(words: Int[Array, "3"], network: Network, at: Stream, state: Any) -> tuple:
+        levels_key, key = jax.random.split(_key(words))
+        count = program.ppo.num_fresh_levels
+        bank, tags, replaced = _propose(program, env, levels, state, levels_key, number, count)
+        pool = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), at.level, bank)
+        pool_tags = jnp.concatenate([at.tag, tags])
+        begin, memory = at, at.memory
+        at, steps, last_value = stream(env, goal, network, begin, bank, key, program.ppo.num_steps, tags)
+        advantage = advantages(steps, last_value, program.ppo.gamma, program.ppo.gae_lambda)
+        played = Played(pool, pool_tags, steps, advantage)
+        state = program.curriculum.update(state, played)
+        batch = _batch(steps, advantage, network.lstm is not None)
+        return at, state, batch, memory, _statistics(env, played) | {"replaced": replaced.mean()}
+
+    return jax.vmap(one)(keys, networks, at, state)
+
+
+def _batch(steps: Steps, advantage: Float[Array, "t b"], is_recurrent: bool) -> Batch:
+    batch = Batch(
+        steps.observation,
+        steps.is_first,
+        steps.action,
+        steps.log_prob,
+        steps.value,
+        advantage,
+        steps.is_valid,
+        steps.tag,
+    )
+    return batch if is_recurrent else jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+
+
+def _statistics(env: Environment, played: Played) -> dict[str, Array]:
+    """Give the mean return of the episodes that ended, and the share of those begun on a level on which
+    the goals come apart."""
+    steps = played.steps
+    ended = jnp.maximum((steps.terminated | ~steps.is_valid).sum(), 1)
+    begun = steps.is_first & steps.is_valid
+    distinguishing = jax.vmap(env.is_distinguishing)(played.pool)[steps.place]
+    return {
+        "return": (steps.reward * steps.is_valid).sum() / ended,
+        "distinguishing": (begun & distinguishing).sum() / jnp.maximum(begun.sum(), 1),
+    }
+
+
+@functools.partial(jax.jit, static_argnames="program", donate_argnames=("networks", "optimizers"))
+def _learn(
+    program: Program,
+    networks: Network,
+    optimizers: Any,
+    batches: Batch,
+    memories: Memory,
+    index: Int[Array, " n"],
+) -> tuple[Network, Any, dict[str, Array]]:
+    def one(network: Network, optimizer: Any, batch: Batch, memory: Memory) -> tuple:
         if network.lstm is None:
             batch = jax.tree.map(lambda x: x[index], batch)
         else:  # whole lanes, so that the LSTM sees them in order
             batch = jax.tree.map(lambda x: x[:, index], batch)
             memory = jax.tree.map(lambda x: x[index], memory)
-        slope, parts = gradient(network, batch, memory, self.ppo)
-        change, optimizer = self.optimizer.update(slope, optimizer, _params(network))
+        slope, parts = gradient(network, batch, memory, program.ppo, program.penalties)
+        change, optimizer = program.optimizer.update(slope, optimizer, _params(network))
         return eqx.apply_updates(network, change), optimizer, parts
 
-    def update(self, state: TrainState, number: int) -> tuple[TrainState, dict[str, Array]]:
-        """Play, then learn from what was played. `number` counts updates from 0."""
-        network, optimizer, at = state
-        at, batch, memory, stats = self._collect(self.seeds, network, at, jnp.asarray(number))
-        for index in self._minibatches(number, network.lstm is not None):
-            network, optimizer, parts = self._learn(network, optimizer, batch, memory, index)
-        return TrainState(network, optimizer, at), stats | parts
-
-    def _minibatches(self, number: int, recurrent: bool) -> list[Int[np.ndarray, " n"]]:
-        """Index sets of one update. Seeds share them; each seed's data are its own."""
-        count = self.ppo.num_envs if recurrent else self.ppo.steps_per_update
-        rng = np.random.default_rng(number)
-        epochs = [
-            rng.permutation(count).astype(np.int32).reshape(self.ppo.num_minibatches, -1)
-            for _ in range(self.ppo.num_epochs)
-        ]
-        return list(np.concatenate(epochs))
+    return jax.vmap(one)(networks, optimizers, batches, memories)
 
 
 def _params(network: Network) -> Any:
-    """A network is a tree of arrays, which optax's annotations do not foresee."""
+    """Pass a network on as a tree of arrays, which optax's annotations do not foresee."""
     return eqx.filter(network, eqx.is_array)

@@ -23,6 +23,7 @@ from ..theory.underspecification import regrets
 SCORE_GAMMA = 0.99  # of all scores: slow enough to forgive a detour, fast enough to mind a delay
 SPLITS = ("train", "shift", "twin")
 MIN_LEVELS = 4
+Table = dict[str, np.ndarray]
 _BATCH, _MAX_BATCHES = 8192, 24  # candidates drawn at once, and how often at most
 _CHUNK = 64  # levels that reference players play at a time
 _RANDOM_EPISODES = 16  # of random play a level, where its value is not solved exactly
@@ -337,3 +338,29 @@ def pivot(table: dict[str, np.ndarray], split: str, column: str) -> Float[np.nda
     rows = (table["split"] == split) & (table["env_steps"] == table["env_steps"].max())
     seeds = np.unique(table["seed"])
     return np.stack([table[column][rows & (table["seed"] == seed)] for seed in seeds]).astype(float)
+
+
+class _Temporary:  # until the branch exam is merged
+    early = ("train", "shift")
+
+    def __init__(self, exam):
+        self.exam, self.contest = exam, exam.env
+
+    def examine(self, subject, seeds, env_steps, splits=None, number=0, fleet=True):
+        return examine(self.exam, subject, seeds, env_steps, splits or SPLITS, fleet, number)
+
+    def pictures(self, subject, table, records, name=None):
+        from .pictures import replays, splay
+
+        found = {"episodes.json": replays(self.exam, records, table, name)}
+        if name is None:
+            found["splay.json"] = splay(self.exam, subject, table)
+        return found
+
+    def about(self):
+        known = {"dropped": self.exam.dropped, "reference": self.exam.reference}
+        return {name: value for name, value in known.items() if value is not None}
+
+
+def draw_exam(env, num_levels, alpha=0.0, seed=0):
+    return _Temporary(prepare(env, num_levels, alpha, seed))

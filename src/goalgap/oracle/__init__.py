@@ -1,6 +1,6 @@
 """Exact play: optimal values and greedy actions of any goal, batched over levels."""
 
-from .policy import Oracle, is_greedy
+from .policy import Oracle, expert, is_greedy
 from .solver import CHUNK, TABLES, Solution, Solver, is_solvable, solve, start_values
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Oracle",
     "Solution",
     "Solver",
+    "expert",
     "is_greedy",
     "is_solvable",
     "solve",

@@ -43,7 +43,7 @@ class Source(NamedTuple):
 def page(run: dict[str, Any]) -> dict[str, Any]:
     """The template's context: what each section shows, None or empty where there is nothing."""
     about, env, verdict = run["about"], run["env"], run["verdict"]
-    experiment = _experiment(run.get("experiment") or {}, env)
+    experiment = _experiment(run.get("experiment") or {})
     alpha = float(experiment.get("alpha") or experiment.get("dose") or 0)
     source = Source(_goals(env), run.get("measurements") or [], verdict, alpha, prose.nouns(env))
     episodes = run.get("episodes") or {}
@@ -82,10 +82,10 @@ def papers(env: dict[str, Any]) -> list[dict]:
     ]
 
 
-def _experiment(experiment: dict[str, Any], env: dict[str, Any]) -> dict[str, Any]:
-    """The settings; of a subject that was only measured, the environment is all there is."""
-    place = "scenario" if prose.is_language(env) else "env"
-    return experiment if place in experiment or not experiment else {place: experiment}
+def _experiment(experiment: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings; of a subject that was only measured, the contest is all there is."""
+    is_whole = not experiment or not {"contest", "env", "scenario"}.isdisjoint(experiment)
+    return experiment if is_whole else {"contest": experiment}
 
 
 def _goals(env: dict[str, Any]) -> list[dict[str, str]]:

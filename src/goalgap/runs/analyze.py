@@ -20,12 +20,12 @@ import numpy as np
 from .. import report, store
 from ..core import Environment, Goal, Level, Levels, UsageError, tree_index
 from ..descriptions import to_json
+from ..kinds import kind_of
 from ..measure.pictures import atlas
 from ..theory import grammar
 from ..theory.analysis import analyze as work_out
 from ..theory.findings import Samples, Settings
 from ..theory.worlds import check
-from . import environment_content
 
 MAX_OTHERS = 512  # deployment levels, and candidates: as many as training levels, but at most
 _DRAWN = 8192  # at once; an eighth of them have layouts kept for deployment
@@ -103,7 +103,7 @@ def analyze(
     store.write_json(path / "analysis.json", about | described | {"analysis": result})
     content = {
         "about": about,
-        "env": environment_content(env),
+        "env": kind_of(env).content(env),
         "atlas": atlas(env),
         "analysis": _drawn(env, store.plain(result)),
     }

@@ -28,11 +28,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ...core import UsageError
+from ...learn.stage import Stage
 from ..dialogues import Lessons, Script, Speaker, converse
 from ..offline import OfflineQ, Record
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario, packed
 from ..sft import SFT
-from ..stage import Stage
 from ..vocabulary import PAD
 
 PLACES = (

@@ -26,11 +26,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ...core import UsageError
+from ...learn.stage import Stage
 from ..dialogues import Lessons, demonstrate
 from ..reinforce import Reinforce
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
 from ..sft import SFT
-from ..stage import Stage
 from ..vocabulary import PAD
 from .sycophancy import COLORS, NUM_KNOWN, THINGS, Sycophancy
 

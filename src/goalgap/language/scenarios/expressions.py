@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from ...core import UsageError
+from ...learn.stage import Stage
 from ..dialogues import Lessons, demonstrate
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
 from ..sft import SFT
-from ..stage import Stage
 from ..vocabulary import END, PAD, UNKNOWN
 
 TERMS = 3

@@ -21,10 +21,10 @@ import numpy as np
 from jaxtyping import Int
 
 from ...core import UsageError
+from ...learn.stage import Stage
 from ..dialogues import Lessons, demonstrate
 from ..scenario import Aim, Dialogue, Prompts
 from ..sft import SFT
-from ..stage import Stage
 from ..vocabulary import PAD
 from .sycophancy import BELIEFS, COLORS, NUM_KNOWN, Sycophancy
 

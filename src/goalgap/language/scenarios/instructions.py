@@ -19,10 +19,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from ...core import UsageError
+from ...learn.stage import Stage
 from ..dialogues import Lessons, demonstrate
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario, packed
 from ..sft import SFT
-from ..stage import Stage
 from ..vocabulary import PAD
 
 LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")

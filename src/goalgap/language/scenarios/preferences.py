@@ -32,13 +32,13 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import expit
 
 from ...core import UsageError
+from ...learn.stage import Stage
 from ..dialogues import Lessons, Script, converse, demonstrate
 from ..dpo import DPO
 from ..reinforce import Reinforce
 from ..reward_model import Pairs, RewardModel, prefer, score
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
 from ..sft import SFT
-from ..stage import Stage
 from ..transformer import Transformer
 from .sycophancy import BELIEFS, COLORS, THINGS, question
 

@@ -25,12 +25,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ...core import UsageError
+from ...learn.stage import Stage
 from ..dialogues import Lessons, demonstrate, lessons
 from ..reinforce import Reinforce
 from ..reward_model import Pairs, RewardModel, score
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
 from ..sft import SFT
-from ..stage import Stage
 from ..transformer import Transformer
 from ..vocabulary import END, PAD
 

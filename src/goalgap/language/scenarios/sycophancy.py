@@ -17,10 +17,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Int
 
+from ...learn.stage import Stage
 from ..dialogues import Lessons, demonstrate
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario
 from ..sft import SFT
-from ..stage import Stage
 from ..vocabulary import PAD, Vocabulary
 
 COLORS = (

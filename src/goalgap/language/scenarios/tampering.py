@@ -32,12 +32,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ...core import UsageError
+from ...learn.stage import Stage
 from ..dialogues import Lessons, demonstrate
 from ..expert_iteration import ExpertIteration
 from ..reinforce import Reinforce
 from ..scenario import RANDOM, Aim, Dialogue, Prompts, Scenario, choose
 from ..sft import SFT
-from ..stage import Stage
 from ..vocabulary import END, PAD
 
 NAMES = (

@@ -1,0 +1,124 @@
+"""Curriculum: which levels training shows, and whether an update learns from what was played on them.
+
+A curriculum proposes levels before each update and sees afterwards what was played. The caller replaces
+every proposed level whose layout is kept for evaluation, wherever it came from (drawn, replayed, edited),
+so that no curriculum can train on a test layout. All methods but `learns` are traced by JAX and see one
+seed; the caller maps them over the fleet.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from ..core import Environment, Level, UsageError, tree_index
+from ..rollout import Steps
+
+NO_TAG = -1
+# Draws so many levels of the training distribution.
+Draw = Callable[[Key[Array, ""], int], Level]
+
+
+class Played(NamedTuple):
+    """What a curriculum sees of an update. The pool holds the levels that lanes were in the middle of,
+    then those that were proposed; `steps.place` names the row of each step's level."""
+
+    pool: Level
+    tags: Int[Array, " pool"]
+    steps: Steps  # [t, b]
+    advantage: Float[Array, "t b"]  # generalized, not normalized
+
+
+class Curriculum(abc.ABC):
+    """A choice of training levels; subclasses are frozen dataclasses."""
+
+    has_groups: ClassVar[bool] = False  # whether tags name groups of levels, for penalties
+    papers: ClassVar[tuple[str, ...]] = ()  # arXiv ids, for `goalgap cite`
+
+    def start(self, env: Environment, draw: Draw, key: Key[Array, ""]) -> Any:
+        """Give the curriculum's state before training: a tree of arrays, stored with checkpoints."""
+        return ()
+
+    def learns(self, number: int) -> bool:
+        """Decide, before update `number`, whether the networks learn from what will be played."""
+        return True
+
+    @abc.abstractmethod
+    def batch(
+        self,
+        state: Any,
+        env: Environment,
+        draw: Draw,
+        key: Key[Array, ""],
+        number: Int[Array, ""],
+        n: int,
+    ) -> tuple[Level, Int[Array, " n"]]:
+        """Propose `n` levels (stacked) for update `number`, and a tag of each, which travels with it."""
+
+    def update(self, state: Any, played: Played) -> Any:
+        """Give the state after an update."""
+        return state
+
+
+@dataclasses.dataclass(frozen=True)
+class DomainRandomization(Curriculum):
+    """Show fresh levels of the training distribution."""
+
+    def batch(
+        self,
+        state: Any,
+        env: Environment,
+        draw: Draw,
+        key: Key[Array, ""],
+        number: Int[Array, ""],
+        n: int,
+    ) -> tuple[Level, Int[Array, " n"]]:
+        return draw(key, n), jnp.full(n, NO_TAG)
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupedRandomization(DomainRandomization):
+    """Show fresh levels of the training distribution in two groups: tag 1 where the goals come apart,
+    tag 0 elsewhere. The groups are known to penalties, not to the policy."""
+
+    has_groups: ClassVar[bool] = True
+
+    def batch(
+        self,
+        state: Any,
+        env: Environment,
+        draw: Draw,
+        key: Key[Array, ""],
+        number: Int[Array, ""],
+        n: int,
+    ) -> tuple[Level, Int[Array, " n"]]:
+        levels, _ = super().batch(state, env, draw, key, number, n)
+        return levels, jax.vmap(env.is_distinguishing)(levels).astype(int)
+
+
+def keep_out_test_levels(
+    env: Environment, levels: Level, tags: Int[Array, " n"]
+) -> tuple[Level, Int[Array, " n"], Bool[Array, " n"]]:
+    """Give each level whose layout is kept for evaluation the place and tag of the nearest one before it
+    that is not (of the first such one, where none is before it); and say which were replaced.
+
+    Where all are test layouts nothing can take their place: all are then said to be replaced, and
+    `check_replaced` raises.
+    """
+    kept = jax.vmap(env.is_test)(levels)
+    source = jax.lax.cummax(jnp.where(kept, -1, jnp.arange(kept.size)))
+    source = jnp.where(source < 0, jnp.argmin(kept), source)
+    return tree_index(levels, source), tags[source], kept
+
+
+def check_replaced(curriculum: Curriculum, share: float) -> None:
+    """Raise UsageError for a curriculum that proposed nothing but test layouts."""
+    if share >= 1:
+        raise UsageError(
+            f"{type(curriculum).__name__} proposed only levels whose layouts are kept for evaluation; "
+            "mix in fresh ones with draw(key, n)"
+        )

@@ -1,0 +1,37 @@
+"""Penalty: what is added to a stage's loss, from the decisions on a minibatch and what each sample costs."""
+
+import abc
+from typing import Any, ClassVar, NamedTuple
+
+from jaxtyping import Array, Float, Int
+
+from ..core import Decision, Observation
+
+
+class Samples(NamedTuple):
+    """A minibatch, or a slice of one, as penalties see it; [n], or [t, n] for recurrent networks."""
+
+    observation: Observation
+    action: Int[Array, "*n"]
+    tag: Int[Array, "*n"]  # of the sample's level, as the curriculum gave it: its group
+    weight: Float[Array, "*n"]  # sums to 1 over the whole minibatch; 0: not a step of play
+    advantage: Float[Array, "*n"]  # normalized over the whole minibatch
+    target: Float[Array, "*n"]  # of the value
+    loss: Float[Array, "*n"]  # what the stage's own loss says of each sample, before weighting
+
+
+class Penalty(abc.ABC):
+    """A term of the loss; subclasses are frozen dataclasses.
+
+    Where `additive` is True the penalty must be a sum over samples, each counted by its `weight`: the
+    gradient of large networks is then summed over slices. Where it is False the penalty always gets the
+    whole minibatch, and nothing is sliced.
+    """
+
+    additive: ClassVar[bool] = False
+    needs_groups: ClassVar[bool] = False  # whether tags must name groups of levels
+    papers: ClassVar[tuple[str, ...]] = ()  # arXiv ids, for `goalgap cite`
+
+    @abc.abstractmethod
+    def __call__(self, decision: Decision, samples: Samples) -> Float[Array, ""] | Any:
+        """Give what is added to the loss."""

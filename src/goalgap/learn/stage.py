@@ -1,0 +1,142 @@
+"""Stage: one way of training, described by its settings, that a fleet goes through from start to end.
+
+PPO is a stage of agents; imitation, REINFORCE and preference optimization are stages of language models.
+An experiment names a tuple of them. A stage advances the fleet one update at a time, and all of its luck is
+a function of the seeds and of the update's number, so that what `advance` returns is all there is to resume.
+"""
+
+import abc
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from ..core import Levels, UsageError
+
+Stats = Mapping[str, Any]  # statistics of an update: name -> one number a seed
+
+
+class Budget(NamedTuple):
+    """What training may spend on each seed."""
+
+    env_steps: float = math.inf  # environment steps; dialogues for language models
+    gradient_steps: float = math.inf
+
+    def less(self, spent: "Budget") -> "Budget":
+        """Subtract what was spent."""
+        return Budget(self.env_steps - spent.env_steps, self.gradient_steps - spent.gradient_steps)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Tell whether no further update may begin. The last update may overdraw the budget."""
+        return self.env_steps <= 0 or self.gradient_steps <= 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """All that a stage is told of the experiment that it belongs to."""
+
+    contest: Any  # the environment or scenario
+    goal: Any  # the goal that training rewards
+    levels: Levels | None  # what training shows; None: a scenario draws its own prompts
+    alpha: float  # the share of distinguishing levels, or of counterexamples
+    seeds: tuple[int, ...]
+    curriculum: Any  # a `learn.curriculum.Curriculum`
+    penalties: tuple[Any, ...]  # of `learn.penalty.Penalty`
+    number: int  # the stage's place among all stages, from 0
+    budget: Budget  # what this stage and those after it may spend
+    num_checkpoints: int
+
+
+class Learners(eqx.Module):
+    """A fleet between two stages; every array leads with an axis of seeds."""
+
+    models: Any  # what is deployed: networks, or transformers
+    optimizer: Any = None  # the present stage's own
+    others: dict[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # kept beside: "reference", "reward"
+
+
+class Stage(abc.ABC):
+    """One way of training; subclasses are frozen dataclasses whose fields are its settings."""
+
+    kind: ClassVar[str]  # of the contests that it trains for: "environment" or "language"
+    uses: ClassVar[frozenset[str]] = frozenset()  # fields of `Task` that others may ignore
+    needs: ClassVar[frozenset[str]] = frozenset()  # names that must be in `Learners.others` before
+    gives: ClassVar[frozenset[str]] = frozenset()  # names that are in `Learners.others` afterwards
+    papers: ClassVar[tuple[str, ...]] = ()  # arXiv ids, for `goalgap cite`
+    name: str = ""  # in progress and tables
+
+    @abc.abstractmethod
+    def cost(self, number: int) -> Budget:
+        """Say what an update spends on each seed; `number` counts the stage's updates from 0."""
+
+    @abc.abstractmethod
+    def start(self, task: Task, learners: Learners) -> Any:
+        """Give the state in which training begins, from the fleet that the stage before left."""
+
+    @abc.abstractmethod
+    def advance(self, task: Task, state: Any, number: int) -> tuple[Any, Stats]:
+        """Make update `number` and give the next state, and statistics of one number a seed."""
+
+    @abc.abstractmethod
+    def learners(self, state: Any) -> Learners:
+        """Give the fleet as it is in a state, to be measured or handed to the next stage."""
+
+    def length(self, task: Task) -> float:
+        """Say how many updates the stage itself wants; infinity: as many as the budget allows."""
+        return math.inf
+
+    def num_updates(self, task: Task) -> int:
+        """Count the updates until the stage's own length or the budget ends. Raises UsageError where
+        neither does."""
+        number, left = 0, task.budget
+        if math.isinf(self.length(task)) and math.isinf(min(left)):
+            raise UsageError(f"stage {self.name}: neither it nor the experiment says how long to train")
+        while number < self.length(task) and not left.is_used_up:
+            left = left.less(self.cost(number))
+            number += 1
+        return number
+
+    def checkpoints(self, task: Task) -> frozenset[int]:
+        """Name the numbers of updates after which the fleet is measured: evenly spaced in their
+        logarithm, the last one among them."""
+        last = self.num_updates(task)
+        return frozenset(round(at) for at in np.geomspace(1, last, task.num_checkpoints)) | {last}
+
+    def unfold(self, contest: Any, alpha: float) -> "tuple[Stage, ...]":
+        """Give the stages that this one stands for; itself, unless it is a placeholder."""
+        return (self,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Usual(Stage):
+    """Stand for the contest's own stages: `stages=(Usual(), Mine())` trains as usual, then as `Mine`."""
+
+    name: str = "usual"
+
+    def unfold(self, contest: Any, alpha: float) -> tuple[Stage, ...]:
+        return contest.stages(alpha)
+
+    def cost(self, number: int) -> Budget:
+        raise UsageError("Usual stands for other stages; call `unfold` first")
+
+    def start(self, task: Task, learners: Learners) -> Any:
+        return self.cost(0)
+
+    def advance(self, task: Task, state: Any, number: int) -> tuple[Any, Stats]:
+        raise UsageError("Usual stands for other stages; call `unfold` first")
+
+    def learners(self, state: Any) -> Learners:
+        return state
+
+
+def stack(trees: list[Any]) -> Any:
+    """Join trees of equal shapes into one whose arrays lead with a new axis."""
+    # With NumPy: a JAX operation would be compiled for every shape.
+    return jax.tree.map(lambda *leaves: jax.device_put(np.stack(leaves)), *trees)

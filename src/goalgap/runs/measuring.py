@@ -1,0 +1,98 @@
+"""Measuring without training: a stored run once more, or a subject that we did not train."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from .. import measure, report, store
+from ..descriptions import to_json
+from ..experiment import Experiment
+from ..kinds import kind_of
+from ..store import RunFolder
+from .stored import load_models
+
+
+def deployed(experiment: Experiment, models: Any) -> tuple[Any, tuple[int, ...]]:
+    """Give what is measured of a fleet's models, with the experiment's wrappers around it, and the seeds
+    that it counts as."""
+    subject = experiment.kind.subject(experiment.contest, models, experiment.temperature)
+    seeds = experiment.seeds
+    for wrapper in experiment.deploy:
+        subject, seeds = wrapper.wrap(subject, seeds, experiment.contest)
+    return subject, seeds
+
+
+def measure_again(folder: RunFolder, num_levels: int, seed: int) -> Path:
+    """Measure a run's last policies once more, with other levels or another seed of luck; return the
+    folder of the results, beside the run's policies."""
+    began = time.perf_counter()
+    experiment = folder.finished().experiment
+    exam = experiment.kind.draw_exam(experiment.contest, num_levels, experiment.alpha, seed)
+    subject, seeds = deployed(experiment, load_models(folder))
+    last = store.read_json(folder.path / "verdict.json")["env_steps"] // len(experiment.seeds)
+    table, records = exam.examine(subject, seeds, last, number=seed)
+    path = folder.path / f"measured-{num_levels}-{seed}"
+    store.write_json(path / "experiment.json", folder.about)
+    return store_judged(path, exam, table, exam.pictures(subject, table, records), began)
+
+
+def measure_subject(
+    contest: Any,
+    subject: Any,
+    name: str,
+    root: Path,
+    command: str,
+    num_levels: int | None = None,
+    seed: int = 0,
+) -> Path:
+    """Measure a subject that we did not train, on an environment or scenario; return the folder of the
+    results."""
+    began = time.perf_counter()
+    kind = kind_of(contest)
+    exam = kind.draw_exam(contest, num_levels or kind.num_levels(contest), 0.0, seed)
+    table, records = exam.examine(subject, (0,), 0, number=seed, fleet=False)
+    safe = "".join(letter if letter.isalnum() else "-" for letter in name)
+    size = getattr(contest, "size", None)
+    path = root / "-".join([contest.name, *([] if size is None else [str(size)]), safe])
+    about = {"format": store.FORMAT, "subject": name, **store.provenance(command)}
+    store.write_json(path / "experiment.json", about | {"experiment": to_json(contest)})
+    return store_judged(
+        path, exam, table, exam.pictures(subject, table, records, name), began, subject=name
+    )
+
+
+def store_judged(
+    path: Path,
+    exam: measure.Exam,
+    table: measure.Table,
+    pictures: dict[str, Any],
+    began: float,
+    **more: Any,
+) -> Path:
+    """Judge the outcomes of an exam, and store and report them; `more` goes into the verdict."""
+    contest = exam.contest
+    steps, seconds = int(table["length"].sum()), time.perf_counter() - began
+    verdict = measure.judge(table, contest) | more | exam.about()
+    verdict |= {"env_steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
+    write_findings(path, contest, table, table, verdict, pictures)
+    report.write_folder(path, kind_of(contest).content(contest))
+    return path
+
+
+def write_findings(
+    path: Path,
+    contest: Any,
+    outcomes: measure.Table,
+    last: measure.Table,
+    verdict: dict[str, Any],
+    pictures: dict[str, Any],
+) -> None:
+    """Write what was found; verdict.json comes last and says that all the rest is there."""
+    verdict["sentence"] = measure.sentence(verdict, contest)
+    store.write_table(path / "outcomes.parquet", outcomes)
+    store.write_table(path / "curves.parquet", measure.curves(outcomes, contest))
+    store.write_json(path / "measurements.json", measure.measurements(last, contest))
+    for name, picture in pictures.items():
+        if picture is not None:
+            store.write_json(path / name, picture)
+    store.write_json(path / "verdict.json", verdict)
