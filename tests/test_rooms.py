@@ -14,23 +14,25 @@ import goalgap
 ROOT = Path(goalgap.__file__).parent
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "core": set(),
+    "settings": set(),  # below `core`, whose types are checked with it
+    "core": {"settings"},
     "literature": set(),
     "descriptions": {"core"},
     "stats": {"core"},  # beyond the table: its intervals come as Measurements
     "rollout": {"core"},
     "oracle": {"core"},
-    "envs": {"core", "oracle"},
-    "theory": {"core", "oracle", "stats"},
-    "agents": {"core"},
-    "learn": {"core", "rollout", "oracle", "agents"},
+    "envs": {"core", "settings", "oracle"},
+    "theory": {"core", "settings", "oracle", "stats"},
+    "agents": {"core", "settings"},
+    "learn": {"core", "settings", "rollout", "oracle", "agents"},
     "experiment": {"core", "descriptions", "envs", "agents", "learn"},
     # Beyond the table, agents: random play is the zero of every score.
     "measure": {"core", "rollout", "oracle", "stats", "theory", "agents"},
     "detect": {"core", "rollout", "oracle", "stats", "theory", "agents", "measure"},
     "mitigate": {"core", "oracle", "theory", "agents", "learn", "experiment"},
-    "language": {"core", "descriptions", "stats", "agents", "measure", "detect"},
-    "store": {"core", "descriptions", "experiment", "language"},
+    "language": {"core", "settings", "descriptions", "stats", "agents", "measure", "detect"},
+    "registry": {"settings", "core", "envs", "agents", "learn", "language"},
+    "store": {"core", "descriptions", "experiment", "language", "registry"},
     "scale": {"experiment", "store"},
     "report": {"stats", "store"},
 }

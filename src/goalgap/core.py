@@ -2,10 +2,11 @@
 
 *Dynamics do not know reward.* An `Environment` steps; `Goal`s score the same transitions side by
 side. A `Shift` is a pair of level distributions over one environment. Everything else in goalgap is
-a function of (environment, goals, levels, policy). Nothing here imports from the rest of the package.
+a function of (environment, goals, levels, policy). Of the package, only `settings` is imported here.
 """
 
 import abc
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -16,15 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8, UInt32
 
+from .settings import Checked
+from .settings import UsageError as UsageError
+
 Level = PyTree  # what is fixed within an episode: walls, objects, where the agent starts
 State = PyTree  # what changes within an episode
 Observation = PyTree
 Memory = PyTree  # what a recurrent policy carries from step to step; () for the others
 Context = PyTree  # what a privileged policy works out about a level before the episode
-
-
-class UsageError(ValueError):
-    """A mistake of the user's; its message is one line: what was given, expected, and the repair."""
 
 
 class Goal(eqx.Module):
@@ -141,17 +141,39 @@ class Shift(NamedTuple):
     deploy: Levels
 
 
-class Environment(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class Defaults:
+    """What the command line uses for an environment where the user does not say.
+
+    The rule for the package's own: the largest board that the default fleet masters within minutes on
+    two cores, and the steps that it takes.
+    """
+
+    steps: int = 1_000_000  # environment steps of each seed
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # the environment's fields
+    num_levels: int = 512  # evaluation levels of each split
+    learner: Mapping[str, Any] = dataclasses.field(  # PPO's fields
+        default_factory=lambda: {"entropy_coefficient": 0.02}
+    )
+    # The environment's fields for `analyze`, beside `options`: nothing is trained, so that the published
+    # board is no matter.
+    analysis: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Environment(Checked, eqx.Module):
     """Dynamics and pictures of levels. Never rewards, never resets by itself.
 
     All methods take one level and one state; callers `vmap`. An episode ends when `is_terminal` (the
-    future is worth nothing) or after `max_steps` (it is merely not watched: truncation).
+    future is worth nothing) or after `max_steps` (it is merely not watched: truncation). Fields of
+    simple types are the options of the command line, and are checked by `settings.settle`; a field's
+    metadata may hold "help", and "option", the name on the command line.
     """
 
     kind: ClassVar[str] = "environment"  # what sort of `Contest` this is
     name: ClassVar[str]
     title: ClassVar[str]
-    papers: ClassVar[tuple[str, ...]]  # arXiv ids, for `goalgap cite`
+    papers: ClassVar[tuple[str, ...]] = ()  # arXiv ids, for `goalgap cite`
+    defaults: ClassVar[Defaults] = Defaults()
     splayed: ClassVar[str]  # the object that `splay` moves
     num_actions: ClassVar[int]
     action_names: ClassVar[tuple[str, ...]]
