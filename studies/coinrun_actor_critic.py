@@ -122,16 +122,16 @@ def _watch(env: CoinRun, fleet: Any, levels: Any) -> tuple[Any, Any, Any, Any]:
     blind = eqx.tree_at(lambda level: level.coin, levels, jnp.full_like(levels.coin, -1))
 
     def one(policy: Any) -> tuple[Any, Any, Any, Any]:
-        _, states = episodes(env, policy, levels, jax.random.key(3), 0.99, record=True)
+        _, trace = episodes(env, policy, levels, jax.random.key(3), 0.99, keep=(), fields=("state",))
 
         def look(state: Any) -> tuple[Any, Any]:
             seen = jax.vmap(env.observe)(levels, state)
             unseen = jax.vmap(env.observe)(blind, state)
             return policy(seen, ()).value, policy(unseen, ()).value
 
-        value, unseen = jax.lax.map(look, states)
-        distance = states.body.x - (levels.end[:, 0] + 0.5)
-        return distance, value, ~states.is_hurt, unseen
+        value, unseen = jax.lax.map(look, trace.state)
+        distance = trace.state.body.x - (levels.end[:, 0] + 0.5)
+        return distance, value, ~trace.state.is_hurt, unseen
 
     return jax.vmap(one)(fleet)
 

@@ -39,8 +39,8 @@ class Altered(Goal):
         pay, memory = self.goal.step(level, memory, state, action, next_state)
         return self.factor * pay + self.shaping(level, state, next_state), memory
 
-    def is_achieved(self, level: Any, state: Any) -> Any:
-        return self.goal.is_achieved(level, state)
+    def is_achieved(self, level: Any, state: Any, memory: Any) -> Any:
+        return self.goal.is_achieved(level, state, memory)
 
 
 def altered(

@@ -39,7 +39,7 @@ class Sums(Goal):
         )
         return self.pay[0] * keys + self.pay[1] * chests
 
-    def is_achieved(self, level: Any, state: Any) -> Any:
+    def is_achieved(self, level: Any, state: Any, memory: Any) -> Any:
         return state.opened.sum() > 0
 
 

@@ -104,7 +104,7 @@ def walk(env: Any, level: Any) -> Any:
 
     def step(state: Any, action: Any) -> tuple[Any, Any]:
         state = env.step(level, state, action)
-        goals = [goal.is_achieved(level, state) for goal in env.goals]
+        goals = [goal.is_achieved(level, state, 0) for goal in env.goals]
         extras, is_over = env.extras(level, state), env.is_terminal(level, state)
         return state, (state, env.observe(level, state), is_over, goals, extras)
 
@@ -315,14 +315,15 @@ def test_hashes_of_different_levels_differ():
 @over_envs
 def test_ended_episodes_stand_still_and_earn_nothing(env):
     levels = known(env)["level"]
-    play = jit(lambda levels, key: episodes(env, Random(env.num_actions), levels, key, 0.9, record=True))
-    outcome, states = jax.device_get(play(levels, jax.random.key(0)))
+    policy = Random(env.num_actions)
+    play = jit(lambda levels, key: episodes(env, policy, levels, key, 0.9, keep=()))
+    outcome, trace = jax.device_get(play(levels, jax.random.key(0)))
     assert 0 < outcome.terminated.sum() < COUNT or env.name == "heist"  # too short for its errands
     np.testing.assert_array_equal(outcome.length[~outcome.terminated], env.max_steps)
     # The event comes before the end or never.
     assert (outcome.event_step <= outcome.length[:, None]).all()
     for index, length in enumerate(outcome.length):
-        ended = tree_index(states, (slice(length, None), index))
+        ended = tree_index(trace.state, (slice(length, None), index))
         jax.tree.map(
             lambda leaf: np.testing.assert_array_equal(leaf, leaf[:1].repeat(len(leaf), 0)), ended
         )

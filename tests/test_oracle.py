@@ -151,9 +151,10 @@ def test_keys_and_chests_have_no_exact_value_of_random_play():
 
 @jit
 def play(env: Any, policy: Any, levels: Any) -> Any:
-    """The outcome and the recorded states."""
+    """The outcome and the states."""
     context = policy.prepare(env, levels)
-    return episodes(env, policy, levels, jax.random.key(1), GAMMA, context, record=True)
+    outcome, trace = episodes(env, policy, levels, jax.random.key(1), GAMMA, context, keep=())
+    return outcome, trace.state
 
 
 @over_tables

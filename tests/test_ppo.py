@@ -65,7 +65,7 @@ class Pay(Goal):
         )
         return pays[level.kind]
 
-    def is_achieved(self, level, state):
+    def is_achieved(self, level, state, memory):
         return jnp.zeros((), bool)
 
 
@@ -236,13 +236,8 @@ def test_advantages_are_those_of_a_plain_loop(gamma, lam):
     rng = np.random.default_rng(0)
     table, last_value = lanes(rng, 30, 20), rng.normal(size=20)
     assert not table["is_valid"][-1].all() and table["terminated"][-1].any()
-    steps = Steps(
-        observation=(),
-        is_first=(),  # type: ignore[arg-type]
-        action=(),  # type: ignore[arg-type]
-        log_prob=(),  # type: ignore[arg-type]
-        **{name: jnp.asarray(column) for name, column in table.items()},
-    )
+    columns = {name: jnp.asarray(column) for name, column in table.items()}
+    steps = Steps(**dict.fromkeys(Steps._fields, ()) | columns)  # type: ignore[arg-type]
     result = advantages(steps, jnp.asarray(last_value), gamma, lam)
     for lane in range(20):
         column = {name: values[:, lane] for name, values in table.items()}

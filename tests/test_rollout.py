@@ -52,8 +52,8 @@ def batch(*texts: str, env: Any = ENV) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *(level(text, env) for text in texts))
 
 
-def run(env: Any, actions: tuple[int, ...], levels: Any, record: bool = False) -> Any:
-    play = jit(lambda levels: episodes(env, Script(actions), levels, KEY, GAMMA, record=record))
+def run(env: Any, actions: tuple[int, ...], levels: Any, keep: Any = None) -> Any:
+    play = jit(lambda levels: episodes(env, Script(actions), levels, KEY, GAMMA, keep=keep))
     return play(levels)
 
 
@@ -66,8 +66,8 @@ WAY = (LEFT, RIGHT, RIGHT, DOWN, DOWN, UP)  # over the corner to the cheese, fro
 
 
 def test_every_goal_is_paid_on_the_same_steps_discounted_from_the_first():
-    outcome, states = run(ENV, WAY, batch(NEAR))
-    assert states is None
+    outcome, trace = run(ENV, WAY, batch(NEAR))
+    assert trace is None
     assert outcome.event_step.tolist() == [[5, 1]]
     assert outcome.returns.tolist() == [[GAMMA**4, GAMMA**0]]
     assert outcome.length.tolist() == [5] and outcome.terminated.tolist() == [True]
@@ -85,9 +85,9 @@ def test_a_goal_reached_with_the_last_step_counts_and_terminates():
 
 
 def test_recorded_states_begin_at_the_start_and_repeat_the_end():
-    _, states = run(ENV, WAY, batch(NEAR, FAR), record=True)
-    assert states.position[:, 0].tolist() == [1, 0, 1, 2, 5, 8, 8]
-    assert states.position[:, 1].tolist() == [0, 0, 1, 2, 5, 8, 8]
+    _, trace = run(ENV, WAY, batch(NEAR, FAR), keep=())
+    assert trace.state.position[:, 0].tolist() == [1, 0, 1, 2, 5, 8, 8]
+    assert trace.state.position[:, 1].tolist() == [0, 0, 1, 2, 5, 8, 8]
 
 
 def test_a_goal_may_be_achieved_at_the_start_and_pays_for_arriving_only_once():
@@ -97,9 +97,9 @@ def test_a_goal_may_be_achieved_at_the_start_and_pays_for_arriving_only_once():
 
 
 def test_nothing_counts_after_the_end_though_the_policy_plays_on():
-    outcome, states = run(ENV, (LEFT,) * 6, batch(".c@/.../..."), record=True)
+    outcome, trace = run(ENV, (LEFT,) * 6, batch(".c@/.../..."), keep=())
     assert outcome.event_step.tolist() == [[1, -1]] and outcome.returns.tolist() == [[1.0, 0.0]]
-    assert states.position[:, 0].tolist() == [2, *[1] * 6]
+    assert trace.state.position[:, 0].tolist() == [2, *[1] * 6]
 
 
 def test_an_episode_that_is_over_at_the_start_has_no_steps():
@@ -130,9 +130,9 @@ def test_actions_follow_the_logits():
 
     env, count = Corner(size=3, max_steps=1), 4096
     levels = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], count, 0), level("#.#/.@./#.c"))
-    _, states = jit(lambda: episodes(env, Biased(4), levels, KEY, GAMMA, record=True))()
-    went_up = np.asarray(states.position[1] == 1)
-    assert (went_up | np.asarray(states.position[1] == 7)).all()
+    _, trace = jit(lambda: episodes(env, Biased(4), levels, KEY, GAMMA, keep=()))()
+    went_up = np.asarray(trace.state.position[1] == 1)
+    assert (went_up | np.asarray(trace.state.position[1] == 7)).all()
     assert abs(went_up.mean() - 0.75) < 4 * (0.75 * 0.25 / count) ** 0.5
 
 
@@ -156,8 +156,8 @@ def test_a_policy_on_the_host_plays_like_its_equal_in_jax():
         return observation.reshape(len(observation), -1) @ weights
 
     levels = jit(jax.vmap(env.shift().deploy.sample))(jax.random.split(KEY, 32))
-    host = episodes(env, Outside(outside, 4), levels, KEY, GAMMA, record=True)
-    play = jit(lambda policy: episodes(env, policy, levels, KEY, GAMMA, record=True))
+    host = episodes(env, Outside(outside, 4), levels, KEY, GAMMA, keep=())
+    play = jit(lambda policy: episodes(env, policy, levels, KEY, GAMMA, keep=()))
     jax.tree.map(np.testing.assert_array_equal, host, play(Linear(jnp.asarray(weights))))
     assert seen == [(np.ndarray, np.dtype(bool), (32, 3, 3, 3))] * env.max_steps
 
@@ -166,8 +166,8 @@ def test_a_policy_on_the_host_may_answer_with_actions():
     def outside(observation: np.ndarray) -> np.ndarray:
         return np.full(len(observation), RIGHT)
 
-    _, states = episodes(ENV, Outside(outside, 4), batch(FAR), KEY, GAMMA, record=True)
-    assert states.position[:, 0].tolist() == [0, 1, 2, 2, 2, 2, 2]
+    _, trace = episodes(ENV, Outside(outside, 4), batch(FAR), KEY, GAMMA, keep=())
+    assert trace.state.position[:, 0].tolist() == [0, 1, 2, 2, 2, 2, 2]
 
 
 # -- stream ------------------------------------------------------------------------------------------

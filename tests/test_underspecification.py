@@ -405,7 +405,7 @@ class Third(Reach):
         return 3
 
     def step(self, level: Any, memory: Any, state: Any, action: Any, next_state: Any) -> Any:
-        arrives = self.is_achieved(level, next_state)
+        arrives = self.is_there(level, next_state)
         return 1.0 * (arrives & (memory == 2)), (memory + arrives) % 3
 
 

@@ -57,7 +57,7 @@ class Pay(Goal):
             return reward, memory
         return jnp.where(memory == 0, reward, 0.0), memory | (reward != 0)
 
-    def is_achieved(self, level: Any, state: Any) -> Any:
+    def is_achieved(self, level: Any, state: Any, memory: Any) -> Any:
         return jnp.asarray(False)
 
 

@@ -32,6 +32,8 @@ class Goal(eqx.Module):
 
     A goal may keep an automaton of its own ("has been there already"), at most 2 bits, which starts
     at 0. `is_achieved` names the goal's *event*: the measurement asks which goal's event came first.
+    The event may depend on the automaton, so that goals may be nested ("the cheese" against "the cheese
+    without ever touching lava", whose event needs that memory 1, "has touched lava", was never reached).
     """
 
     name: eqx.AbstractVar[str]  # as users type it
@@ -50,8 +52,9 @@ class Goal(eqx.Module):
         """What the transition pays, before the automaton has its say."""
 
     @abc.abstractmethod
-    def is_achieved(self, level: Level, state: State) -> Bool[Array, ""]:
-        """Whether the goal's event has happened, judged from this state alone."""
+    def is_achieved(self, level: Level, state: State, memory: Int[Array, ""]) -> Bool[Array, ""]:
+        """Tell whether the goal's event has happened, judged from a state and from the automaton's state
+        after the transition into it (0 at the start of an episode)."""
 
     def step(
         self,
@@ -180,6 +183,7 @@ class Environment(Checked, eqx.Module):
     solver: ClassVar[Any] = None  # an `oracle.Solver`; None: play is not solved exactly
     # Exams keep levels that repeat: where some are common, how common is part of the distribution.
     repeats: ClassVar[bool] = False
+    is_stochastic: ClassVar[bool] = False  # `step` needs its key; True is not solved exactly by tables
     bordered: ClassVar[bool] = True  # symbolic observations end where the board does: walls lie around
     max_steps: eqx.AbstractVar[int]
     intended: eqx.AbstractVar[Goal]
@@ -197,7 +201,8 @@ class Environment(Checked, eqx.Module):
     def step(
         self, level: Level, state: State, action: Int[Array, ""], key: Key[Array, ""] | None = None
     ) -> State:
-        """The next state. Deterministic environments ignore `key`."""
+        """Give the next state. Both loops pass a key of its own for each step and lane: stochastic worlds
+        draw from it (and say so, `is_stochastic`), deterministic ones ignore it and pay nothing."""
 
     @abc.abstractmethod
     def is_terminal(self, level: Level, state: State) -> Bool[Array, ""]: ...
@@ -364,6 +369,23 @@ class Outcome(NamedTuple):
     length: Int[Array, " n"]
     terminated: Bool[Array, " n"]  # False: cut off by max_steps
     extras: dict[str, Array]
+
+
+class Trace(NamedTuple):
+    """A batch of episodes step by step. Time leads: t steps, b episodes.
+
+    Where an episode is over (`is_live` False), its state repeats and the rest means nothing.
+    """
+
+    level: Level  # [b]
+    state: State  # [t + 1, b]: at the start and after each step
+    observation: Observation  # [t, b]
+    action: Int[Array, "t b"]
+    logits: Float[Array, "t b a"]
+    value: Float[Array, "t b"]
+    memory: Memory  # [t, b]: what the policy remembered before the step
+    activations: dict[str, Array]  # [t, b, ...]: those asked for
+    is_live: Bool[Array, "t b"]  # the step was taken
 
 
 class Measurement(NamedTuple):

@@ -128,9 +128,13 @@ class Game:
         self.steps = 0
         self.returns = dict.fromkeys(self.names, 0.0)
         self.reached: dict[str, int] = {}
-        self._memories = tuple(jnp.zeros((), int) for _ in self.names)
+        self._memories = self._fresh_memories
         self.state, achieved, is_terminal = self._begin(self.level)
         self._note(achieved, is_terminal)
+
+    @property
+    def _fresh_memories(self) -> tuple[Any, ...]:
+        return tuple(jnp.zeros((), int) for _ in self.names)
 
     def _act(self, action: int) -> None:
         noise = jax.random.fold_in(self._key, self.steps)
@@ -152,7 +156,8 @@ class Game:
 
     def _beginning(self, level: Level) -> Any:
         state = self.env.reset(level)
-        return state, self._achieved(level, state), self.env.is_terminal(level, state)
+        achieved = self._achieved(level, state, self._fresh_memories)
+        return state, achieved, self.env.is_terminal(level, state)
 
     def _move(self, level: Level, state: State, memories: Any, action: Any, noise: Any) -> Any:
         after = self.env.step(level, state, action, noise)
@@ -161,11 +166,15 @@ class Game:
             for goal, memory in zip(self.env.goals, memories, strict=True)
         ]
         rewards, memories = zip(*scored, strict=True)
-        achieved, is_terminal = self._achieved(level, after), self.env.is_terminal(level, after)
+        achieved, is_terminal = (
+            self._achieved(level, after, memories),
+            self.env.is_terminal(level, after),
+        )
         return after, memories, rewards, achieved, is_terminal
 
-    def _achieved(self, level: Level, state: State) -> list[Any]:
-        return [goal.is_achieved(level, state) for goal in self.env.goals]
+    def _achieved(self, level: Level, state: State, memories: Any) -> list[Any]:
+        pairs = zip(self.env.goals, memories, strict=True)
+        return [goal.is_achieved(level, state, memory) for goal, memory in pairs]
 
 
 def board(game: Game, has_colors: bool = True) -> Text:

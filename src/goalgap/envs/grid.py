@@ -53,13 +53,16 @@ class Reach(Goal):
     def cell(self, level: Level) -> Int[Array, ""] | int:
         return getattr(level, self.target) if isinstance(self.target, str) else self.target
 
-    def is_achieved(self, level: Level, state: State) -> Bool[Array, ""]:
+    def is_there(self, level: Level, state: State) -> Bool[Array, ""]:
         return state.position == self.cell(level)
+
+    def is_achieved(self, level: Level, state: State, memory: Int[Array, ""]) -> Bool[Array, ""]:
+        return self.is_there(level, state)
 
     def reward(
         self, level: Level, state: State, action: Int[Array, ""], next_state: State
     ) -> Float[Array, ""]:
-        return self.is_achieved(level, next_state).astype(jnp.float32)
+        return self.is_there(level, next_state).astype(jnp.float32)
 
     def step(
         self,

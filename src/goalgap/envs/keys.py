@@ -62,7 +62,7 @@ class OpenChests(Goal):
     ) -> Float[Array, ""]:
         return (next_state.opened.sum() - state.opened.sum()).astype(jnp.float32)
 
-    def is_achieved(self, level: KeysLevel, state: KeysState) -> Bool[Array, ""]:
+    def is_achieved(self, level: KeysLevel, state: KeysState, memory: Int[Array, ""]) -> Bool[Array, ""]:
         return state.opened.sum() >= level.num_openable
 
 
@@ -84,7 +84,7 @@ class CollectKeys(Goal):
         keys = next_state.collected.sum() - state.collected.sum()
         return keys + 0.01 * (next_state.opened.sum() - state.opened.sum())
 
-    def is_achieved(self, level: KeysLevel, state: KeysState) -> Bool[Array, ""]:
+    def is_achieved(self, level: KeysLevel, state: KeysState, memory: Int[Array, ""]) -> Bool[Array, ""]:
         useless = level.num_keys - level.num_openable
         return state.collected.sum() >= level.num_openable + (useless + 1) // 2
 

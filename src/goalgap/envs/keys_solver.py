@@ -68,7 +68,8 @@ class CollectionSolver(Solver):
     ) -> Bool[np.ndarray, " l"]:
         def achieves(chunk: Level) -> Array:
             is_exact, end = solve(env, goal, chunk, gamma).play_out(env, chunk)
-            return is_exact & jax.vmap(goal.is_achieved)(chunk, end)
+            memory = jnp.zeros(is_exact.shape, int)  # of the automaton that `solve` refuses
+            return is_exact & jax.vmap(goal.is_achieved)(chunk, end, memory)
 
         return in_chunks(achieves, levels)
 

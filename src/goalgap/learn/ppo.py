@@ -195,7 +195,8 @@ def advantages(
         return (step.value, advantage), advantage
 
     start = (last_value, jnp.zeros_like(last_value))
-    slim = steps._replace(observation=(), is_first=(), action=(), log_prob=())
+    used = ("value", "reward", "terminated", "is_valid")
+    slim = steps._replace(**dict.fromkeys(set(Steps._fields) - set(used), ()))
     return jax.lax.scan(back, start, slim, reverse=True)[1]
 
 

@@ -11,12 +11,13 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, UInt64
 
 from .. import oracle, stats
 from ..agents.scripted import Random
-from ..core import Environment, Goal, Level, Levels, Outcome, Policy, State, UsageError, tree_index
+from ..core import Environment, Goal, Level, Levels, Outcome, Policy, Trace, UsageError, tree_index
 from ..rollout import episodes
 from ..theory.underspecification import regrets
 
@@ -26,6 +27,7 @@ MIN_LEVELS = 4
 Table = dict[str, np.ndarray]
 _BATCH, _MAX_BATCHES = 8192, 24  # candidates drawn at once, and how often at most
 _CHUNK = 64  # levels that reference players play at a time
+_PATH = ("state", "action")  # what examining keeps of an episode's trace
 _RANDOM_EPISODES = 16  # of random play a level, where its value is not solved exactly
 
 
@@ -170,7 +172,7 @@ def _draw(
         eligible &= jax.vmap(env.is_distinguishing)(batch)
         eligible &= jax.vmap(env.is_test)(jax.vmap(env.twin)(batch))
         for goal in env.goals:
-            eligible &= ~jax.vmap(goal.is_achieved)(batch, state)
+            eligible &= ~jax.vmap(goal.is_achieved)(batch, state, jnp.zeros(len(keys), int))
     return batch, eligible, jax.vmap(env.level_hash)(batch)
 
 
@@ -246,12 +248,20 @@ def first_event(event_step: np.ndarray) -> np.ndarray:
     return np.where(steps.min(-1) == never, -1, steps.argmin(-1))
 
 
+def _episodes(
+    env: Environment, policy: Policy, levels: Level, key: Key[Array, ""], context: Any
+) -> tuple[Outcome, Trace]:
+    outcome, trace = episodes(env, policy, levels, key, SCORE_GAMMA, context, (), _PATH)
+    assert trace is not None
+    return outcome, trace
+
+
 @functools.partial(jax.jit, static_argnames=("fleet",))
 def _play(
     env: Environment, policy: Policy, levels: Level, key: Key[Array, ""], context: Any, fleet: bool
-) -> tuple[Outcome, State]:
-    def one(policy: Policy) -> tuple[Outcome, State]:
-        return episodes(env, policy, levels, key, SCORE_GAMMA, context, record=True)
+) -> tuple[Outcome, Trace]:
+    def one(policy: Policy) -> tuple[Outcome, Trace]:
+        return _episodes(env, policy, levels, key, context)
 
     return jax.vmap(one)(policy) if fleet else one(policy)
 
@@ -263,10 +273,10 @@ def play_levels(
     key: Key[Array, ""],
     context: Any,
     fleet: bool = False,
-) -> tuple[Outcome, State]:
-    """One recorded episode a level. With `fleet`, the policy's arrays lead with an axis of seeds."""
+) -> tuple[Outcome, Trace]:
+    """Play one episode a level; of its trace, states and actions are kept. With `fleet`, the policy's arrays lead with an axis of seeds."""
     if policy.on_host:
-        return episodes(env, policy, levels, key, SCORE_GAMMA, context, record=True)
+        return _episodes(env, policy, levels, key, context)
     return _play(env, policy, levels, key, context, fleet)
 
 
@@ -278,13 +288,13 @@ def examine(
     splits: tuple[str, ...] = SPLITS,
     fleet: bool = True,
     number: int = 0,
-) -> tuple[dict[str, np.ndarray], dict[str, State]]:
-    """Play the exam: a table with a row an episode, and the states of every episode by split.
+) -> tuple[dict[str, np.ndarray], dict[str, Trace]]:
+    """Play the exam: a table with a row an episode, and the states and actions of every episode by split.
 
     Without `fleet` the policy is a single subject and counts as one seed. `number` renews the luck.
     """
     env = exam.env
-    tables, states = [], {}
+    tables, traces = [], {}
     for index, name in enumerate(splits):
         split = exam.splits[name]
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(7), number), index)
@@ -292,9 +302,9 @@ def examine(
         outcome, recorded = jax.device_get(play_levels(env, policy, split.levels, key, context, fleet))
         if not fleet:
             outcome, recorded = jax.tree.map(lambda leaf: leaf[None], (outcome, recorded))
-        states[name] = recorded
+        traces[name] = recorded
         tables.append(_rows(env, split, name, outcome, seeds, env_steps))
-    return {key: np.concatenate([t[key] for t in tables]) for key in tables[0]}, states
+    return {key: np.concatenate([t[key] for t in tables]) for key in tables[0]}, traces
 
 
 def _rows(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import Environment, Policy, State, tree_index
+from ..core import Environment, Goal, Policy, Trace, tree_index
 from ..oracle import Oracle
 from .exam import SCORE_GAMMA, Exam, first_event, pivot, play_levels
 
@@ -59,22 +59,22 @@ def splay(exam: Exam, fleet: Policy, table: dict[str, np.ndarray]) -> dict[str, 
 
 
 def replays(
-    exam: Exam, states: dict[str, State], table: dict[str, np.ndarray], name: str | None = None
+    exam: Exam, traces: dict[str, Trace], table: dict[str, np.ndarray], name: str | None = None
 ) -> dict[str, Any]:
     """Measured episodes for the replay: the first seed's, beside both oracles on the same levels.
 
-    `states` and `table` are what `examine` returned: what is shown is what was measured. `name` is that of
+    `traces` and `table` are what `examine` returned: what is shown is what was measured. `name` is that of
     the subject; by default the first seed's.
     """
     env = exam.env
     name = name or f"agent (seed {int(table['seed'][0])})"
     levels = []
     for split, count in _NUM_REPLAYS.items():
-        if split not in states:
+        if split not in traces:
             continue
         chosen = tree_index(exam.splits[split].levels, np.arange(count))
         returns = [pivot(table, split, f"return_{goal.name}")[0] for goal in env.goals]
-        tracks = {name: (tree_index(states[split], 0), np.stack(returns, -1))}
+        tracks = {name: (tree_index(traces[split], 0), np.stack(returns, -1))}
         for goal in env.goals:
             exact = env.solver is not None
             best = Oracle((goal,), SCORE_GAMMA) if exact else env.reference(goal)
@@ -97,12 +97,12 @@ def replays(
     return {"atlas": atlas(env), "levels": levels}
 
 
-def _column(states: State, index: int) -> State:
-    """The states of one episode of a batch [steps, batch]."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:, index], states)
+def _column(trace: Trace, index: int) -> Trace:
+    """Take one episode out of a batch [steps, batch]."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:, index], trace)
 
 
-def _track(env: Environment, level: Any, name: str, path: State, returns: np.ndarray) -> dict[str, Any]:
+def _track(env: Environment, level: Any, name: str, path: Trace, returns: np.ndarray) -> dict[str, Any]:
     """One episode as a first board and the tiles that change from step to step."""
     boards, ended, achieved = jax.device_get(_look(env, level, path))
     length = int(np.argmax(ended)) if ended.any() else len(ended) - 1
@@ -111,7 +111,7 @@ def _track(env: Environment, level: Any, name: str, path: State, returns: np.nda
     for before, after in itertools.pairwise(boards):
         rows, columns = np.nonzero(before != after)
         frames.append([[int(r), int(c), int(after[r, c])] for r, c in zip(rows, columns, strict=True)])
-    steps = {goal.name: np.flatnonzero(achieved[:, g]) for g, goal in enumerate(env.goals)}
+    steps = {goal.name: np.flatnonzero(achieved[: length + 1, g]) for g, goal in enumerate(env.goals)}
     events = [{"goal": goal, "step": int(when[0])} for goal, when in steps.items() if when.size]
     return {
         "name": name,
@@ -123,14 +123,23 @@ def _track(env: Environment, level: Any, name: str, path: State, returns: np.nda
 
 
 @jax.jit
-def _look(env: Environment, level: Any, path: State) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _look(env: Environment, level: Any, path: Trace) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Boards, whether the episode is over, and which goals' events have happened, at each step."""
 
-    def one(state: State) -> tuple[jax.Array, jax.Array, jax.Array]:
-        achieved = jnp.stack([goal.is_achieved(level, state) for goal in env.goals])
-        return env.board(level, state), env.is_terminal(level, state), achieved
+    def events(goal: Goal) -> jax.Array:
+        def step(memory: jax.Array, move: Any) -> tuple[jax.Array, jax.Array]:
+            state, action, after = move
+            memory = goal.step(level, memory, state, action, after)[1].astype(memory.dtype)
+            return memory, goal.is_achieved(level, after, memory)
 
-    return jax.vmap(one)(path)
+        start, before, after = (tree_index(states, at) for at in (0, slice(-1), slice(1, None)))
+        memory = jnp.zeros((), int)
+        rest = jax.lax.scan(step, memory, (before, path.action, after))[1]
+        return jnp.concatenate([goal.is_achieved(level, start, memory)[None], rest])
+
+    states = path.state
+    boards, ended = (jax.vmap(look, (None, 0))(level, states) for look in (env.board, env.is_terminal))
+    return boards, ended, jnp.stack([events(goal) for goal in env.goals], -1)
 
 
 def atlas(env: Environment) -> list[str]:

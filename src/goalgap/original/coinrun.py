@@ -119,7 +119,7 @@ def _play(env: CoinRun, made: Draft, actions: Array) -> dict[str, Any]:
 
         def step(state: CoinRunState, action: Array) -> tuple[CoinRunState, tuple]:
             after = env.step(level, state, jnp.where(action < 9, action, 4))
-            won = env.intended.is_achieved(level, after)
+            won = env.intended.is_achieved(level, after, jnp.zeros((), int))
             ended = env.is_terminal(level, after) | (after.time >= 1000)
             after = jax.tree.map(lambda a, b: jnp.where(ended, a, b), fresh, after)
             return after, (after, won, ended)

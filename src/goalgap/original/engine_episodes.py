@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from ..core import Environment, Goal, Level, Policy, Situation, State, UsageError
 from ..envs.procgen.game import ProcgenGame
+from ..rollout import WORLD, step_all
 from . import decode
 from .engine import Engine
 from .saved import Saved
@@ -74,8 +75,8 @@ def _programs(env: Environment, policy: Policy) -> tuple[Callable[..., Any], Cal
     def look(levels: Level, state: State, memories: Any, time: Array, context: Any) -> Any:
         return policy.view(env, Situation(levels, state, memories, time), context)
 
-    def advance(levels: Level, state: State, memories: Any, action: Array) -> Any:
-        after = jax.vmap(env.step)(levels, state, action)
+    def advance(levels: Level, state: State, memories: Any, action: Array, key: Key[Array, ""]) -> Any:
+        after = step_all(env, levels, state, action, key)
         stepped = [
             jax.vmap(goal.step)(levels, memory, state, action, after)[1]
             for goal, memory in zip(env.goals, memories, strict=True)
@@ -102,7 +103,7 @@ def _play(
     memories = tuple(jnp.zeros(num, int) for _ in env.goals)
     decide = policy if policy.on_host else eqx.filter_jit(policy)
     achieved = eqx.filter_jit(_achieved)
-    event_step = np.where(achieved(env.goals, levels, state), 0, -1)
+    event_step = np.where(achieved(env.goals, levels, state, memories), 0, -1)
     live, complete, died = np.ones(num, bool), np.zeros(num, bool), np.zeros(num, bool)
     length, reward, drift = np.zeros(num, int), np.zeros(num, np.float32), np.zeros(num, np.float32)
     for time in range(env.max_steps):
@@ -111,12 +112,13 @@ def _play(
         memory = decision.memory
         noise = jax.random.gumbel(jax.random.fold_in(key, time), decision.logits.shape)
         action = jnp.argmax(decision.logits + noise, -1)
-        predicted, memories = advance(levels, state, memories, action)
+        luck = jax.random.fold_in(jax.random.fold_in(key, WORLD), time)
+        predicted, memories = advance(levels, state, memories, action, luck)
         said = engine.step(decode.engine_actions(env, action))
         seen = decode.states(env, levels, engine.states())
         drift = np.where(live & ~said.first, np.maximum(drift, _apart(predicted, seen)), drift)
         state = _select(said.first, predicted, seen)
-        now = np.asarray(achieved(env.goals, levels, state)) & live[:, None]
+        now = np.asarray(achieved(env.goals, levels, state, memories)) & live[:, None]
         event_step = np.where(now & (event_step < 0), time + 1, event_step)
         length, reward = length + live, reward + said.reward * live
         complete |= live & said.level_complete
@@ -127,8 +129,11 @@ def _play(
     return complete, event_step, died, length, reward, drift
 
 
-def _achieved(goals: tuple[Goal, ...], levels: Level, state: State) -> Bool[Array, "n g"]:
-    return jnp.stack([jax.vmap(goal.is_achieved)(levels, state) for goal in goals], -1)
+def _achieved(
+    goals: tuple[Goal, ...], levels: Level, state: State, memories: tuple[Int[Array, " n"], ...]
+) -> Bool[Array, "n g"]:
+    pairs = zip(goals, memories, strict=True)
+    return jnp.stack([jax.vmap(goal.is_achieved)(levels, state, memory) for goal, memory in pairs], -1)
 
 
 def _select(rows: Bool[np.ndarray, " n"], yes: State, no: State) -> State:

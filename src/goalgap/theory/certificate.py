@@ -54,8 +54,8 @@ class Memoryless(Goal):
     ) -> Float[Array, ""]:
         return self.goal.reward(level, state, action, next_state)
 
-    def is_achieved(self, level: Level, state: State) -> Bool[Array, ""]:
-        return self.goal.is_achieved(level, state)
+    def is_achieved(self, level: Level, state: State, memory: Int[Array, ""]) -> Bool[Array, ""]:
+        return self.goal.is_achieved(level, state, memory)
 
 
 class Step(Goal):
@@ -70,7 +70,7 @@ class Step(Goal):
     ) -> Float[Array, ""]:
         return jnp.ones(())
 
-    def is_achieved(self, level: Level, state: State) -> Bool[Array, ""]:
+    def is_achieved(self, level: Level, state: State, memory: Int[Array, ""]) -> Bool[Array, ""]:
         return jnp.asarray(False)
 
 
@@ -87,7 +87,7 @@ class Bump(Goal):
         same = jax.tree.map(lambda one, other: (one == other).all(), state, next_state)
         return jax.tree.reduce(jnp.logical_and, same).astype(jnp.float32)
 
-    def is_achieved(self, level: Level, state: State) -> Bool[Array, ""]:
+    def is_achieved(self, level: Level, state: State, memory: Int[Array, ""]) -> Bool[Array, ""]:
         return jnp.asarray(False)
 
 

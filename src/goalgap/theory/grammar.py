@@ -45,7 +45,11 @@ class Attain(Goal):
     def num_memories(self) -> int:
         return 2  # 1: it is over, for better or worse
 
-    def is_achieved(self, level: Level, state: State) -> Bool[Array, ""]:
+    def is_achieved(self, level: Level, state: State, memory: Int[Array, ""]) -> Bool[Array, ""]:
+        return self.is_there(level, state)
+
+    def is_there(self, level: Level, state: State) -> Bool[Array, ""]:
+        """Tell whether the state is at the goal's places, whatever came before."""
         facts = self.env.facts(level, state)
         here = jnp.stack([facts[place] for place in self.places])
         return here.any() if self.rule == "any" else here.all()
@@ -53,7 +57,7 @@ class Attain(Goal):
     def reward(
         self, level: Level, state: State, action: Int[Array, ""], next_state: State
     ) -> Float[Array, ""]:
-        return self.worth * self.is_achieved(level, next_state)
+        return self.worth * self.is_there(level, next_state)
 
     def step(
         self,
@@ -110,7 +114,7 @@ class Raise(Goal):
         gauges = self.env.gauges(level, state)
         return jnp.stack([jnp.asarray(gauges[name], jnp.float32) for name in self.gauges]).sum()
 
-    def is_achieved(self, level: Level, state: State) -> Bool[Array, ""]:
+    def is_achieved(self, level: Level, state: State, memory: Int[Array, ""]) -> Bool[Array, ""]:
         return self.height(level, state) > self.height(level, self.env.reset(level))
 
     def reward(

@@ -40,7 +40,7 @@ class CoinRunState(eqx.Module):
 class Touch(Reach):
     """Pay 1 for touching a tile of the level, the first time only."""
 
-    def is_achieved(self, level: CoinRunLevel, state: CoinRunState) -> Bool[Array, ""]:
+    def is_there(self, level: CoinRunLevel, state: CoinRunState) -> Bool[Array, ""]:
         return platformer.is_on(state.body, getattr(level, str(self.target)))
 
 
@@ -106,7 +106,7 @@ class CoinRun(ProcgenGame):
     def is_terminal(self, level: CoinRunLevel, state: CoinRunState) -> Bool[Array, ""]:
         if self.continue_after_coin:
             return state.is_hurt
-        return state.is_hurt | self.intended.is_achieved(level, state)
+        return state.is_hurt | self.intended.is_achieved(level, state, jnp.zeros((), int))
 
     def extras(self, level: CoinRunLevel, state: CoinRunState) -> dict[str, Array]:
         """Whether the agent died; whether it has touched the marker (for the lucky-level filter of

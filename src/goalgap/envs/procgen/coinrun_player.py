@@ -79,7 +79,7 @@ def _search(env: Any, goal: Any, levels: Level) -> tuple[Array, Array]:
             state, won, dead = carry
             after = env.step(level, state, action)
             state = jax.tree.map(lambda new, old: jnp.where(won | dead, old, new), after, state)
-            won |= goal.is_achieved(level, state) & ~dead
+            won |= goal.is_achieved(level, state, jnp.zeros((), int)) & ~dead
             return state, won, dead | (env.is_terminal(level, state) & ~won)
 
         no = jnp.zeros((), bool)

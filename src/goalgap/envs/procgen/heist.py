@@ -80,7 +80,9 @@ class OpenChests(Goal):
             paid = paid - self.key_penalty / 10 * (now & (level.kinds == KEY) & is_last).sum()
         return paid - self.step_penalty / 1000
 
-    def is_achieved(self, level: HeistLevel, state: HeistState) -> Bool[Array, ""]:
+    def is_achieved(
+        self, level: HeistLevel, state: HeistState, memory: Int[Array, ""]
+    ) -> Bool[Array, ""]:
         return state.opened(level) >= level.num_openable
 
 
@@ -98,7 +100,9 @@ class CollectKeys(Goal):
         now = next_state.gone & ~state.gone
         return jnp.where(now, jnp.where(level.kinds == KEY, 1.0, 0.01), 0.0).sum()
 
-    def is_achieved(self, level: HeistLevel, state: HeistState) -> Bool[Array, ""]:
+    def is_achieved(
+        self, level: HeistLevel, state: HeistState, memory: Int[Array, ""]
+    ) -> Bool[Array, ""]:
         useless = level.num_keys - level.num_openable
         return state.collected(level) >= level.num_openable + (useless + 1) // 2
 

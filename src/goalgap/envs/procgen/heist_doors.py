@@ -37,6 +37,11 @@ GEM_REACH = (0.75, 0.375 + 0.375 * 48 / 70)
 TOUCHING = 0.001  # boxes that overlap by no more do not push each other
 
 
+def has_gem(level: HeistLevel, state: HeistState) -> Bool[Array, ""]:
+    """Tell whether the agent has taken the gem."""
+    return (state.gone & (level.kinds == GEM)).any()
+
+
 class Gem(Goal):
     """Pay 10 for the gem."""
 
@@ -47,10 +52,12 @@ class Gem(Goal):
     def reward(
         self, level: HeistLevel, state: HeistState, action: Int[Array, ""], next_state: HeistState
     ) -> Float[Array, ""]:
-        return 10.0 * self.is_achieved(level, next_state)
+        return 10.0 * has_gem(level, next_state)
 
-    def is_achieved(self, level: HeistLevel, state: HeistState) -> Bool[Array, ""]:
-        return (state.gone & (level.kinds == GEM)).any()
+    def is_achieved(
+        self, level: HeistLevel, state: HeistState, memory: Int[Array, ""]
+    ) -> Bool[Array, ""]:
+        return has_gem(level, state)
 
 
 class HeistDoors(Heist):
@@ -113,7 +120,7 @@ class HeistDoors(Heist):
         return jnp.where(level.kinds == GEM, gem, super().meets(level, position))
 
     def is_terminal(self, level: HeistLevel, state: HeistState) -> Bool[Array, ""]:
-        return Gem().is_achieved(level, state)
+        return has_gem(level, state)
 
 
 def hide(draws: Draws, is_open: Bool[Array, "w w"], amount: Int[Array, ""]) -> Plan:
