@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .core import UsageError, nearest
+from .core import UsageError
 
 PLAIN = (bool, int, float, str, type(None))
 # Fields that belong to a contest, not to its record: they are named again by its type.
@@ -59,9 +59,8 @@ def from_json(value: Any, types: Mapping[str, type]) -> Any:
     name = value.get("type")
     if name not in types:
         raise MissingTypeError(
-            f"the description is of a {name!r}, which neither goalgap nor a plug-in defines "
-            f"({nearest(str(name), types)}); install the package that defines it, or name its file with "
-            "--plugin FILE"
+            f"the description is of a {name!r}, which neither this version nor a plug-in that is here "
+            "defines; name its file with --plugin FILE, or install its package"
         )
     fields = {field: from_json(item, types) for field, item in value.items() if field != "type"}
     try:

@@ -12,7 +12,7 @@ from .kinds import Kind, is_contest, kind_of
 from .learn.curriculum import Curriculum, DomainRandomization
 from .learn.penalty import Penalty
 from .learn.stage import Budget, Learners, Stage, Task, stack
-from .settings import settle
+from .settings import settle, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Experiment:
     def __post_init__(self) -> None:
         contest = self.contest
         if isinstance(contest, str):
-            contest = registry.contest(contest)
+            contest = _named(contest)
         if not is_contest(contest):
             raise UsageError(
                 f"contest is {contest!r}; expected an environment such as Corner(size=7), a scenario, or "
@@ -62,7 +62,7 @@ class Experiment:
             "deploy": _tuple("deploy", self.deploy),
         }
         if isinstance(filled["network"], str):
-            filled["network"] = registry.network(filled["network"])
+            filled["network"] = registry.find("network", filled["network"])
         for name, value in filled.items():
             object.__setattr__(self, name, value)
         settle(
@@ -200,7 +200,7 @@ def fit(
 def load(description: Any) -> Any:
     """Build the object that a description is of: an experiment, an environment, a scenario. Raises
     UsageError for types that neither the package nor an installed plug-in knows."""
-    return from_json(_of_format_1(description), registry.types())
+    return from_json(_of_format_1(description), {**registry.types(), "Experiment": Experiment})
 
 
 def _of_format_1(value: Any) -> Any:
@@ -215,6 +215,15 @@ def _of_format_1(value: Any) -> Any:
         names["num_prompts"] = "num_levels"
         value = {names.get(name, name): item for name, item in value.items()} | {"type": "Experiment"}
     return value
+
+
+def _named(name: str) -> Any:
+    """Give the environment or scenario of a name, with its default options."""
+    known = {**registry.environments(), **registry.scenarios()}
+    if name not in known:
+        raise UsageError(unknown("environment or scenario", name, known))
+    kind = known[name]
+    return kind(**kind.defaults.options) if hasattr(kind, "defaults") else kind()
 
 
 def _tuple(name: str, given: Any) -> tuple[Any, ...]:

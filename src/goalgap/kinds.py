@@ -14,7 +14,7 @@ from . import measure
 from .agents.networks import MLP
 from .agents.scripted import Random
 from .agents.wrappers import Tempered
-from .core import Environment, Levels, Listed, Mixture, UsageError, nearest
+from .core import Environment, Levels, Listed, Mixture, UsageError
 from .language.dialogues import Fleet, Script
 from .language.exam import draw_exam as draw_prompts
 from .language.scenario import RANDOM, Scenario, check_dose
@@ -23,6 +23,7 @@ from .learn.ppo import PPO
 from .learn.stage import Stage, Usual
 from .literature import paper
 from .oracle import Oracle
+from .settings import unknown
 
 
 class Kind(abc.ABC):
@@ -80,7 +81,7 @@ class Kind(abc.ABC):
             return goal
         known = {one.name: one for one in contest.goals}
         if goal not in known:
-            raise UsageError(f"unknown goal {goal!r} of {contest.name}; {nearest(goal, known)}")
+            raise UsageError(unknown(f"goal of {contest.name}", goal, known))
         return known[goal]
 
     def content(self, contest: Any) -> dict[str, Any]:
@@ -203,7 +204,7 @@ class ScenarioKind(Kind):
         scripts = (RANDOM, *(goal.name for goal in contest.goals))
         if kind not in ("", "oracle", "script") or script not in scripts:
             known = self.known_subjects(contest)
-            raise UsageError(f"unknown subject {name!r} for {contest.name}; {nearest(name, known)}")
+            raise UsageError(unknown(f"subject for {contest.name}", name, known))
         return Script(contest, script)
 
     def about(self, contest: Scenario) -> dict[str, Any]:

@@ -337,10 +337,13 @@ def _load_installed(point: importlib.metadata.EntryPoint) -> None:
 def _bases() -> dict[str, tuple[type, ...]]:
     """What a plug-in may define, by kind: subclasses of these."""
     from .agents.networks import NetworkConfig
+    from .agents.wrappers import Wrapper
     from .core import Environment
     from .envs.layouts import Layout
     from .language.scenario import Scenario
-    from .language.stage import Stage
+    from .learn.curriculum import Curriculum
+    from .learn.penalty import Penalty
+    from .learn.stage import Stage
 
     return {
         "environment": (Environment,),
@@ -348,6 +351,9 @@ def _bases() -> dict[str, tuple[type, ...]]:
         "layout": (Layout,),
         "network": (NetworkConfig,),
         "stage": (Stage,),
+        "curriculum": (Curriculum,),
+        "penalty": (Penalty,),
+        "wrapper": (Wrapper,),
     }
 
 
@@ -356,16 +362,22 @@ def _package() -> dict[str, tuple[type, ...]]:
     """The package's own classes, by kind."""
     from . import envs, language
     from .agents.networks import MLP, Impala
+    from .agents.wrappers import Abstain, Ensemble, Steer
     from .envs.layouts import LAYOUTS
     from .language.transformer import Architecture
+    from .learn.curriculum import DomainRandomization, GroupedRandomization
     from .learn.ppo import PPO
+    from .learn.stage import Usual
 
     return {
         "environment": envs.ALL,
         "scenario": language.ALL,
         "layout": LAYOUTS,
         "network": (MLP, Impala),
-        "stage": (PPO,),
+        "stage": (PPO, Usual),
+        "curriculum": (DomainRandomization, GroupedRandomization),
+        "penalty": (),
+        "wrapper": (Ensemble, Abstain, Steer),
         "architecture": (Architecture,),
     }
 
