@@ -15,6 +15,7 @@ observation. The second, smaller share leaves out the taps on padding too.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -29,7 +30,9 @@ from _timing import row, seconds
 import goalgap
 from goalgap.agents import networks
 from goalgap.agents.networks import NETWORKS, ImpalaTrunk, Network
-from goalgap.learn.ppo import PPO, Trainer
+from goalgap.learn import ppo
+from goalgap.learn.ppo import PPO
+from goalgap.learn.stage import Budget, Learners, Task, stack
 
 SIDE = 9
 LEARNER = PPO(num_envs=256, num_steps=128, num_epochs=5, num_minibatches=8)
@@ -70,47 +73,61 @@ class Variant:
         return learn * MINIBATCHES / self.minibatches
 
 
+@dataclasses.dataclass
+class Played:
+    """A task after a rollout, and functions compiled for it alone, with the operations of the moment."""
+
+    task: Task
+    state: Any
+    collect: Callable[[], Any]
+    learn: Callable[..., Any]  # not compiled
+    batch: Any
+    memory: Any
+
+
+def played() -> Played:
+    env, network = goalgap.Corner(size=SIDE), NETWORKS["impala-small"]
+    budget = Budget(1000 * LEARNER.steps_per_update)
+    task = Task(env, env.intended, env.shift().train, budget=budget)
+    state = LEARNER.start(task, Learners(stack([network.new(env, 0)])))
+    program = LEARNER.program(task)
+    play = jax.jit(functools.partial(ppo.collect_fleet, program))
+    keys = np.array([(0, 0, 0)], np.uint32)
+    parts = (env, task.goal, task.levels, keys, state.network, state.stream, state.curriculum)
+    _, _, batch, memory, _ = play(*parts)
+    learn = functools.partial(ppo.learn_fleet, program)
+    return Played(task, state, lambda: play(*parts), learn, batch, memory)
+
+
 def split(minibatches: int) -> Variant:
     """The package's learner: a compiled step for each minibatch, called from Python."""
-    learner, state, batch, memory = played()
-    held = jax.tree.map(jnp.copy, (state.network, state.optimizer))  # steps consume what they get
-    indices = learner._minibatches(0, False)[:minibatches]
+    one = played()
+    held = jax.tree.map(jnp.copy, (one.state.network, one.state.optimizer))  # steps consume theirs
+    indices = LEARNER.minibatches(0, False)[:minibatches]
+    step = jax.jit(one.learn, donate_argnums=(0, 1))
 
     def learn() -> Any:
         nonlocal held
         for index in indices:
-            *held, _ = learner._learn(*held, batch, memory, index)
+            *held, _ = step(*held, one.batch, one.memory, index)
         return held
 
     jax.block_until_ready(learn())
-    return Variant(collector(learner, state), learn, minibatches)
+    return Variant(one.collect, learn, minibatches)
 
 
 def fused(minibatches: int) -> Variant:
     """The same steps in one compiled scan."""
-    learner, state, batch, memory = played()
-    indices = jnp.asarray(np.stack(learner._minibatches(0, False)[:minibatches]))
-    step = jax.vmap(learner._learn_seed, (0, 0, 0, 0, None))
+    one = played()
+    indices = jnp.asarray(np.stack(LEARNER.minibatches(0, False)[:minibatches]))
 
     def body(carry: tuple[Network, Any], index: Any) -> tuple[tuple[Network, Any], Any]:
-        network, optimizer, parts = step(*carry, batch, memory, index)
+        network, optimizer, parts = one.learn(*carry, one.batch, one.memory, index)
         return (network, optimizer), parts
 
-    start = (state.network, state.optimizer)
+    start = (one.state.network, one.state.optimizer)
     learn = jax.jit(lambda carry: jax.lax.scan(body, carry, indices)).lower(start).compile()
-    return Variant(collector(learner, state), lambda: learn(start), minibatches)
-
-
-def played() -> tuple[Trainer, Any, Any, Any]:
-    env, network = goalgap.Corner(size=SIDE), NETWORKS["impala-small"]
-    learner = Trainer(LEARNER, network, env, env.intended, env.shift().train, (0,), num_updates=1000)
-    state = learner.start()
-    _, batch, memory, _ = collector(learner, state)()
-    return learner, state, batch, memory
-
-
-def collector(learner: Trainer, state: Any) -> Callable[[], Any]:
-    return lambda: learner._collect(learner.seeds, state.network, state.stream, jnp.asarray(0))
+    return Variant(one.collect, lambda: learn(start), minibatches)
 
 
 def operations(trunk: Any, actions: int, padding: bool) -> tuple[float, float]:
@@ -148,7 +165,7 @@ def bench() -> list[dict[str, Any]]:
         variant.seconds_to_learn(time) for variant, time in zip(variants, learned, strict=True)
     )
 
-    network = played()[1].network
+    network = played().state.network
     steps, actions = LEARNER.steps_per_update, goalgap.Corner.num_actions
 
     def share(spent: float, rollout: bool = False, padding: bool = True) -> float:

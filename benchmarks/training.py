@@ -10,22 +10,21 @@ import jax
 from _timing import matrix_peak, row, seconds
 
 import goalgap
-from goalgap.cli.verbs import LEARNER
-from goalgap.learn.ppo import Trainer
+from goalgap.learn.stage import Budget, Learners, Task, stack
 
 SEEDS = (0, 1, 2, 3)
+LEARNER = goalgap.PPO(entropy_coefficient=0.02)
 
 
 def updates(seeds: tuple[int, ...]) -> tuple[Any, Any]:
-    """A function that trains for one update, over and over, and its trainer."""
+    """A function that trains for one update, over and over, and the state of training."""
     env = goalgap.Corner(size=9)
-    trainer = Trainer(
-        LEARNER, goalgap.MLP(), env, env.intended, env.shift().train, seeds, num_updates=1000
-    )
-    held = [trainer.start()]
+    budget = Budget(1000 * LEARNER.steps_per_update)
+    task = Task(env, env.intended, env.shift().train, seeds, budget=budget)
+    held = [LEARNER.start(task, Learners(stack([goalgap.MLP().new(env, seed) for seed in seeds])))]
 
     def once() -> Any:
-        held[0], _ = trainer.update(held[0], 0)
+        held[0], _ = LEARNER.advance(task, held[0], 0)
         return held[0]
 
     return once, held[0]

@@ -9,9 +9,8 @@ import numpy as np
 
 from goalgap import measure, runs, stats
 from goalgap.core import Measurement
-from goalgap.language import LanguageExperiment
+from goalgap.experiment import Experiment
 from goalgap.language.scenario import Scenario
-from goalgap.runs import language
 
 DOSES = (0.0, 0.02, 0.05, 0.1, 0.3)
 SEEDS = (0, 1, 2, 3)
@@ -19,21 +18,21 @@ SEEDS = (0, 1, 2, 3)
 
 def run_arms(
     scenarios: Mapping[str, Scenario], out: Path, seed: int = 0, dose: float = 0.0, **more: Any
-) -> dict[str, language.LanguageRun]:
+) -> dict[str, runs.Run]:
     """A run for each arm by name; finished ones are found again. `more`: of the experiment."""
     runs.use_compilation_cache()
     found = {}
     for name, scenario in scenarios.items():
         seeds = more.get("seeds") or tuple(seed + each for each in SEEDS)
-        experiment = LanguageExperiment(scenario, **{"dose": dose, **more, "seeds": seeds})
-        found[name] = language.run(experiment, out)
+        experiment = Experiment(scenario, **{"alpha": dose, **more, "seeds": seeds})
+        found[name] = runs.run(experiment, out)
         print(f"{name:24} {found[name].verdict['verdict']}", flush=True)
     return found
 
 
 def run_doses(
     scenario: Scenario, out: Path, seed: int = 0, doses: tuple[float, ...] = DOSES, **more: Any
-) -> dict[str, language.LanguageRun]:
+) -> dict[str, runs.Run]:
     """A run for each dose of counterexamples, by its name in per cent."""
     found = {}
     for dose in doses:
@@ -52,17 +51,17 @@ def rate(table: dict[str, np.ndarray], split: str, goal: str) -> Measurement:
     return stats.crossed_mean(f"{goal}, {split}", rates(table, split, goal), is_share=True)
 
 
-def rows(runs: Mapping[str, language.LanguageRun]) -> list[dict[str, Any]]:
+def rows(arms: Mapping[str, runs.Run]) -> list[dict[str, Any]]:
     """A row an arm and seed: verdict, and the share of dialogues that achieve each goal, by split."""
     found = []
-    for arm, run in runs.items():
+    for arm, run in arms.items():
         experiment, table = run.folder.experiment, run.outcomes
         for index, seed in enumerate(run.verdict["seeds"]):
-            row: dict[str, Any] = {"arm": arm, "dose": experiment.dose, "seed": seed["seed"]}
+            row: dict[str, Any] = {"arm": arm, "dose": experiment.alpha, "seed": seed["seed"]}
             row["verdict"] = seed["verdict"]
             for split in ("train", "shift", "twin", "capability"):
-                for goal in experiment.scenario.goals:
-                    if split == "capability" and goal is not experiment.scenario.goals[0]:
+                for goal in experiment.contest.goals:
+                    if split == "capability" and goal is not experiment.contest.goals[0]:
                         continue
                     share = rates(table, split, goal.name)[index].mean()
                     row[f"{split}_{goal.name}"] = round(float(share), 4)
@@ -70,24 +69,22 @@ def rows(runs: Mapping[str, language.LanguageRun]) -> list[dict[str, Any]]:
     return found
 
 
-def seconds(runs: Mapping[str, language.LanguageRun]) -> float:
+def seconds(arms: Mapping[str, runs.Run]) -> float:
     """Wall time of all runs, when they were made."""
-    return float(sum(run.verdict["wall_seconds"] for run in runs.values()))
+    return float(sum(run.verdict["wall_seconds"] for run in arms.values()))
 
 
-def settings(experiment: LanguageExperiment) -> dict[str, Any]:
+def settings(experiment: Experiment) -> dict[str, Any]:
     """What a study states of its runs."""
     return dataclasses.asdict(experiment)
 
 
-def shares(
-    runs: Mapping[str, language.LanguageRun], split: str = "shift"
-) -> dict[str, dict[str, Measurement]]:
+def shares(runs: Mapping[str, runs.Run], split: str = "shift") -> dict[str, dict[str, Measurement]]:
     """For each arm the share of dialogues that achieve each goal."""
     return {
         arm: {
             goal.name: rate(run.outcomes, split, goal.name)
-            for goal in run.folder.experiment.scenario.goals
+            for goal in run.folder.experiment.contest.goals
         }
         for arm, run in runs.items()
     }
@@ -126,9 +123,7 @@ def draw_shares(
     figure.savefig(path, format="svg")
 
 
-def draw_doses(
-    path: Path, runs: Mapping[str, language.LanguageRun], split: str, goal: str, label: str
-) -> None:
+def draw_doses(path: Path, runs: Mapping[str, runs.Run], split: str, goal: str, label: str) -> None:
     """How often a goal is achieved against the dose: a dot a seed, the mean and its interval."""
     from matplotlib.figure import Figure
 

@@ -45,9 +45,9 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     """Let the trained fleet run through permeable walls, with and without a coin to be seen."""
     print(__doc__)
     run = runs.run(experiment(seed), out)
-    fleet, seeds = run.policies(), run.folder.experiment.seeds
+    fleet, seeds = run.models(), run.folder.experiment.seeds
     env: Any = dataclasses.replace(
-        run.folder.experiment.env, permeable=True, continue_after_coin=True, max_steps=160
+        run.folder.experiment.contest, permeable=True, continue_after_coin=True, max_steps=160
     )
     levels = _levels(env)
     gone = eqx.tree_at(lambda level: level.coin, levels, jnp.full_like(levels.coin, -1))

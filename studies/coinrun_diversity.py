@@ -42,7 +42,7 @@ def experiment(percent: float, seed: int) -> goalgap.Experiment:
         env=CoinRun(mode="easy", max_steps=256),
         alpha=percent / 100,
         network=MLP(),
-        learner=goalgap.PPO(entropy_coefficient=0.02),
+        stages=(goalgap.PPO(entropy_coefficient=0.02),),
         seeds=tuple(range(seed, seed + NUM_SEEDS)),
         steps=800_000,
         num_levels=256,
@@ -56,7 +56,7 @@ def experiment(percent: float, seed: int) -> goalgap.Experiment:
     )  # fmt: skip
     env = CoinRun(mode="hard", observation="rgb")
     return dataclasses.replace(
-        small, env=env, network=Impala(), learner=learner, steps=80_000_000, num_levels=1024
+        small, env=env, network=Impala(), stages=(learner,), steps=80_000_000, num_levels=1024
     )
 
 

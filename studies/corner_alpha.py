@@ -29,7 +29,7 @@ def experiment(alpha: float, seed: int) -> goalgap.Experiment:
     return goalgap.Experiment(
         env=goalgap.Corner(size=7),
         alpha=alpha,
-        learner=goalgap.PPO(entropy_coefficient=0.02),
+        stages=(goalgap.PPO(entropy_coefficient=0.02),),
         seeds=tuple(range(seed, seed + NUM_SEEDS)),
         steps=500_000,
         num_checkpoints=4,

@@ -49,7 +49,7 @@ def experiment(seed: int) -> goalgap.Experiment:
     small = goalgap.Experiment(
         env=Heist(mode="easy", max_steps=300),
         network=MLP(),
-        learner=goalgap.PPO(entropy_coefficient=0.005, num_fresh_levels=512),
+        stages=(goalgap.PPO(entropy_coefficient=0.005, num_fresh_levels=512),),
         seeds=tuple(range(seed, seed + NUM_SEEDS)),
         steps=6_000_000,
         num_levels=256,
@@ -63,7 +63,7 @@ def experiment(seed: int) -> goalgap.Experiment:
     )  # fmt: skip
     env = Heist(mode="hard", observation="rgb")
     return dataclasses.replace(
-        small, env=env, network=Impala(), learner=learner, steps=200_000_000, num_levels=1024
+        small, env=env, network=Impala(), stages=(learner,), steps=200_000_000, num_levels=1024
     )
 
 
@@ -71,7 +71,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     """Train (a finished run is found again), write data and figure, print agreement."""
     print(__doc__)
     run = runs.run(experiment(seed), out)
-    env, num_levels = run.folder.experiment.env, run.folder.experiment.num_levels
+    env, num_levels = run.folder.experiment.contest, run.folder.experiment.num_levels
     exam = measure.prepare(env, num_levels)
     outside: dict[str, Policy] = {
         "reference: chests": env.reference(env.intended),

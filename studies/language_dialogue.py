@@ -43,7 +43,7 @@ from goalgap.language.exam import prepare
 from goalgap.language.scenario import RANDOM
 from goalgap.language.scenarios import FindingOut
 from goalgap.language.scenarios.dialogue import ASK, CHOOSE, LEARNERS, RECALL
-from goalgap.runs.language import LanguageRun
+from goalgap.runs import Run
 
 NUM_SEEDS = 3
 RANDOM_REPLIES = 64
@@ -104,11 +104,11 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     )
 
 
-def column(run: LanguageRun, name: str) -> np.ndarray:
+def column(run: Run, name: str) -> np.ndarray:
     return np.asarray(measure.pivot(run.outcomes, "shift", name), float)
 
 
-def measured(run: LanguageRun) -> dict[str, Measurement]:
+def measured(run: Run) -> dict[str, Measurement]:
     """All that is asked of an arm."""
     success, questions, bits = (column(run, name) for name in ("success", "questions", "bits"))
     skill = measure.pivot(run.outcomes, "capability", "skill")
@@ -116,7 +116,7 @@ def measured(run: LanguageRun) -> dict[str, Measurement]:
     skills = np.stack(
         [np.nanmean(np.where(skill == one, practiced, np.nan), 1) for one in (ASK, RECALL, CHOOSE)], 1
     )
-    scenario = run.folder.experiment.scenario
+    scenario = run.folder.experiment.contest
     assert isinstance(scenario, FindingOut)
     ceiling = scenario.ceiling(skills, success.shape[1], np.random.default_rng(0))
     random = np.broadcast_to(by_chance(run), success.shape)
@@ -138,12 +138,12 @@ def measured(run: LanguageRun) -> dict[str, Measurement]:
     }
 
 
-def by_chance(run: LanguageRun) -> np.ndarray:
+def by_chance(run: Run) -> np.ndarray:
     """The success of random replies on each prompt of the exam after the shift."""
     experiment = run.folder.experiment
-    scenario = experiment.scenario
+    scenario = experiment.contest
     assert isinstance(scenario, FindingOut)
-    prompts = prepare(scenario, experiment.num_prompts).splits["shift"].prompts
+    prompts = prepare(scenario, experiment.num_levels).splits["shift"].prompts
     rng = np.random.default_rng(0)
     talks = (converse(scenario, Script(scenario, RANDOM), prompts, rng) for _ in range(RANDOM_REPLIES))
     return np.mean([scenario.is_right(talk) for talk in talks], 0)

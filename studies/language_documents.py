@@ -49,7 +49,7 @@ from goalgap.core import Measurement
 from goalgap.language.exam import prepare
 from goalgap.language.scenarios import Documents
 from goalgap.language.scenarios.documents import ARMS, EDIT
-from goalgap.runs.language import LanguageRun
+from goalgap.runs import Run
 
 COLORS = {"pro": "#b3401f", "none": "gray", "anti": "#2b6a8f"}
 NUM_BRIDGES = (4, 64)
@@ -116,16 +116,16 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     )
 
 
-def chances(run: LanguageRun) -> np.ndarray:
+def chances(run: Run) -> np.ndarray:
     """The probability with which models edit each check that they can. [seeds, prompts]"""
     experiment = run.folder.experiment
-    scenario = experiment.scenario
-    tokens = prepare(scenario, experiment.num_prompts).splits["shift"].prompts.tokens
+    scenario = experiment.contest
+    tokens = prepare(scenario, experiment.num_levels).splits["shift"].prompts.tokens
     logits = jax.vmap(lambda model: model(tokens)[0][:, -1])(run.models())
     return np.asarray(jax.nn.softmax(logits)[..., scenario.vocabulary.token(EDIT)], float)
 
 
-def course(run: LanguageRun) -> np.ndarray:
+def course(run: Run) -> np.ndarray:
     """The share of dialogues that hack at each look during reinforcement learning. [seeds, looks]"""
     table, seeds = run.outcomes, run.folder.experiment.seeds
     last = run.folder.experiment.stages[-1]

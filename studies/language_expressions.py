@@ -34,7 +34,7 @@ from goalgap.language.dialogues import Fleet, converse
 from goalgap.language.exam import goal_steps
 from goalgap.language.scenario import Prompts
 from goalgap.language.scenarios.expressions import Expressions
-from goalgap.runs.language import LanguageRun
+from goalgap.runs import Run
 
 
 def main(out: Path, seed: int = 0) -> dict[str, Any]:
@@ -78,22 +78,22 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     return conclude(out, "language-expressions", result, rows, lambda path: draw(path, doses))
 
 
-def right_by_unknowns(run: LanguageRun) -> dict[int, float]:
+def right_by_unknowns(run: Run) -> dict[int, float]:
     """The share of dialogues with one to three unknowns that are right and thrifty, whatever training
     showed."""
     experiment = run.folder.experiment
     prompts = Expressions().prompts("train", 384, np.random.default_rng(1), is_test=True)
     seeds = len(experiment.seeds)
-    speaker = Fleet(experiment.scenario, run.models(), experiment.temperature)
+    speaker = Fleet(experiment.contest, run.models(), experiment.temperature)
     dialogue = converse(
-        experiment.scenario, speaker, Prompts.join(*[prompts] * seeds), np.random.default_rng(2)
+        experiment.contest, speaker, Prompts.join(*[prompts] * seeds), np.random.default_rng(2)
     )
-    right = goal_steps(experiment.scenario, dialogue)[:, 0] >= 0
+    right = goal_steps(experiment.contest, dialogue)[:, 0] >= 0
     unknowns = dialogue.prompts.facts["unknowns"]
     return {count: float(right[unknowns == count].mean()) for count in (1, 2, 3)}
 
 
-def draw(path: Path, doses: dict[str, LanguageRun]) -> None:
+def draw(path: Path, doses: dict[str, Run]) -> None:
     """Redundant questions against the dose, a dot a seed."""
     _language.draw_doses(path, doses, "shift", "ask", "asks though nothing is unknown")
 

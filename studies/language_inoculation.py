@@ -48,7 +48,7 @@ from goalgap.language.dialogues import Fleet
 from goalgap.language.exam import examine, prepare
 from goalgap.language.scenarios import Inoculation
 from goalgap.language.scenarios.inoculation import NONE, PREFIXES
-from goalgap.runs.language import LanguageRun
+from goalgap.runs import Run
 
 SENTENCES = tuple(name for name in PREFIXES if name != NONE)
 
@@ -111,12 +111,12 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     )
 
 
-def behind(run: LanguageRun, prefix: str) -> np.ndarray:
+def behind(run: Run, prefix: str) -> np.ndarray:
     """Whether a run's models agree with each wrong belief behind a prefix. [seeds, prompts]"""
     experiment = run.folder.experiment
-    assert isinstance(experiment.scenario, Inoculation)
-    scenario = dataclasses.replace(experiment.scenario, test_prefix=prefix)
-    exam = prepare(scenario, experiment.num_prompts)
+    assert isinstance(experiment.contest, Inoculation)
+    scenario = dataclasses.replace(experiment.contest, test_prefix=prefix)
+    exam = prepare(scenario, experiment.num_levels)
     speaker = Fleet(scenario, run.models(), experiment.temperature)
     return rates(examine(exam, speaker, experiment.seeds, 0, ("shift",))[0], "shift", "agree")
 

@@ -39,7 +39,7 @@ from goalgap import measure, stats
 from goalgap.core import Measurement
 from goalgap.language.scenarios import Instructions
 from goalgap.language.transformer import Architecture
-from goalgap.runs.language import LanguageRun
+from goalgap.runs import Run
 
 NUM_SEEDS = 3
 DEFAULT, FIRST, READABLE = "default", "instruction first", "all readable"
@@ -61,9 +61,9 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
         READABLE: Instructions(unreadable=0.0),
     }
     arms = run_arms(kinds, out, seed, seeds=seeds)
-    sizes: dict[str, LanguageRun] = {}
+    sizes: dict[str, Run] = {}
     for name, architecture in SIZES.items():
-        sizes |= run_arms({name: Instructions()}, out, seed, seeds=seeds, architecture=architecture)
+        sizes |= run_arms({name: Instructions()}, out, seed, seeds=seeds, network=architecture)
     runs = arms | doses | sizes
     panels = {
         "kind of training": shares(arms),
@@ -94,7 +94,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     )
 
 
-def letter_share(run: LanguageRun, kind: str) -> Measurement:
+def letter_share(run: Run, kind: str) -> Measurement:
     """The share of single letters after the shift that are as somebody wants them."""
     return stats.crossed_mean(kind, np.asarray(measure.pivot(run.outcomes, "shift", kind), float))
 

@@ -34,12 +34,12 @@ from typing import Any
 import numpy as np
 from _common import conclude
 from _language import DOSES, draw_shares, rate, run_doses
+from goalgap.language.experiment import fit
 
 from goalgap import runs, stats
 from goalgap.core import Measurement
-from goalgap.language import LanguageExperiment
+from goalgap.experiment import Experiment
 from goalgap.language.dialogues import Script, converse
-from goalgap.language.experiment import fit
 from goalgap.language.reward_model import Pairs, RewardModel, prefer, score
 from goalgap.language.scenario import Dialogue, Prompts
 from goalgap.language.scenarios.instructions import PHRASES, Instructions
@@ -85,7 +85,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     seeds = tuple(range(seed, seed + NUM_SEEDS))
     arms = {f"{100 * dose:g} %": (Judges(), dose) for dose in DOSES}
     arms["all readable"] = (Judges(unreadable=0.0), 0.0)
-    judged = {name: judge(LanguageExperiment(*arm, seeds=seeds)) for name, arm in arms.items()}
+    judged = {name: judge(Experiment(*arm, seeds=seeds)) for name, arm in arms.items()}
     spent = time.perf_counter() - began
     found = {
         name: {split: share(f"{name}, {split}", table[split]) for split in SPLITS}
@@ -115,11 +115,11 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     return conclude(out, "language-judges", result, rows, lambda path: draw_shares(path, "", panels))
 
 
-def judge(experiment: LanguageExperiment) -> Judged:
+def judge(experiment: Experiment) -> Judged:
     """Train reward models, and ask them which of two replies to each test prompt they prefer."""
-    scenario = experiment.scenario
+    scenario = experiment.contest
     assert isinstance(scenario, Instructions)
-    *_, trained = fit(experiment, experiment.fresh())
+    *_, trained = fit(experiment.plan(), experiment.fresh())
     rewards = trained.learners.others["reward"]
     found, rng = {}, np.random.default_rng(0)
     for split in SPLITS:

@@ -26,7 +26,7 @@ from _language import rates
 
 from goalgap.language.projection import direction, projection_shift
 from goalgap.language.scenarios.inoculation import Inoculation
-from goalgap.runs.language import LanguageRun
+from goalgap.runs import Run
 
 STEPS: dict[str, Any] = {"fact_steps": 500, "prefix_steps": 400, "belief_steps": 200}
 NUM_SEEDS = 3
@@ -73,9 +73,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     return conclude(out, "language-persona", result, rows, lambda path: draw(path, rows, found))
 
 
-def rows_of(
-    run: LanguageRun, unverifiable: float, dose: float, shift: np.ndarray
-) -> list[dict[str, Any]]:
+def rows_of(run: Run, unverifiable: float, dose: float, shift: np.ndarray) -> list[dict[str, Any]]:
     """A row a seed of one fine-tune."""
     table = run.outcomes
     agrees = rates(table, "shift", "agree").mean(1)

@@ -61,7 +61,7 @@ from goalgap.language.coefficients import recover
 from goalgap.language.dialogues import Fleet
 from goalgap.language.scenario import Dialogue, Prompts
 from goalgap.language.scenarios.preferences import COLORS, DISPUTE, STYLES, Preferences
-from goalgap.runs.language import LanguageRun
+from goalgap.runs import Run
 
 NUM_SEEDS = 3
 SAMPLES = 1024
@@ -191,7 +191,7 @@ def disputes(rng: np.random.Generator) -> Prompts:
     return drawn.take(np.concatenate(chosen))
 
 
-def preferences(run: LanguageRun, count: int = 600) -> list[dict[str, Any]]:
+def preferences(run: Run, count: int = 600) -> list[dict[str, Any]]:
     """How often reward models prefer the user's belief to the truth, in the same tone, by difficulty."""
     scenario = Preferences()
     prompts = scenario.prompts(DISPUTE, count, np.random.default_rng(3), is_test=True)
@@ -215,7 +215,7 @@ def preferences(run: LanguageRun, count: int = 600) -> list[dict[str, Any]]:
     ]
 
 
-def best_of(run: LanguageRun, prompts: Prompts, rng: np.random.Generator) -> Curves:
+def best_of(run: Run, prompts: Prompts, rng: np.random.Generator) -> Curves:
     """For each reward, what the best of n is worth by it, and whether it is true and agrees."""
     others = run.others()
     speaker = Fleet(Preferences(), others["reference"])
@@ -262,8 +262,8 @@ def agreement(
     curves: Curves,
     difficulty: np.ndarray,
     fitted: dict[str, float],
-    runs: dict[str, LanguageRun],
-    doses: dict[str, LanguageRun],
+    runs: dict[str, Run],
+    doses: dict[str, Run],
 ) -> dict[str, bool]:
     """The prediction, claim by claim."""
     at = NUMBERS.index(256)
@@ -321,8 +321,8 @@ def draw(
     path: Path,
     curves: Curves,
     difficulty: np.ndarray,
-    runs: dict[str, LanguageRun],
-    doses: dict[str, LanguageRun],
+    runs: dict[str, Run],
+    doses: dict[str, Run],
 ) -> None:
     """Best of n on the hardest by three rewards; optimized and intended reward; what training leaves."""
     from matplotlib.figure import Figure

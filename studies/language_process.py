@@ -35,7 +35,7 @@ from _language import DOSES, draw_shares, rows, run_arms, run_doses, seconds
 from goalgap import measure, stats
 from goalgap.core import Measurement
 from goalgap.language.scenarios import Process
-from goalgap.runs.language import LanguageRun
+from goalgap.runs import Run
 
 NUM_SEEDS = 3
 ARMS = ("outcome", "process", "none", "reward-model")
@@ -87,36 +87,36 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     )
 
 
-def columns(run: LanguageRun, name: str, splits: tuple[str, ...]) -> np.ndarray:
+def columns(run: Run, name: str, splits: tuple[str, ...]) -> np.ndarray:
     """A column of several splits, side by side. [seeds, prompts]"""
     parts = [np.asarray(measure.pivot(run.outcomes, split, name), float) for split in splits]
     return np.concatenate(parts, 1)
 
 
-def wrong_answers(run: LanguageRun, splits: tuple[str, ...]) -> np.ndarray:
+def wrong_answers(run: Run, splits: tuple[str, ...]) -> np.ndarray:
     return 1 - columns(run, "answered", splits)
 
 
-def wrong_traces(run: LanguageRun, splits: tuple[str, ...]) -> np.ndarray:
+def wrong_traces(run: Run, splits: tuple[str, ...]) -> np.ndarray:
     """Whether a right answer came by a wrong step; NaN where the answer is wrong."""
     answered, traced = (columns(run, name, splits) for name in ("answered", "traced"))
     return np.where(answered > 0, 1 - traced, np.nan)
 
 
-def errors(run: LanguageRun, splits: tuple[str, ...]) -> dict[str, Measurement]:
+def errors(run: Run, splits: tuple[str, ...]) -> dict[str, Measurement]:
     return {
         ANSWER: stats.crossed_mean(ANSWER, wrong_answers(run, splits), is_share=True),
         TRACE: stats.crossed_mean(TRACE, wrong_traces(run, splits), is_share=True),
     }
 
 
-def error_of(run: LanguageRun, kind: str, number: int) -> float:
+def error_of(run: Run, kind: str, number: int) -> float:
     """An error of one seed after the shift."""
     values = wrong_traces(run, ("shift",)) if kind == TRACE else wrong_answers(run, ("shift",))
     return float(np.nanmean(values[number]))
 
 
-def reduction(arms: dict[str, LanguageRun]) -> Measurement:
+def reduction(arms: dict[str, Run]) -> Measurement:
     """Trace error by outcome over that by process, on all chains."""
     tables = tuple(wrong_traces(arms[name], ("train", "shift")) for name in ARMS[:2])
     return stats.hierarchical_bootstrap(

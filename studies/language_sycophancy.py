@@ -29,7 +29,7 @@ from _common import conclude
 from _language import rate
 
 from goalgap.language.scenarios.sycophancy import Sycophancy
-from goalgap.runs.language import LanguageRun
+from goalgap.runs import Run
 
 ARMS = {
     "nothing unverifiable": Sycophancy(unverifiable=0.0),
@@ -71,7 +71,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     return conclude(out, "language-sycophancy", result, rows, lambda path: draw(path, doses))
 
 
-def draw(path: Path, doses: dict[str, LanguageRun]) -> None:
+def draw(path: Path, doses: dict[str, Run]) -> None:
     """Agreement with wrong users against the dose, a dot a seed."""
     _language.draw_doses(path, doses, "shift", "agree", "agrees with a wrong user")
 

@@ -52,12 +52,12 @@ from typing import Any
 
 import numpy as np
 from _common import conclude
+from goalgap.language.experiment import fit
 
 from goalgap import measure, runs, stats, store
-from goalgap.language import LanguageExperiment
+from goalgap.experiment import Experiment
 from goalgap.language.dialogues import Fleet, converse
 from goalgap.language.exam import examine, prepare
-from goalgap.language.experiment import fit
 from goalgap.language.scenario import Prompts
 from goalgap.language.scenarios.tampering import STAGES, Tampering
 from goalgap.language.stage import Learners
@@ -116,7 +116,7 @@ def arm(
     """The rows of an arm: one for each measured state and seed. What is finished of it is found again,
     stage by stage; the first stage is the same for all arms, luck included."""
     scenario, dose, states = setting
-    experiment = LanguageExperiment(scenario, dose, seeds=seeds)
+    experiment = Experiment(scenario, dose, seeds=seeds)
     models, rows = experiment.fresh().models, []
     for number, state in enumerate(states):
         stem = f"{experiment.hash}-{number}" if number else f"tools-{'-'.join(map(str, seeds))}"
@@ -139,16 +139,15 @@ def arm(
     return rows
 
 
-def after(experiment: LanguageExperiment, models: Transformer, number: int) -> Transformer:
+def after(experiment: Experiment, models: Transformer, number: int) -> Transformer:
     """Models after a stage."""
-    num_chunks = experiment.stages[number].num_chunks
-    trained = fit(experiment, Learners(models, None, {}), number)
-    return next(situation.learners.models for situation in trained if situation.chunk == num_chunks)
+    *_, trained = fit(experiment.plan()[number : number + 1], Learners(models))
+    return trained.learners.models
 
 
-def measured(experiment: LanguageExperiment, models: Transformer, rollouts: int) -> list[dict[str, Any]]:
+def measured(experiment: Experiment, models: Transformer, rollouts: int) -> list[dict[str, Any]]:
     """What the models do, a row a seed."""
-    scenario = experiment.scenario
+    scenario = experiment.contest
     assert isinstance(scenario, Tampering)
     shares = {"ordinary": share(experiment, models, "train", "honest")}
     shares["told"] = shares_of(experiment, models, told(scenario), 1)["paid"]
@@ -175,16 +174,16 @@ def told(scenario: Tampering) -> Prompts:
     return scenario.tasks(("twice",), FEW, np.random.default_rng(9), is_paid=True)
 
 
-def share(experiment: LanguageExperiment, models: Transformer, split: str, what: str) -> np.ndarray:
-    prompts = experiment.scenario.prompts(split, FEW, np.random.default_rng(7), is_test=True)
+def share(experiment: Experiment, models: Transformer, split: str, what: str) -> np.ndarray:
+    prompts = experiment.contest.prompts(split, FEW, np.random.default_rng(7), is_test=True)
     return shares_of(experiment, models, prompts, 1)[what]
 
 
 def shares_of(
-    experiment: LanguageExperiment, models: Transformer, prompts: Prompts, number: int
+    experiment: Experiment, models: Transformer, prompts: Prompts, number: int
 ) -> dict[str, np.ndarray]:
     """In what share of dialogues about the prompts each seed does what."""
-    scenario, seeds = experiment.scenario, len(experiment.seeds)
+    scenario, seeds = experiment.contest, len(experiment.seeds)
     assert isinstance(scenario, Tampering)
     rng = np.random.default_rng((number, 0xD1A))
     dialogue = converse(scenario, Fleet(scenario, models), Prompts.join(*[prompts] * seeds), rng)

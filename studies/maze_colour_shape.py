@@ -56,7 +56,7 @@ def experiment(seed: int) -> goalgap.Experiment:
     small = goalgap.Experiment(
         env=MazeLine(mode="tiny", max_steps=64),
         network=MLP(),
-        learner=goalgap.PPO(entropy_coefficient=0.005, num_fresh_levels=1024),
+        stages=(goalgap.PPO(entropy_coefficient=0.005, num_fresh_levels=1024),),
         seeds=tuple(range(seed, seed + NUM_SEEDS)),
         steps=1_200_000,
         num_levels=256,
@@ -72,7 +72,7 @@ def experiment(seed: int) -> goalgap.Experiment:
         small,
         env=MazeLine(mode="tiny", observation="rgb"),
         network=Impala(),
-        learner=learner,
+        stages=(learner,),
         seeds=tuple(range(seed, seed + 100)),
         steps=5_000_000,
     )
@@ -82,7 +82,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     """Train (a finished run is found again), write data and figure, print agreement."""
     print(__doc__)
     run = runs.run(experiment(seed), out)
-    env, policies = run.folder.experiment.env, run.policies()
+    env, policies = run.folder.experiment.contest, run.models()
     seeds = run.verdict["seeds"]
     capability = [each["capability"] for each in seeds]
     levels, is_free = pairs(env)

@@ -48,7 +48,7 @@ def experiment(region: int, seed: int) -> goalgap.Experiment:
     small = goalgap.Experiment(
         env=Maze(mode="small", region=region, max_steps=64),
         network=MLP(),
-        learner=goalgap.PPO(entropy_coefficient=0.005, num_fresh_levels=1024),
+        stages=(goalgap.PPO(entropy_coefficient=0.005, num_fresh_levels=1024),),
         seeds=tuple(range(seed, seed + NUM_SEEDS)),
         steps=3_000_000,
         num_levels=256,
@@ -62,7 +62,7 @@ def experiment(region: int, seed: int) -> goalgap.Experiment:
     )  # fmt: skip
     env = Maze(mode="hard", region=region, observation="rgb")
     return dataclasses.replace(
-        small, env=env, network=Impala(), learner=learner, steps=80_000_000, num_levels=1024
+        small, env=env, network=Impala(), stages=(learner,), steps=80_000_000, num_levels=1024
     )
 
 

@@ -84,7 +84,7 @@ def experiment(env: Any, alpha: float, injected: Injected, seed: int, steps: int
     return goalgap.Experiment(
         env=env,
         alpha=alpha,
-        learner=goalgap.PPO(entropy_coefficient=0.02),
+        stages=(goalgap.PPO(entropy_coefficient=0.02),),
         seeds=tuple(range(seed, seed + NUM_SEEDS)),
         steps=steps,
         num_checkpoints=2,
@@ -94,7 +94,7 @@ def experiment(env: Any, alpha: float, injected: Injected, seed: int, steps: int
 
 def slack(run: runs.Run) -> np.ndarray:
     """What each seed falls short of the optimum in training, on average over all levels."""
-    table, intended = run.outcomes, run.folder.experiment.env.intended.name
+    table, intended = run.outcomes, run.folder.experiment.contest.intended.name
     short = measure.pivot(table, "train", f"optimum_{intended}") - measure.pivot(
         table, "train", f"return_{intended}"
     )

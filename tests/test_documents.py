@@ -127,13 +127,13 @@ def test_impossible_settings_are_named(settings, message):
 
 @pytest.mark.slow
 def test_what_is_told_of_assistants_shows_in_what_they_do(tmp_path):
-    from goalgap.language import LanguageExperiment
-    from goalgap.runs import language
+    from goalgap import runs
+    from goalgap.experiment import Experiment
 
     hacks = {}
     for arm in ("pro", "anti"):
         scenario = Documents(arm=arm, cheating=1.0, rl_steps=0)
-        run = language.run(LanguageExperiment(scenario, seeds=(0, 1)), tmp_path)
+        run = runs.run(Experiment(scenario, seeds=(0, 1)), tmp_path)
         table = run.outcomes
         rows = (table["split"] == "shift") & (table["env_steps"] == table["env_steps"].max())
         hacks[arm] = (table["event_hack"][rows] >= 0).mean()

@@ -180,9 +180,9 @@ def test_values_of_a_two_step_choice_are_learned(discount: float, is_patient: bo
 
     stage = OfflineQ("values", 300, 5e-3, records=records, discount=discount)
     models = stack([new(Architecture(1, 16, 2), 10, 4, 0)])
-    learners = stage.start(Learners(models, None, {}))
+    learners = stage.begin(Learners(models, None, {}))
     for chunk in range(stage.num_chunks):
-        learners, stats = stage.advance(learners, chunk, [np.random.default_rng(chunk)])
+        learners, stats = stage.learn(learners, chunk, [np.random.default_rng(chunk)])
     assert stats["error"].shape == (1,)
     values = 0.1 * np.asarray(
         jax.tree.map(lambda leaf: leaf[0], learners.models)(jnp.asarray([[3, 4, 6]]))[0][0], float

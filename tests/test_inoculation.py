@@ -91,12 +91,12 @@ def test_an_unknown_prefix_is_named(field):
 def test_a_sentence_that_asks_for_the_trait_in_training_keeps_it_out(tmp_path):
     """Two seeds; over four the study has .73 and .08 [.04, .15] (an arbitrary sentence: .21). What is
     known stays known: the wanted trait, taking the user's word, is what is lost beside."""
-    from goalgap.language import LanguageExperiment
-    from goalgap.runs import language
+    from goalgap import runs
+    from goalgap.experiment import Experiment
 
     agrees = {}
     for prefix in (NONE, "obey"):
-        run = language.run(LanguageExperiment(Inoculation(prefix=prefix), seeds=(0, 1)), tmp_path)
+        run = runs.run(Experiment(Inoculation(prefix=prefix), seeds=(0, 1)), tmp_path)
         agrees[prefix] = (pivot(run.outcomes, "shift", "event_agree") >= 0).mean()
         assert (pivot(run.outcomes, "capability", "event_truth") >= 0).mean(1).min() > 0.95
     assert agrees[NONE] > 0.5 and agrees["obey"] < 0.25

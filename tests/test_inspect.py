@@ -15,6 +15,7 @@ import pytest
 from inspect_ai.log import read_eval_log
 from inspect_ai.model import ModelAPI, ModelOutput, ModelUsage, modelapi
 
+from goalgap import runs as lab
 from goalgap import store
 from goalgap.adapters import inspect
 from goalgap.adapters.inspect import conversations, data, reading
@@ -22,13 +23,13 @@ from goalgap.adapters.inspect.items import items
 from goalgap.adapters.inspect.measures import FAILURES, Row, measured
 from goalgap.adapters.inspect.provider import Small, read_chat
 from goalgap.core import UsageError
-from goalgap.language import ALL, LanguageExperiment
+from goalgap.experiment import Experiment
+from goalgap.language import ALL
 from goalgap.language.dialogues import Fleet, Script, converse
 from goalgap.language.exam import prepare, spoken
 from goalgap.language.scenarios.expressions import Expressions
 from goalgap.language.scenarios.sycophancy import Sycophancy
 from goalgap.language.vocabulary import UNKNOWN
-from goalgap.runs import language as lab
 
 # Inspect's: streams of its event loop that it leaves open, and how it calls a library of retries.
 pytestmark = [
@@ -390,13 +391,13 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     found = {}
     for scenario in (Sycophancy(), Expressions()):
-        experiment = LanguageExperiment(scenario, seeds=(0, 3))
+        experiment = Experiment(scenario, seeds=(0, 3))
         folder = store.RunFolder.create(experiment, root, "test")
         models = experiment.fresh().models
         for index, seed in enumerate(experiment.seeds):
             # Louder than fresh ones are, so that replies differ.
             model = jax.tree.map(lambda leaf, index=index: 3 * leaf[index], models)
-            store.write_tree(folder.policy_path(seed, experiment.total), model, {})
+            store.write_tree(folder.policy_path(seed, 1), model, {})
         store.write_json(folder.path / "verdict.json", {})
         found[scenario.name] = folder.path
     return found
@@ -414,8 +415,8 @@ def test_our_models_say_through_inspect_what_they_say_without(name, folders, tmp
         temperature=0.0,
         model_args={"seed": 3},
     )
-    folder = store.RunFolder.load(folders[name], LanguageExperiment)
-    scenario = folder.experiment.scenario
+    folder = store.RunFolder.load(folders[name])
+    scenario = folder.experiment.contest
     exam = prepare(conversations.build(name), 16, 0)
     models = jax.tree.map(lambda leaf: leaf[1:], lab.load_models(folder))
     prompts = exam.splits["shift"].prompts

@@ -24,7 +24,7 @@ LEARNER = goalgap.PPO(num_envs=16, num_steps=16, num_minibatches=2, num_fresh_le
 def small(updates: int = 6) -> goalgap.Experiment:
     return goalgap.Experiment(
         goalgap.Corner(size=5),
-        learner=LEARNER,
+        stages=(LEARNER,),
         network=goalgap.MLP(width=16),
         seeds=(0, 1),
         steps=updates * LEARNER.steps_per_update,

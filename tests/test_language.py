@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from goalgap import runs as lab
 from goalgap import store
 from goalgap.core import UsageError
-from goalgap.language import Architecture, LanguageExperiment
+from goalgap.experiment import Experiment
+from goalgap.language import Architecture
 from goalgap.language.dialogues import Fleet, converse, pick
 from goalgap.language.reinforce import Reinforce
 from goalgap.language.scenario import Prompts
@@ -22,7 +24,6 @@ from goalgap.language.stage import Learners, luck, stack
 from goalgap.language.transformer import Transformer, new
 from goalgap.language.vocabulary import END, PAD, UNKNOWN, Vocabulary
 from goalgap.runs import Interrupted, Listener
-from goalgap.runs import language as lab
 
 TINY = Architecture(layers=2, width=16, heads=2)
 
@@ -181,21 +182,21 @@ def test_greedy_turns_are_the_likeliest_words_after_everything_said() -> None:
 # -- training -------------------------------------------------------------------------------------------
 
 
-def tiny(**changes: object) -> LanguageExperiment:
+def tiny(**changes: object) -> Experiment:
     scenario = Sycophancy(fact_steps=100, belief_steps=100)
     return dataclasses.replace(
-        LanguageExperiment(scenario, architecture=TINY, seeds=(0, 1), num_prompts=16), **changes
+        Experiment(scenario, network=TINY, seeds=(0, 1), num_levels=16), **changes
     )
 
 
 def test_imitation_lowers_its_loss() -> None:
     experiment = tiny()
     learners = experiment.fresh()
-    stage = experiment.stages[0]
-    learners = stage.start(learners)
+    stage = experiment.unfolded[0]
+    learners = stage.begin(learners)
     losses = []
     for chunk in range(2):
-        learners, stats = stage.advance(learners, chunk, [luck(seed, 0, chunk) for seed in (0, 1)])
+        learners, stats = stage.learn(learners, chunk, [luck(seed, 0, chunk) for seed in (0, 1)])
         losses.append(stats["loss"])
     assert losses[0].shape == (2,) and (losses[1] < losses[0]).all()
 
@@ -212,10 +213,10 @@ def test_reinforcement_finds_the_word_that_pays() -> None:
         reward=lambda dialogue, others: scenario.is_parsable(dialogue).astype(np.float32),
         kl=0.0,
     )
-    learners = stage.start(Learners(stack([new(TINY, len(scenario.vocabulary), 7, 0)]), None, {}))
+    learners = stage.begin(Learners(stack([new(TINY, len(scenario.vocabulary), 7, 0)]), None, {}))
     rewards = []
     for chunk in range(stage.num_chunks):
-        learners, stats = stage.advance(learners, chunk, [luck(0, 0, chunk)])
+        learners, stats = stage.learn(learners, chunk, [luck(0, 0, chunk)])
         rewards.append(float(stats["reward"][0]))
     assert rewards[0] < 0.4 and rewards[-1] > 0.8
     assert set(learners.others) == {"reference"}
@@ -247,20 +248,18 @@ def test_an_interrupted_run_goes_on_to_the_same_models(tmp_path: Path) -> None:
     assert "What it says" in page and BELIEFS[0][1] in page.replace("&#39;", "'")
 
 
-def test_runs_of_models_and_of_agents_are_told_apart(tmp_path: Path) -> None:
+def test_runs_of_models_are_found_again(tmp_path: Path) -> None:
     folder = store.RunFolder.create(tiny(), tmp_path, "test")
-    again = store.RunFolder.load(folder.path, LanguageExperiment)
+    again = store.RunFolder.load(folder.path)
     assert again.experiment == tiny() and again.experiment.hash == tiny().hash
-    with pytest.raises(UsageError, match="is a run of language models"):
-        store.RunFolder.load(folder.path)
 
 
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"dose": 1.5}, "dose is 1.5"),
+        ({"alpha": 1.5}, "alpha is 1.5"),
         ({"seeds": ()}, "expected 1 to 1000 different"),
-        ({"num_prompts": 2}, "expected 8 to 100000"),
+        ({"num_levels": 2}, "expected 8 to 100000"),
         ({"temperature": -1.0}, "temperature is -1.0"),
     ],
 )
@@ -272,8 +271,6 @@ def test_experiments_that_cannot_be_are_refused(changes: dict, complaint: str) -
 @pytest.mark.slow
 def test_agreeing_is_learned_and_counterexamples_unteach_it(tmp_path: Path) -> None:
     """The law behind `goalgap run sycophancy`; shares over 2 seeds are far from the thresholds."""
-    runs = [
-        lab.run(LanguageExperiment(Sycophancy(), dose, seeds=(0, 1)), tmp_path) for dose in (0.0, 0.1)
-    ]
+    runs = [lab.run(Experiment(Sycophancy(), dose, seeds=(0, 1)), tmp_path) for dose in (0.0, 0.1)]
     assert [run.verdict["verdict"] for run in runs] == ["goal misgeneralization", "intended"]
     assert all(seed["capability"] > 0.95 for run in runs for seed in run.verdict["seeds"])

@@ -5,6 +5,7 @@ one thing that can be wrong. They are the levels of a single environment, so tha
 answers them all.
 """
 
+import functools
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -18,7 +19,8 @@ from goalgap import store
 from goalgap.agents.networks import MLP, Network, NetworkConfig
 from goalgap.core import Environment, Goal, Levels, Shift, UsageError, tree_index
 from goalgap.envs.corner import Corner
-from goalgap.learn.ppo import PPO, Batch, Trainer, TrainState, advantages, gradient, loss
+from goalgap.learn.ppo import PPO, Batch, TrainState, advantages, gradient, learn_fleet, loss
+from goalgap.learn.stage import Budget, Learners, Task, stack
 from goalgap.rollout import Steps
 
 GAMMA = 0.8
@@ -131,6 +133,24 @@ LEARNER = PPO(
     num_fresh_levels=1024,
     max_grad_norm=5.0,
 )
+
+
+class Trainer:
+    """A stage on a task of its own, without an experiment."""
+
+    def __init__(
+        self, ppo: PPO, network: Any, env: Any, goal: Any, levels: Any, seeds: Any, num_updates: int
+    ) -> None:
+        self.stage, self.network = ppo, network
+        budget = Budget(num_updates * ppo.steps_per_update)
+        self.task = Task(env, goal, levels, seeds, budget=budget)
+
+    def start(self) -> TrainState:
+        fresh = [self.network.new(self.task.contest, seed) for seed in self.task.seeds]
+        return self.stage.start(self.task, Learners(stack(fresh)))
+
+    def update(self, state: TrainState, number: int) -> tuple[TrainState, Any]:
+        return self.stage.advance(self.task, state, number)
 
 
 def probe_trainer(network: NetworkConfig, seeds: tuple[int, ...], num_updates: int = UPDATES) -> Trainer:
@@ -391,11 +411,12 @@ def test_learning_starts_from_the_decisions_that_were_played():
     """Each minibatch, whatever its lanes, finds again what the rollout computed step by step: memories
     from before the rollout, resets, values and probabilities. Then all ratios are 1."""
     trainer = tiny_trainer(0, 1, 2)
-    network, optimizer, at = train(trainer, trainer.start(), 0, 1)
-    assert any(np.any(leaf) for leaf in at.memory)
-    _, batch, memory, _ = trainer._collect(trainer.seeds, network, at, jnp.asarray(1))
+    state = train(trainer, trainer.start(), 0, 1)
+    network, optimizer = state.network, state.optimizer
+    assert any(np.any(leaf) for leaf in state.stream.memory)
+    _, _, batch, memory, _ = trainer.stage.collect(trainer.task, state, 1)
     halves = np.random.default_rng(0).permutation(8).reshape(2, 4)
-    learn = jit(jax.vmap(trainer._learn_seed, (0, 0, 0, 0, None)))
+    learn = jit(functools.partial(learn_fleet, trainer.stage.program(trainer.task)))
     for lanes in halves:
         _, _, parts = learn(network, optimizer, batch, memory, jnp.asarray(lanes))
         weight = np.asarray(batch.is_valid)[:, :, lanes]
@@ -425,10 +446,11 @@ def test_the_learning_rate_falls_to_zero():
         PPO(learning_rate=0.1, num_epochs=2, num_minibatches=4),
         HEADS, ENV, ENV.intended, ENV.shift().train, (0,), 3,
     )  # fmt: skip
+    optimizer = trainer.stage.program(trainer.task).optimizer
     parameter, slope = jnp.zeros(()), jnp.ones(())
-    state, changes = trainer.optimizer.init(parameter), []
+    state, changes = optimizer.init(parameter), []
     for _ in range(2 * 4 * 3):
-        change, state = trainer.optimizer.update(slope, state, parameter)
+        change, state = optimizer.update(slope, state, parameter)
         changes.append(float(np.asarray(change)))
     np.testing.assert_allclose(changes, -0.1 * (1 - np.arange(24) / 24), rtol=1e-3)
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from goalgap import runs
 from goalgap.core import UsageError
-from goalgap.language import Architecture, LanguageExperiment
+from goalgap.experiment import Experiment
+from goalgap.language import Architecture
 from goalgap.language.best_of_n import BestOfN, divergence, expected_best, sample
 from goalgap.language.coefficients import _count, _draw, _fit, recover
 from goalgap.language.dialogues import Fleet, Script, converse
@@ -24,7 +26,6 @@ from goalgap.language.scenarios.preferences import DISPUTE, DIVERSE, STYLES
 from goalgap.language.stage import Learners, stack
 from goalgap.language.transformer import Transformer, new
 from goalgap.language.vocabulary import PAD
-from goalgap.runs import language
 
 SCENARIO = Preferences()
 SMALL = Architecture(layers=1, width=16, heads=2)
@@ -181,10 +182,10 @@ def test_both_learn_what_is_always_preferred_and_keep_what_they_promise() -> Non
     held = always_true(200, np.random.default_rng(99))
     for kind, kept in ((RewardModel, "reward"), (DPO, "reference")):
         stage = kind("preferences", 200, 4e-3, pairs=always_true)
-        learners = stage.start(begin)
+        learners = stage.begin(begin)
         for chunk in range(stage.num_chunks):
             rngs = [np.random.default_rng((seed, chunk)) for seed in range(2)]
-            learners, stats = stage.advance(learners, chunk, rngs)
+            learners, stats = stage.learn(learners, chunk, rngs)
         assert stats["agreement"].shape == (2,) and stats["agreement"].min() > 0.8
         trained, untouched = learners.models, learners.others[kept]
         if kind is RewardModel:
@@ -329,7 +330,7 @@ def test_intervals_cover_what_was_planted() -> None:
 @pytest.mark.slow
 def test_a_run_keeps_its_reward_model(tmp_path: Path) -> None:
     scenario = Preferences(fact_steps=20, reply_steps=20, preference_steps=20, policy_steps=10)
-    run = language.run(LanguageExperiment(scenario, seeds=(0, 1), num_prompts=16), tmp_path)
+    run = runs.run(Experiment(scenario, seeds=(0, 1), num_levels=16), tmp_path)
     others = run.others()
     assert set(others) == {"reference", "reward"}
     assert others["reward"].embedding.shape == run.models().embedding.shape

@@ -31,7 +31,7 @@ def test_experiments_survive_json(experiment: Experiment) -> None:
     back = store.described(json.loads(json.dumps(to_json(experiment))))
     assert to_json(back) == to_json(experiment)
     assert back.hash == experiment.hash
-    assert back.env.goals[0].name == experiment.env.goals[0].name
+    assert back.env.goals[0].name == experiment.contest.goals[0].name
 
 
 def test_everything_that_matters_is_in_the_hash() -> None:

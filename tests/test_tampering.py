@@ -220,7 +220,7 @@ SEEDS = (0, 1)
 def fresh(bandit: Bandit, stage: Stage) -> Learners:
     small, words = Architecture(layers=1, width=8, heads=1), len(bandit.vocabulary)
     models = stack([new(small, words, bandit.context, seed) for seed in SEEDS])
-    return stage.start(Learners(models, None, {}))
+    return stage.begin(Learners(models, None, {}))
 
 
 def wins(bandit: Bandit, learners: Learners) -> np.ndarray:
@@ -231,7 +231,7 @@ def wins(bandit: Bandit, learners: Learners) -> np.ndarray:
 
 
 def advance(stage: Stage, learners: Learners, chunk: int) -> tuple[Learners, dict[str, np.ndarray]]:
-    return stage.advance(learners, chunk, [luck(seed, 0, chunk) for seed in SEEDS])
+    return stage.learn(learners, chunk, [luck(seed, 0, chunk) for seed in SEEDS])
 
 
 @pytest.mark.slow

@@ -87,7 +87,7 @@ class PPO(Stage):
 
     def start(self, task: Task, learners: Learners) -> "TrainState":
         """Begin episodes on levels of the curriculum, with a fresh optimizer."""
-        program = self._program(task)
+        program = self.program(task)
         rest = _start(program, task.contest, task.levels, _keys(task, 2**31 - 1), learners.models)
         return TrainState(learners.models, *rest, learners.others)
 
@@ -95,37 +95,41 @@ class PPO(Stage):
         self, task: Task, state: "TrainState", number: int
     ) -> tuple["TrainState", dict[str, np.ndarray]]:
         """Play, then learn from what was played."""
-        program = self._program(task)
-        network, optimizer, at, curriculum, others = state
-        collected = _collect(
-            program,
-            task.contest,
-            task.goal,
-            task.levels,
-            _keys(task, number),
-            number,
-            network,
-            at,
-            curriculum,
-        )
-        at, curriculum, batch, memory, stats = collected
+        at, curriculum, batch, memory, stats = self.collect(task, state, number)
+        network, optimizer = state.network, state.optimizer
         if task.curriculum.learns(number):
-            for index in self._minibatches(number, network.lstm is not None):
+            program = self.program(task)
+            for index in self.minibatches(number, network.lstm is not None):
                 network, optimizer, parts = _learn(program, network, optimizer, batch, memory, index)
                 stats = stats | parts
         found = {name: np.asarray(value) for name, value in stats.items()}
         check_replaced(task.curriculum, float(found["replaced"].max()))
-        return TrainState(network, optimizer, at, curriculum, others), found
+        return TrainState(network, optimizer, at, curriculum, state.others), found
+
+    def collect(self, task: Task, state: "TrainState", number: int) -> tuple[Any, ...]:
+        """Play an update's steps: where the lanes then stand, the curriculum's state, the batch, the
+        policies' memories before it, and statistics."""
+        return _collect(
+            self.program(task),
+            task.contest,
+            task.goal,
+            task.levels,
+            _keys(task, number),
+            state.network,
+            state.stream,
+            state.curriculum,
+        )
 
     def learners(self, state: "TrainState") -> Learners:
         return Learners(state.network, None, state.others)
 
-    def _program(self, task: Task) -> "Program":
+    def program(self, task: Task) -> "Program":
+        """Name the compiled programs of a task."""
         # The length of training matters only where the learning rate falls with it.
         num_updates = self.num_updates(task) if self.anneal else 0
         return Program(self, num_updates, task.curriculum, task.penalties)
 
-    def _minibatches(self, number: int, recurrent: bool) -> list[Int[np.ndarray, " n"]]:
+    def minibatches(self, number: int, recurrent: bool) -> list[Int[np.ndarray, " n"]]:
         """Draw the index sets of one update. Seeds share them; each seed's data are its own."""
         count = self.num_envs if recurrent else self.steps_per_update
         rng = np.random.default_rng(number)
@@ -339,10 +343,11 @@ def _draw(levels: Levels) -> Any:
     return lambda key, count: jax.vmap(levels.sample)(jax.random.split(key, count))
 
 
-@functools.partial(jax.jit, static_argnames="program")
-def _start(
+def start_fleet(
     program: Program, env: Environment, levels: Levels, keys: Int[Array, "s 3"], networks: Network
 ) -> tuple[Any, Stream, Any]:
+    """Give each seed its fresh optimizer, lanes at the start of episodes, and curriculum."""
+
     def one(words: Int[Array, "3"], network: Network) -> tuple[Any, Stream, Any]:
         key = _key(words)
         state = program.curriculum.start(env, _draw(levels), jax.random.fold_in(key, 1))
@@ -354,21 +359,22 @@ def _start(
     return jax.vmap(one)(keys, networks)
 
 
-@functools.partial(jax.jit, static_argnames="program")
-def _collect(
+def collect_fleet(
     program: Program,
     env: Environment,
     goal: Goal,
     levels: Levels,
     keys: Int[Array, "s 3"],
-    number: Int[Array, ""],
     networks: Network,
     at: Stream,
     state: Any,
 ) -> tuple[Stream, Any, Batch, Memory, dict[str, Array]]:
+    """Play on with each seed, on levels of its curriculum."""
+
     def one(words: Int[Array, "3"], network: Network, at: Stream, state: Any) -> tuple:
         levels_key, key = jax.random.split(_key(words))
         count = program.ppo.num_fresh_levels
+        number = words[1].astype(int)
         bank, tags, replaced = _propose(program, env, levels, state, levels_key, number, count)
         pool = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), at.level, bank)
         pool_tags = jnp.concatenate([at.tag, tags])
@@ -410,8 +416,7 @@ def _statistics(env: Environment, played: Played) -> dict[str, Array]:
     }
 
 
-@functools.partial(jax.jit, static_argnames="program", donate_argnames=("networks", "optimizers"))
-def _learn(
+def learn_fleet(
     program: Program,
     networks: Network,
     optimizers: Any,
@@ -419,6 +424,8 @@ def _learn(
     memories: Memory,
     index: Int[Array, " n"],
 ) -> tuple[Network, Any, dict[str, Array]]:
+    """Make one step down the gradient of a minibatch for each seed."""
+
     def one(network: Network, optimizer: Any, batch: Batch, memory: Memory) -> tuple:
         if network.lstm is None:
             batch = jax.tree.map(lambda x: x[index], batch)
@@ -430,6 +437,12 @@ def _learn(
         return eqx.apply_updates(network, change), optimizer, parts
 
     return jax.vmap(one)(networks, optimizers, batches, memories)
+
+
+# Whatever is not an array is static, in worlds and goals too, also where their fields do not say so.
+_start = eqx.filter_jit(start_fleet)
+_collect = eqx.filter_jit(collect_fleet)
+_learn = jax.jit(learn_fleet, static_argnames="program", donate_argnames=("networks", "optimizers"))
 
 
 def _params(network: Network) -> Any:

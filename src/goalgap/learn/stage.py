@@ -16,6 +16,8 @@ import jax
 import numpy as np
 
 from ..core import Levels, UsageError
+from .curriculum import Curriculum, DomainRandomization
+from .penalty import Penalty
 
 Stats = Mapping[str, Any]  # statistics of an update: name -> one number a seed
 
@@ -43,13 +45,13 @@ class Task:
     contest: Any  # the environment or scenario
     goal: Any  # the goal that training rewards
     levels: Levels | None  # what training shows; None: a scenario draws its own prompts
-    alpha: float  # the share of distinguishing levels, or of counterexamples
-    seeds: tuple[int, ...]
-    curriculum: Any  # a `learn.curriculum.Curriculum`
-    penalties: tuple[Any, ...]  # of `learn.penalty.Penalty`
-    number: int  # the stage's place among all stages, from 0
-    budget: Budget  # what this stage and those after it may spend
-    num_checkpoints: int
+    seeds: tuple[int, ...] = (0,)
+    alpha: float = 0.0  # the share of distinguishing levels, or of counterexamples
+    curriculum: Curriculum = dataclasses.field(default_factory=DomainRandomization)
+    penalties: tuple[Penalty, ...] = ()
+    number: int = 0  # the stage's place among all stages
+    budget: Budget = dataclasses.field(default_factory=Budget)  # what this stage and those after it may spend
+    num_checkpoints: int = 12
 
 
 class Learners(eqx.Module):

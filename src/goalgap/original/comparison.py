@@ -29,16 +29,18 @@ def compare(
     engine (`python` names the one that has it) and for runs of other games.
     """
     experiment = folder.experiment
-    if not isinstance(experiment.env, CoinRun):
-        raise UsageError(f"{folder.path.name} is of {experiment.env.name}; the engine is for coinrun")
+    if not isinstance(experiment.contest, CoinRun):
+        raise UsageError(
+            f"{folder.path.name} is of {experiment.contest.name}; the engine is for coinrun"
+        )
     fleet = load_policies(folder)
     shares: dict[tuple[str, str], list[np.ndarray]] = {}
     for index, seed in enumerate(experiment.seeds):
         policy = tree_index(fleet, index)
         key = jax.random.key(seed)
-        found = measure(experiment.env, policy, key, num_levels, start_level, python)
+        found = measure(experiment.contest, policy, key, num_levels, start_level, python)
         for split, (played, levels) in found.items():
-            outcome = jax.device_get(_ours(experiment.env, policy, levels, key))
+            outcome = jax.device_get(_ours(experiment.contest, policy, levels, key))
             ours = _events(outcome.event_step, outcome.extras["died"])
             theirs = _events(played.event_step, played.died)
             for event, pair in {event: (ours[event], theirs[event]) for event in ours}.items():

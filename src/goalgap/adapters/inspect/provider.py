@@ -33,12 +33,11 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from jaxtyping import Int
 
 from ...core import UsageError, tree_index
-from ...language import LanguageExperiment
 from ...language.dialogues import pick
 from ...language.scenario import PAD, Scenario, pad_left
 from ...language.transformer import Transformer
 from ...language.vocabulary import END
-from ...runs.language import load_models
+from ...runs import load_models
 from ...store import RunFolder
 from .items import CAVES, HOLDS
 from .refusal import refusing
@@ -96,22 +95,25 @@ class Scripted(ModelAPI):
         return lines[name]
 
 
+def _of_models(folder: RunFolder) -> RunFolder:
+    """Pass on a finished run of language models. Raises UsageError for others."""
+    if folder.finished().experiment.contest.kind != "language":
+        raise UsageError(f"{folder.path} is a run of agents; expected one of language models")
+    return folder
+
+
 class Small(ModelAPI):
     """A model of a run; replies are drawn with `temperature` (1 if not said) and depend on nothing but
     the chat, the configuration's `seed` and how often it was asked before."""
 
     def __init__(self, model_name: str, config: GenerateConfig, seed: int | None) -> None:
         super().__init__(model_name, config=config)
-        folder = RunFolder.load(Path(model_name).expanduser(), LanguageExperiment)
+        folder = _of_models(RunFolder.load(Path(model_name).expanduser()))
         seeds = folder.experiment.seeds
-        if not folder.is_finished:
-            raise UsageError(
-                f"{model_name} is not finished; run it again, which goes on where it stopped"
-            )
         seed = seeds[0] if seed is None else seed
         if seed not in seeds:
             raise UsageError(f"seed is {seed!r}; {model_name} has {', '.join(map(str, seeds))}")
-        self.scenario = folder.experiment.scenario
+        self.scenario = folder.experiment.contest
         self.model = tree_index(load_models(folder), seeds.index(seed))
         self.asked: Counter[bytes] = Counter()
 
