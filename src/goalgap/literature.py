@@ -1,4 +1,4 @@
-"""The papers behind the environments and methods, for reports and for `goalgap cite`."""
+"""List the papers behind the environments and methods, for reports and for `goalgap cite`."""
 
 PAPERS: dict[str, dict[str, str | int]] = {
     "2507.03068": {
@@ -212,7 +212,8 @@ PAPERS |= {entry[0]: dict(zip(_PARTS, entry, strict=True)) for entry in _LANGUAG
 
 
 def bibtex(identifier: str) -> str:
-    """One entry. Raises KeyError for a paper that is not listed."""
+    """Return a paper's BibTeX entry, given its arXiv id. Raises KeyError for a paper that is not in
+    `PAPERS`."""
     paper = PAPERS[identifier]
     fields = "".join(
         f"  {name} = {{{paper[part]}}},\n"
