@@ -9,10 +9,10 @@ import jax.numpy as jnp
 
 
 def seconds(*functions: Callable[[], Any], repeats: int = 5) -> list[float]:
-    """Return the best time of each function, in seconds, run in turn so that drift of the machine hits
-    all alike.
+    """Return the best time of each function, in seconds.
 
-    Each is called once beforehand (compilation), and waited for.
+    The functions run in turn, so that drift of the machine hits all alike. Each is called once
+    beforehand (compilation), and waited for.
     """
     for function in functions:
         jax.block_until_ready(function())

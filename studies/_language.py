@@ -56,8 +56,7 @@ def rate(table: dict[str, np.ndarray], split: str, goal: str) -> Measurement:
 
 
 def rows(runs: Mapping[str, language.LanguageRun]) -> list[dict[str, Any]]:
-    """Make a row for each arm and seed: verdict, and the share of dialogues that achieve each goal, by
-    split."""
+    """Make a row for each arm and seed: its verdict, and how often each goal is achieved, by split."""
     found = []
     for arm, run in runs.items():
         experiment, table = run.folder.experiment, run.outcomes

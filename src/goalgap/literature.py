@@ -212,8 +212,10 @@ PAPERS |= {entry[0]: dict(zip(_PARTS, entry, strict=True)) for entry in _LANGUAG
 
 
 def bibtex(identifier: str) -> str:
-    """Return a paper's BibTeX entry, given its arXiv id. Raises KeyError for a paper that is not in
-    `PAPERS`."""
+    """Return a paper's BibTeX entry, given its arXiv id.
+
+    Raises KeyError for a paper that is not in `PAPERS`.
+    """
     paper = PAPERS[identifier]
     fields = "".join(
         f"  {name} = {{{paper[part]}}},\n"

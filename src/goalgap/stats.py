@@ -17,11 +17,10 @@ LEVEL = 0.95
 
 
 def wilson(successes: int | float, n: int | float, quantile: float | None = None) -> tuple[float, float]:
-    """Return Wilson's score interval (low, high) of a share, which stays honest for few seeds and for
-    shares of 0 or 1.
+    """Return Wilson's score interval (low, high) of a share.
 
-    `n` may be an effective number of units; `quantile` then replaces the normal quantile, e.g. by
-    Student's.
+    It stays honest for few units and for shares of 0 or 1. `n` may be an effective number of units;
+    `quantile` then replaces the normal quantile, e.g. by Student's.
     """
     z = float(special.ndtri(0.5 + LEVEL / 2)) if quantile is None else quantile
     center = (successes + z**2 / 2) / (n + z**2)
@@ -39,8 +38,7 @@ def share(name: str, successes: int, n: int, unit: str) -> Measurement:
 def crossed_mean(
     name: str, table: Float[np.ndarray, "seeds levels"], is_share: bool = False
 ) -> Measurement:
-    """Measure the mean over seeds of their means over levels, when seeds and levels are both drawn at
-    random.
+    """Measure the mean over seeds of their means over levels, both drawn at random.
 
     The variance of the estimate adds the variance of the seed means and that of the level means. This is
     conservative, because the residual counts in both (Owen 2007, arXiv 0712.1111, on crossed random

@@ -280,12 +280,12 @@ class GoalgapEnv(_Adapter, gymnasium.Env):
 
 
 class GoalgapVectorEnv(_Adapter, VectorEnv):
-    """Play many episodes side by side in one compiled step; a lane that ends begins its next level at
-    once.
+    """Play many episodes side by side in one compiled step.
 
-    Lane i plays exactly what `GoalgapEnv` plays with seed + i. Autoreset is Gymnasium's SAME_STEP: the
-    observation returned is already the new episode's, `info["final_obs"]` and `info["final_info"]` have
-    the old one's last, and all entries of `info` come with Gymnasium's `_key` masks.
+    A lane that ends begins its next level at once. Lane i plays exactly what `GoalgapEnv` plays with
+    seed + i. Autoreset is Gymnasium's SAME_STEP: the observation returned is already the new episode's,
+    `info["final_obs"]` and `info["final_info"]` have the old one's last, and all entries of `info` come
+    with Gymnasium's `_key` masks.
     """
 
     metadata: ClassVar[dict[str, Any]] = {
@@ -375,8 +375,7 @@ class GoalgapVectorEnv(_Adapter, VectorEnv):
 
 
 def _masked(entries: Info, mask: Bool[np.ndarray, " b"]) -> Info:
-    """Arrange entries for the lanes of a mask as Gymnasium does: zeros elsewhere, each with its
-    `_key`."""
+    """Arrange entries for the lanes of a mask as Gymnasium does: zeros elsewhere, and a `_key` each."""
     if not mask.any():
         return {}
     info: Info = {}

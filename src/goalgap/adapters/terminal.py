@@ -69,11 +69,10 @@ def commands(typed: str) -> list[str]:
 
 
 class Game:
-    """Keep one player's episodes, scored under every goal: undiscounted returns, and when each was
-    reached.
+    """Keep one player's episodes, scored under every goal.
 
-    Level n of the training or of the shifted levels is a function of the seed. A level of one's own
-    comes first, where there is one.
+    Scores are undiscounted returns, and when each goal was reached. Level n of the training or of the
+    shifted levels is a function of the seed. A level of one's own comes first, where there is one.
     """
 
     def __init__(
@@ -171,10 +170,10 @@ class Game:
 
 
 def board(game: Game, has_colors: bool = True) -> Text:
-    """Draw the board in colored tiles of two characters each, or of one where it is too wide for a
-    terminal.
+    """Draw the board in colored tiles of two characters each.
 
-    Of Procgen's games it draws the frame; without colors, it writes the level as text.
+    Where it is too wide for a terminal, tiles have one character. Of Procgen's games it draws the frame;
+    without colors, it writes the level as text.
     """
     if isinstance(game.env, ProcgenGame):
         if not has_colors:

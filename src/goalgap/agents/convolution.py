@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 WHOLE = 9  # boards of at most so many cells are treated as one dense layer
 WIDEST = 8  # wider boards are cut into strips
-STRIP = 4  # so many cells wide
+STRIP = 4  # cells of a strip
 
 
 def conv3x3(

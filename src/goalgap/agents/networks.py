@@ -21,8 +21,10 @@ from .convolution import conv3x3, max_pool
 
 
 class Linear(eqx.Module):
-    """Apply an affine map: weights [inputs, outputs] and biases; a leading axis s holds several
-    seeds."""
+    """Apply an affine map: weights [inputs, outputs] and biases.
+
+    A leading axis s holds several seeds.
+    """
 
     weight: Float[Array, "*s i o"]
     bias: Float[Array, "*s o"]
@@ -95,8 +97,11 @@ class Residual(eqx.Module):
 
 
 class ImpalaTrunk(Trunk):
-    """Apply stages of (convolution, pool, residual blocks), then a dense layer: Espeholt et al. 2018
-    (1802.01561) as in 2105.14111. Activations `stage0`, `stage1`, ..., `dense`."""
+    """Apply stages of (convolution, pool, residual blocks), then a dense layer.
+
+    Source: Espeholt et al. 2018 (1802.01561) as in 2105.14111. Activations `stage0`, `stage1`, ...,
+    `dense`.
+    """
 
     at_once: ClassVar[int] = 256  # as measured: more do not stay in the cache, fewer cost calls
 
@@ -125,8 +130,10 @@ def _walled(x: Float[Array, "*b h w c"]) -> Float[Array, "*b y x c"]:
 
 
 class LSTM(eqx.Module):
-    """Carry memory from step to step: a long short-term memory whose forget gate starts with a bias of
-    1."""
+    """Carry memory from step to step, by a long short-term memory.
+
+    The forget gate starts with a bias of 1.
+    """
 
     gates: Linear  # [inputs + hidden, 4 * hidden], in the order input, forget, cell, output
 

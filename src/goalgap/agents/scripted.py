@@ -20,8 +20,7 @@ class Random(Policy):
 
 
 class Alternate(Policy):
-    """Play two policies without memory, one on every other episode: the known subject that is
-    *mixed*."""
+    """Play two policies without memory, each on every other episode: the known *mixed* subject."""
 
     first: Policy
     second: Policy

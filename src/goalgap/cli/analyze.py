@@ -25,8 +25,7 @@ MAX_ROWS, MAX_MIXTURES = 12, 4
 
 @dataclasses.dataclass(frozen=True)
 class Analyze:
-    """Find, before any training, which goals the training levels leave open, and which levels would
-    close them.
+    """Find, before any training, what the training levels leave open, and which levels would close it.
 
     Exact values of every goal on every level. Levels of your own are text files of boards, as `play`
     reads them, set off by empty lines.

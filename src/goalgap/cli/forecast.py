@@ -1,5 +1,4 @@
-"""Serve `goalgap forecast`: the published probability model, its contradictions, with measured runs in
-it."""
+"""Serve `goalgap forecast`: the published probability model, its contradictions, your runs in it."""
 
 import dataclasses
 import json

@@ -243,8 +243,7 @@ class GridEnvironment(Environment):
     # -- text and pictures ----------------------------------------------------------------------
 
     def to_text(self, level: Any, state: Any = None) -> str:
-        """Write the board as lines of letters: `#` wall, `.` floor, `@` mouse, and the letters of the
-        objects."""
+        """Write the board as lines of letters: `#` wall, `.` floor, `@` mouse, and one an object."""
         state = self.reset(level) if state is None else state
         board = np.where(np.asarray(level.walls), "#", ".").reshape(-1)
         there: dict[int, list[str]] = {}

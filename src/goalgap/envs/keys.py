@@ -143,8 +143,7 @@ class Keys(GridEnvironment):
         cells: Int[Array, " n"],
         distinguishing: bool,
     ) -> KeysLevel:
-        """Build a level: the first `few` cells go to the scarce kind, the others to the plentiful
-        one."""
+        """Build a level: the first `few` cells go to the scarce kind, the rest to the plentiful one."""
         absent = jnp.full(self.many - self.few, -1, cells.dtype)
         few, many = jnp.concatenate([cells[: self.few], absent]), cells[self.few :]
         walls = self.clear(walls, mouse, cells)

@@ -36,7 +36,7 @@ from jaxtyping import Array, Bool, Float, Int, Int16
 from ..core import Environment, Goal, Level, State, UsageError, tree_index
 from ..oracle.solver import Solver, at_start, in_chunks
 
-CHUNK, CHUNK_BYTES = 16, 2**24  # levels solved together, which should stay in the cache: at most
+CHUNK, CHUNK_BYTES = 16, 2**24  # at most so many levels, and bytes, at a time, to stay in the cache
 LEVEL_BYTES, TOTAL_BYTES = 2**26, 2**32  # what the tables of one and of all levels may take
 FAR = 2**13  # no way; the sum of two still fits into 16 bits
 
@@ -73,16 +73,20 @@ class CollectionSolver(Solver):
 
 
 class Subsets(NamedTuple):
-    """Group subsets of `count` objects, as bit masks, by size; the subsets of a group are solved
-    together."""
+    """Group subsets of `count` objects, as bit masks, by size.
+
+    The subsets of a group are solved together.
+    """
 
     count: int
     groups: tuple[tuple[int, ...], ...]
 
     @property
     def row(self) -> Int[np.ndarray, " masks"]:
-        """Map each mask to its place, counted through all groups; masks in no group get the last
-        place."""
+        """Map each mask to its place, counted through all groups.
+
+        Masks in no group get the last place.
+        """
         masks = [mask for group in self.groups for mask in group]
         row = np.full(2**self.count, len(masks) - 1)
         row[masks] = np.arange(len(masks))
@@ -98,8 +102,10 @@ class Subsets(NamedTuple):
         return (np.array(self.groups[group]) >> objects & 1).astype(bool)
 
     def grown(self, group: int) -> Int[np.ndarray, "n s"]:
-        """Return the place, within the next group, of each subset with each object added; 0 if it has
-        it."""
+        """Return the place, within the next group, of each subset with each object added.
+
+        The place is 0 where the subset has the object already.
+        """
         larger = np.array(self.groups[group]) | 1 << np.arange(self.count)[:, None]
         return np.where(self.members(group), 0, self.row[larger] - self.size(*range(group + 1)))
 
@@ -170,16 +176,17 @@ def _settle(update: Callable[[Array], Array], start: Array) -> Array:
 
 
 def _distances(is_open: Bool[Array, "b h w f"], target: Bool[Array, "b h w f"]) -> Array:
-    """Count the steps from each open cell through open cells to the target, which need not be open
-    itself."""
+    """Count the steps from each open cell through open cells to the target, which may be shut."""
     cost = jnp.where(is_open, 1, FAR).astype(jnp.int16)  # of leaving a cell
     start = jnp.where(target, 0, FAR).astype(jnp.int16)
     return _settle(lambda board: jnp.minimum(board, _around(board, jnp.minimum, FAR) + cost), start)
 
 
 def _values(is_open: Bool[Array, "b h w f"], worth: Float[Array, "b h w f"], gamma: Array) -> Array:
-    """Compute the value of standing on each cell; `worth` is that of stepping on a cell that is not
-    open."""
+    """Compute the value of standing on each cell.
+
+    `worth` is that of stepping on a cell that is not open.
+    """
 
     def update(board: Array) -> Array:
         return _around(jnp.where(is_open, gamma * board, worth), jnp.maximum, 0)
@@ -198,8 +205,7 @@ class Board(NamedTuple):
     cells: Int[Array, "b n"]
 
     def put(self, values: Any) -> Array:
-        """Return boards [b h w f] with values [b n ...] or [n ...] on the objects' cells, 0
-        elsewhere."""
+        """Put values [b n ...] or [n ...] onto the objects' cells of boards [b h w f], 0 elsewhere."""
         batch, height, width = self.walls.shape
         values = jnp.broadcast_to(values, (batch, *values.shape[-3:]))
         blank = jnp.zeros((height * width, *values.shape[2:]), values.dtype)
@@ -306,19 +312,20 @@ def _solve(
 
 
 class Solution(eqx.Module):
-    """Hold a batch of levels solved for one goal. All levels have the same numbers of keys and
-    chests."""
+    """Hold a batch of levels solved for one goal.
 
-    scarce: Float[Array, "*l cell o s"]  # values
+    All levels have the same numbers of keys and chests.
+    """
+
+    scarce: Float[Array, "*l cell o s"]  # values at each cell in the scarce regime
     worth: Float[Array, "*l n o t"]  # of events in the ample regime
-    distance: Int16[Array, "*l cell o n"]  # likewise
+    distance: Int16[Array, "*l cell o n"]  # steps to each object in the ample regime
     shape: Shape = eqx.field(static=True)
     pay: tuple[float, float] = eqx.field(static=True)  # for a key, for a chest
     gamma: float = eqx.field(static=True)
 
     def value(self, env: Environment, level: Level, state: State) -> Float[Array, ""]:
-        """Look up V* of one level (a row of the batch) in one state, which must be one that play can
-        reach."""
+        """Look up V* of one level (a row of the batch) in one state that play can reach."""
         keys, chests = _subsets(self.shape)
         s = _row(keys, state.collected)
         o = _row(chests, state.opened)
@@ -419,8 +426,10 @@ def worst(env: Environment, goal: Goal, levels: Level, gamma: float) -> Float[Ar
 
 
 def _counts(levels: Level) -> tuple[int, int]:
-    """Count the keys and chests that each of the levels holds. Raises UsageError where the numbers
-    differ."""
+    """Count the keys and chests that each of the levels holds.
+
+    Raises UsageError where the numbers differ.
+    """
     counts = []
     for name in ("keys", "chests"):
         try:
@@ -462,8 +471,10 @@ def _payments(env: Environment, goal: Goal, levels: Level) -> tuple[float, float
     start = env.reset(level)
 
     def pays(cell: Array, holding: Array, key: Array, chest: Array) -> Array:
-        """Return the reward for arriving at a cell with some keys in hand, collecting `key` and opening
-        `chest`."""
+        """Return the reward for arriving at a cell, collecting `key` and opening `chest`.
+
+        `holding` are the keys collected before.
+        """
         before = type(start)(start.position, holding, start.opened)
         after = type(start)(cell, holding | key, chest)
         return goal.reward(level, before, jnp.zeros((), int), after)

@@ -1,5 +1,4 @@
-"""Describe the cells of a board, as the words of goals that nobody listed; and find a board's
-symmetries."""
+"""Describe cells of a board, in the words of goals that nobody listed; find a board's symmetries."""
 
 from typing import Any
 

@@ -1,5 +1,7 @@
-"""Draw wall layouts: i.i.d. blocks, tree mazes (Kruskal), open rooms. Boards are square, without
-border."""
+"""Draw wall layouts: i.i.d. blocks, tree mazes (Kruskal), open rooms.
+
+Boards are square, without border.
+"""
 
 import abc
 from typing import ClassVar
@@ -48,8 +50,10 @@ class Blocks(Layout):
 
 
 class Tree(Layout):
-    """Connect rooms by a uniform-weight minimum spanning tree (Kruskal): one path between any two
-    cells."""
+    """Connect rooms by a minimum spanning tree of uniform weights (Kruskal).
+
+    There is exactly one path between any two cells.
+    """
 
     name = "tree"
 
@@ -104,8 +108,10 @@ LAYOUTS: tuple[type[Layout], ...] = (Blocks, Tree, Open)
 
 
 def pick(uniform: Float[Array, ""], allowed: Bool[Array, " n"]) -> Int[Array, ""]:
-    """Choose one of the allowed cells, uniformly: the cell of the drawn rank. Some cell must be
-    allowed."""
+    """Choose one of the allowed cells, uniformly: the cell of the drawn rank.
+
+    Some cell must be allowed.
+    """
     ranks = jnp.cumsum(allowed)
     rank = jnp.minimum((uniform * ranks[-1]).astype(ranks.dtype), ranks[-1] - 1)
     return jnp.argmax(ranks > rank)

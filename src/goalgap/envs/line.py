@@ -32,8 +32,7 @@ class LineLevel(eqx.Module):
 
 
 class LineLevels(Levels):
-    """Sample the mouse on a uniform cell and the coin on another: at the right end, or (`anywhere`)
-    uniform."""
+    """Sample the mouse on a uniform cell, the coin on another: the right end, or (`anywhere`) any."""
 
     size: int = eqx.field(static=True)
     anywhere: bool = eqx.field(static=True)

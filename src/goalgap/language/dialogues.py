@@ -17,7 +17,7 @@ from .transformer import Cache, Transformer
 from .vocabulary import END, PAD, UNKNOWN
 
 _BLOCK = 256  # dialogues of one model that are spoken at a time
-_LEAST = 32  # as many are worth a core
+_LEAST = 32  # fewest dialogues that are worth a core of their own
 
 
 class Speaker(abc.ABC):
@@ -234,8 +234,10 @@ class Lessons(NamedTuple):
 def demonstrate(
     scenario: Scenario, prompts: Prompts, rng: np.random.Generator, name: str | None = None
 ) -> Lessons:
-    """Make lessons of a script's dialogues (the intended goal's, or a named one's): its own words
-    count."""
+    """Make lessons of a script's dialogues, in which the script's own words count.
+
+    The script is the intended goal's, or a named one's.
+    """
     script = Script(scenario, name or scenario.intended.name)
     return lessons(converse(scenario, script, prompts, rng))
 

@@ -112,8 +112,7 @@ def config(model: Transformer) -> dict[str, Any]:
 
 
 def generation() -> dict[str, Any]:
-    """Return settings that sample as ours do: from the whole distribution, but no padding or unknown
-    words.
+    """Return settings that sample as ours do: all words but padding and the unknown one.
 
     Hugging Face's own default is the 50 likeliest words.
     """

@@ -31,8 +31,10 @@ def _last(
 def activations(
     models: Transformer, prompts: Prompts, name: str = STREAM
 ) -> Float[np.ndarray, "seeds n width"]:
-    """Return a fleet's activations at the last word of prompts. Raises UsageError for an unknown
-    name."""
+    """Return a fleet's activations at the last word of prompts.
+
+    Raises UsageError for an unknown name.
+    """
     layers = models.blocks.up.bias.shape[1]
     known = ["embedding"] + [f"{n}.{p}" for n in range(layers) for p in ("attention", "mlp", "residual")]
     if name not in known:

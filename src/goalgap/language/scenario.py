@@ -1,5 +1,4 @@
-"""Define the scenario: one kind of dialogue between a model and a scripted user, with goals that judge
-it.
+"""Define scenarios: dialogues between a model and a scripted user, with goals that judge them.
 
 What an environment is to agents, a scenario is to language models. Its prompts come in splits: `train`,
 where the intended goal and the proxies agree; `shift`, where they part; `twin`, the shifted prompts with
@@ -64,7 +63,7 @@ class Dialogue(NamedTuple):
     prompts: Prompts
     said: Int[np.ndarray, "n turns length"]  # by the model; PAD once the dialogue is over
     heard: Int[np.ndarray, "n turns reply"]  # by the user in return
-    length: Int[np.ndarray, " n"]  # turns of the model's
+    length: Int[np.ndarray, " n"]  # how many turns the model has said
 
     @property
     def tokens(self) -> Int[np.ndarray, "n slots"]:
@@ -130,8 +129,7 @@ class Scenario(abc.ABC):
 
     @abc.abstractmethod
     def events(self, dialogue: Dialogue) -> dict[str, Int[np.ndarray, " n"]]:
-        """Return, for each goal, the turn in which each finished dialogue achieves it; -1 where it does
-        not."""
+        """Return, for each goal, the turn in which each finished dialogue achieves it (-1: never)."""
 
     @abc.abstractmethod
     def script(
@@ -150,10 +148,9 @@ class Scenario(abc.ABC):
         return self.parsable_turns(dialogue) == dialogue.length
 
     def parsable_turns(self, dialogue: Dialogue) -> Int[np.ndarray, " n"]:
-        """Count the turns, from the first, that are of the language; what comes after them achieves
-        nothing.
+        """Count the turns, from the first, that are of the language.
 
-        Where turns are not told apart: all or none.
+        What comes after them achieves nothing. Where turns are not told apart: all or none.
         """
         return np.where(self.is_parsable(dialogue), dialogue.length, 0)
 

@@ -87,8 +87,10 @@ class Cache(NamedTuple):
 
 
 class Transformer(eqx.Module):
-    """Predict each next token; `new` makes a model. A fleet of models has a leading axis on every
-    array."""
+    """Predict each next token; `new` makes a model.
+
+    A fleet of models has a leading axis on every array.
+    """
 
     embedding: Float[Array, "words width"]
     positions: Float[Array, "context width"]

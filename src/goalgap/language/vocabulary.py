@@ -25,8 +25,10 @@ class Vocabulary(NamedTuple):
 
     @classmethod
     def of(cls, words: Iterable[str]) -> "Vocabulary":
-        """Make a vocabulary of words, each kept once. Raises UsageError where one is empty or
-        unclean."""
+        """Make a vocabulary of words, each kept once.
+
+        Raises UsageError where one is empty or unclean.
+        """
         kept = tuple(dict.fromkeys(words))
         for word in kept:
             if word != " ".join(word.split()) or not word or word in SPECIAL:

@@ -63,8 +63,7 @@ def _draft(seeds: Array, game: str, easy: bool, percent: int) -> Draft:
 
 
 def _grid(made: Draft) -> np.ndarray:
-    """Return a level's tile codes, [row, column], including the rows that our words of bits do not
-    hold."""
+    """Return a level's tile codes, [row, column], including rows that our words of bits leave out."""
     size = platformer.WIDTH
     grid = np.full((size, size), EMPTY, np.int16)
     rows = np.minimum(np.arange(size), platformer.ROWS - 1).astype(np.uint32)
@@ -79,8 +78,10 @@ def _grid(made: Draft) -> np.ndarray:
 
 
 def _entities(made: Draft) -> tuple[np.ndarray, np.ndarray]:
-    """Return each thing as a row `type x y vx vy rx ry image_type theme render_z`, padded, and their
-    numbers."""
+    """Return the things of each level, padded, and their numbers.
+
+    A thing is a row `type x y vx vy rx ry image_type theme render_z`.
+    """
     things = made.things
     there = things.kind != NOTHING
     num = np.asarray(there.sum(1))
@@ -100,8 +101,7 @@ def _entities(made: Draft) -> tuple[np.ndarray, np.ndarray]:
 def replay(
     game: str, mode: str, options: dict[str, int], seeds: np.ndarray, actions: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Play recorded actions [levels, steps] in our environment and return what a recording of them
-    has."""
+    """Play recorded actions [levels, steps] in our environment and return a recording of them."""
     made = jax.tree.map(jnp.asarray, _drafts(game, mode, options, seeds))
     env = CoinRun(mode=mode)
     played = jax.device_get(_play(env, made, jnp.asarray(actions)))

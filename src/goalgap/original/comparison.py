@@ -20,11 +20,10 @@ START_LEVEL = 1_000_000  # level seeds that no run trains on by default
 def compare(
     folder: RunFolder, num_levels: int = 200, start_level: int = START_LEVEL, python: str | None = None
 ) -> list[dict[str, Any]]:
-    """Compare, for each split and event, the share of episodes with the event in our game and in the
-    engine.
+    """Compare how often each event happens in our game and in the engine, for each split.
 
     Both play the same levels, with the training seeds pooled. Each row has Wilson's intervals of both
-    shares, and says whether they are alike: the difference is within its 95 % interval of 0.
+    shares of episodes, and says whether they are alike: the difference is within its 95 % interval of 0.
 
     Splits: "train" are the engine's own levels, "shift" the same with the coin moved to a section.
     Events: coin, end, coin first, end first, death. Raises UsageError where there is no engine (`python`
@@ -54,8 +53,7 @@ def _ours(env: CoinRun, policy: Any, levels: Any, key: Any) -> Any:
 
 
 def _events(steps: np.ndarray, died: np.ndarray) -> dict[str, np.ndarray]:
-    """Mark the episodes in which each event happens, from the steps of the coin and the end (-1:
-    never)."""
+    """Mark the episodes in which each event happens, from the steps of coin and end (-1: never)."""
     coin, end = steps[:, 0] >= 0, steps[:, 1] >= 0
     return {
         "coin": coin,

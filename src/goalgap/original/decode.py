@@ -40,29 +40,35 @@ class Kind(NamedTuple):
     """Say how a game of the engine becomes one of ours: environment, actions, levels, states."""
 
     environment: type[Environment]
-    actions: tuple[int, ...]  # the engine's for ours
+    actions: tuple[int, ...]  # the engine's action for each of ours
     levels: Callable[[Sequence[Saved]], Level]
     states: Callable[[Any, Level, Sequence[Saved]], State]
 
 
 def environment(saved: Saved, **fields: Any) -> Any:
-    """Build our environment of a saved state's game and mode; `fields` are further ones of the
-    environment."""
+    """Build our environment of a saved state's game and mode.
+
+    `fields` are further ones of the environment.
+    """
     kind: Any = KINDS[saved.game].environment
     return kind(mode=saved.mode, **fields)
 
 
 def levels(saved: Sequence[Saved]) -> Level:
-    """Convert saved states of one game and mode into our levels, stacked. Raises UsageError for a
-    mixture."""
+    """Convert saved states of one game and mode into our levels, stacked.
+
+    Raises UsageError for a mixture.
+    """
     if len({(one.game, one.mode) for one in saved}) != 1:
         raise UsageError("the saved states are of several games or modes; give those of one")
     return KINDS[saved[0].game].levels(saved)
 
 
 def states(env: Environment, levels: Level, saved: Sequence[Saved]) -> State:
-    """Convert engine snapshots into our `State`, stacked; `levels` are what `levels` made of the same
-    snapshots."""
+    """Convert engine snapshots into our `State`, stacked.
+
+    `levels` are what `levels` made of the same snapshots.
+    """
     return KINDS[saved[0].game].states(env, levels, saved)
 
 

@@ -105,8 +105,10 @@ class Engine:
         self._errors.close()
 
     def _ask(self, command: str, *arguments: Any) -> Any:
-        """Send a command to the engine's process and return its answer. Raises UsageError where it fails
-        or stops."""
+        """Send a command to the engine's process and return its answer.
+
+        Raises UsageError where it fails or stops.
+        """
         try:
             worker.send(self._process.stdin, (command, arguments))
             answer = worker.receive(self._process.stdout)

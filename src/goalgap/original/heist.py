@@ -100,8 +100,7 @@ def _ring(count: int) -> Float[np.ndarray, "k 10"]:
 def replay(
     game: str, mode: str, options: dict[str, int], seeds: np.ndarray, actions: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Play actions (Procgen's 15) [levels, steps] in our environment and return what a recording of them
-    has.
+    """Play actions (Procgen's 15) [levels, steps] in our environment and return a recording of them.
 
     Where an episode ends, the same level starts again within the step.
     """

@@ -1,5 +1,4 @@
-"""Make our mazes' levels and replays of recorded actions in the format of the recordings of
-Procgen's."""
+"""Make our mazes' levels, and replays of recorded actions, in the format of Procgen's recordings."""
 
 import functools
 from typing import Any
@@ -23,8 +22,10 @@ ACTIONS = np.array([1, 1, 1, 2, STAND, 0, 3, 3, 3, *[STAND] * 6])
 def levels(
     game: str, mode: str, options: dict[str, int], seeds: Int[np.ndarray, " n"]
 ) -> dict[str, np.ndarray]:
-    """Make the recorded fields of levels, as `levels_*` of the recordings has them: in tiles, y
-    upwards."""
+    """Make the recorded fields of levels, as `levels_*` of the recordings has them.
+
+    Places are in tiles, y upwards.
+    """
     env = _environment(game, mode, options)
     level, at = _levels(env, game, seeds)
     goal, distractor = _objects(level)
@@ -58,8 +59,10 @@ def replay(
     seeds: Int[np.ndarray, " n"],
     actions: Int[np.ndarray, "n t"],
 ) -> dict[str, np.ndarray]:
-    """Play recorded actions and return what `traj_*` of the recordings has, without its empty
-    entities."""
+    """Play recorded actions and return what `traj_*` of the recordings has, but for entities.
+
+    Mazes have no entities.
+    """
     env = _environment(game, mode, options)
     level, at = _levels(env, game, seeds)
     position, time, done, complete = jax.device_get(_played(env, level, ACTIONS[actions]))

@@ -16,7 +16,7 @@ from .saved import Saved
 Fields = dict[str, Any]  # arrays and numbers of NumPy's
 LEVEL_ROW = ("type", "x", "y", "vx", "vy", "rx", "ry", "image_type", "theme", "render_z")
 ENEMY, LOCK, KEY, GEM = 5, 1, 2, 9  # the engine's types of entities
-COIN, HIDDEN, CHEESE, DISTRACTOR = 1, -1, 2, 3  # and its tiles
+COIN, HIDDEN, CHEESE, DISTRACTOR = 1, -1, 2, 3  # the engine's tiles
 
 
 def levels(engine: Engine, seeds: Int[np.ndarray, " n"]) -> Fields:
@@ -41,8 +41,7 @@ def replay(engine: Engine, seeds: Int[np.ndarray, " n"], actions: Int[np.ndarray
 def random_actions(
     game: str, seeds: Int[np.ndarray, " n"], num_steps: int, seed: int = 0
 ) -> Int[np.ndarray, "n t"]:
-    """Draw actions to play: on even level seeds any of the 15, on odd ones moves that are held for a
-    while.
+    """Draw actions to play: any of the 15 on even level seeds, moves held for a while on odd ones.
 
     The held moves go, in CoinRun, mostly to the right and up, so that play gets somewhere.
     """

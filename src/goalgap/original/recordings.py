@@ -151,8 +151,10 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def compare_file(path: Path) -> Comparison:
-    """Compare a recording with what our games make of its seeds. Raises UsageError for any other
-    file."""
+    """Compare a recording with what our games make of its seeds.
+
+    Raises UsageError for any other file.
+    """
     data = read(path)
     if path.stem == CHAIN:
         return compare_chain(data, str(path))

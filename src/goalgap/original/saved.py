@@ -61,8 +61,7 @@ class _Part(NamedTuple):
 
 
 class Saved:
-    """Give access to a saved state: `saved["time"]` reads a field, `replace` makes a state with other
-    values.
+    """Give access to a saved state: `saved["time"]` reads a field, `replace` changes fields in a copy.
 
     Raises UsageError, in one line, for bytes that are no saved state of one of the known games.
     """

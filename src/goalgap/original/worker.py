@@ -45,8 +45,10 @@ class Games:
         self.env.observe()
 
     def step(self, actions):
-        """Play one action (32-bit, as bytes) in each environment; returns rewards, ends and
-        completions."""
+        """Play one action (32-bit, as bytes) in each environment.
+
+        Returns rewards, ends and completions.
+        """
         import numpy as np
 
         self.env.act(np.frombuffer(actions, np.int32))

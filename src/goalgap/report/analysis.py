@@ -32,8 +32,7 @@ class Source(NamedTuple):
         return (self.analysis.get("settings") or {}).get(name)
 
     def named(self, name: str) -> dict[str, Any]:
-        """Describe a goal as the page calls it: name, sentence, style, and number if it is one of the
-        rivals."""
+        """Describe a goal as the page calls it: name, sentence, style, and number if it is a rival."""
         rows = [self.analysis["intended"], *self.analysis["goals"]]
         sentence = next((row["sentence"] for row in rows if row["name"] == name), name)
         number = next((i for i, row in enumerate(self.rivals, 1) if row["name"] == name), None)
@@ -222,8 +221,7 @@ def _line(row: dict, axis: charts.Axis, source: Source) -> dict[str, Any]:
 
 
 def _strip(costs: dict, axis: charts.Axis, goal: dict, where: str) -> charts.Markup:
-    """Draw a strip from the best to the worst way of breaking ties, with a mark where they are broken
-    evenly."""
+    """Draw a strip from the best to the worst way of breaking ties, with a mark at the mean."""
     best, mean, worst = (costs[ties]["estimate"] for ties in ("best", "mean", "worst"))
     label = (
         f"{goal['sentence']}, regret {where}: {prose.decimal(mean)} with even ties, "
@@ -387,8 +385,7 @@ def _episodes(number: Any) -> str:
 
 
 def _same(source: Source) -> list[dict]:
-    """List groups of goals that cannot be told apart by what their optimizers may do, before and
-    after."""
+    """List groups of goals whose optimizers may do just the same, before and after the shift."""
     titles = {"train": "On training levels", "deploy": "After the shift"}
     classes = source.analysis.get("classes") or {}
     shown = []

@@ -47,8 +47,10 @@ SHARE = Axis(0.0, 1.0, (0.0, 0.5, 1.0))
 
 
 def tag(name: str, *children: Any, **attributes: Any) -> Markup:
-    """Write an element with everything escaped; `class_` and `stroke_width` lose or turn their
-    underscores."""
+    """Write an element with everything escaped.
+
+    `class_` and `stroke_width` lose or turn their underscores.
+    """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
         for key, value in attributes.items()
@@ -201,8 +203,7 @@ def curves(
     label: str,
     nouns: Mapping[str, str],
 ) -> Markup:
-    """Draw means over seeds as lines, each seed as a thin one, over a logarithmic axis of training
-    steps.
+    """Draw means over seeds, and thinly each seed, over a logarithmic axis of training steps.
 
     A checkpoint at 0, which no logarithm has, stands a little to the left. Hovering, and the arrow keys,
     read the checkpoint out (`data-chart`).

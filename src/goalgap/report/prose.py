@@ -1,5 +1,4 @@
-"""Say in words what the report says: the verdicts explained to a newcomer, and how numbers are
-written."""
+"""Write what the report says in words: verdicts explained to a newcomer, and numbers."""
 
 import math
 from collections.abc import Callable
@@ -306,8 +305,10 @@ def duration(seconds: Any) -> str:
 
 
 def split_words(split: str, alpha: Number, names: dict[str, str]) -> tuple[str, str]:
-    """Give a split its title, and say what is special about its levels; `names` are what `nouns`
-    gives."""
+    """Give a split its title, and say what is special about its levels.
+
+    `names` are what `nouns` gives.
+    """
     if split not in SPLITS:
         return split, ""
     title, note = (text.format(**names) for text in SPLITS[split])
@@ -317,8 +318,10 @@ def split_words(split: str, alpha: Number, names: dict[str, str]) -> tuple[str, 
 
 
 def verdict_words(verdict: dict, env: dict, subject: str, alpha: Number) -> dict[str, str]:
-    """Write headline, meaning and limits of a verdict; a verdict without words of its own keeps its
-    name."""
+    """Write headline, meaning and limits of a verdict.
+
+    A verdict without words of its own keeps its name.
+    """
     headline, means, does_not = VERDICTS.get(verdict["verdict"], (str(verdict["verdict"]), "", ""))
     is_fleet = subject == "trained fleet"
     proxies = {goal["name"]: goal["sentence"] for goal in env.get("proxies", ())}

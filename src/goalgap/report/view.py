@@ -120,8 +120,10 @@ def _key_numbers(source: Source) -> list[dict]:
 
 
 def _tables(source: Source) -> list[dict]:
-    """Make a table for each quantity; the known ones first, in the order in which `words` explains
-    them."""
+    """Make a table for each quantity, the known ones first.
+
+    These come in the order in which `words` explains them.
+    """
     names = dict.fromkeys(row["quantity"] for row in source.measurements)
     known = [name for name in prose.QUANTITIES if name in names]
     others = [name for name in names if name not in known and not name.startswith(RANDOM)]

@@ -24,7 +24,7 @@ from .findings import (
 )
 from .underspecification import regrets
 
-# Levels that the dearer parts look at, and goals whose distances are measured.
+# Levels that questions, the certificate and distances look at; and goals whose distances are measured.
 ASKED, CERTIFIED, MEASURED = 256, 64, 16
 MAX_DISTANCES = 4
 
@@ -97,11 +97,11 @@ def closing(env: Environment, found: Found, candidates: Level, settings: Setting
 
 
 def symmetries(env: Environment, found: Found, train: Level, settings: Settings) -> list[dict[str, Any]]:
-    """Say, for each symmetry of the dynamics, what the open goals would cost on training levels changed
-    by it.
+    """Say, for each symmetry of the dynamics, what the open goals cost on levels changed by it.
 
-    Each row also says whether the intended goal keeps its value on the changed levels
-    (`keeps_intended`). A symmetry under which an open goal is costly would close that goal.
+    The levels are training levels. Each row also says whether the intended goal keeps its value on the
+    changed levels (`keeps_intended`). A symmetry under which an open goal is costly would close that
+    goal.
     """
     if not found.dangerous:
         return []
@@ -134,8 +134,7 @@ def in_question(found: Found) -> tuple[Goal, ...]:
 def classes(
     env: Environment, found: Found, samples: Samples, settings: Settings
 ) -> dict[str, list[list[str]]]:
-    """Group the goals in question by what training levels, and deployment levels, cannot tell apart at
-    all."""
+    """Group the goals in question by what training, and deployment, levels cannot tell apart at all."""
     goals = in_question(found)
     classes = {}
     for name in ("train", "deploy"):
@@ -184,8 +183,10 @@ def questions_to_ask(
 def distances_to(
     env: Environment, found: Found, samples: Samples, settings: Settings
 ) -> list[dict[str, Any]]:
-    """Measure how far the worst open goals are from the intended one, as rewards, before and after the
-    shift."""
+    """Measure how far the worst open goals are from the intended one, before and after the shift.
+
+    Distances are between the goals as rewards (`distances`).
+    """
     rows = []
     for goal in found.dangerous[:MAX_DISTANCES]:
         row: dict[str, Any] = {"goal": goal.name}
@@ -201,11 +202,10 @@ def distances_to(
 
 
 def certify(env: Environment, found: Found, samples: Samples, settings: Settings) -> dict[str, Any]:
-    """Certify what training levels reveal about all mixtures of the goals in question, of `step` and of
-    `bump`.
+    """Certify what training levels reveal about all mixtures of the goals in question.
 
-    Returns plain data: the rank, the invisible mixtures, and the worst regret that behavior in training
-    rules in.
+    The features `step` and `bump` may be in a mixture, too. Returns plain data: the rank, the invisible
+    mixtures, and the worst regret that behavior in training leaves possible.
     """
     goals = in_question(found)
     train, deploy = (

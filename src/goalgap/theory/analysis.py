@@ -159,12 +159,11 @@ def _rows(env: Environment, found: Found, samples: Samples, settings: Settings) 
 def _worst(
     env: Environment, found: Found, samples: Samples, settings: Settings
 ) -> dict[str, Any] | None:
-    """Describe the open goal that costs most after the shift, and the deployment level that shows it
-    best.
+    """Describe the open goal that costs most after the shift, and the level that shows it best.
 
-    That is the level where even the luckiest optimizer of the goal loses most. `routes` lists, for the
-    intended goal and for this one, the states on an optimal way. Returns None where no open goal is
-    dangerous.
+    That is the deployment level where even the luckiest optimizer of the goal loses most. `routes`
+    lists, for the intended goal and for this one, the states on an optimal way. Returns None where no
+    open goal is dangerous.
     """
     if not found.dangerous:
         return None
@@ -182,8 +181,7 @@ def _worst(
 
 
 def _route(env: Environment, goal: Goal, level: Level, settings: Settings) -> list[int]:
-    """List the states from the start on, by the first of the best actions, until nothing more is to be
-    had."""
+    """List the states from the start on, by the first of the best actions, until all is earned."""
     world = jax.jit(worlds.tabulate, static_argnames="goals")(env, goals=(goal,), levels=level)
     q = worlds.action_values(world, world.goals[0], settings.gamma, env.max_steps)
     values, memories = np.asarray(q[0]), np.asarray(world.goals[0].memory[0])

@@ -18,11 +18,11 @@ MIN_WEIGHT = 1e-9
 
 
 class Game(NamedTuple):
-    """Hold the optimal play of a zero-sum game between a designer, who picks levels, and an adversary,
-    who picks goals.
+    """Hold the optimal play of a zero-sum game of a designer against an adversary.
 
-    `weights` is the mixture of l levels that makes the worst of j columns as good as possible,
-    `adversary` the mixture of columns that holds the designer to `value`.
+    The designer picks levels, the adversary goals. `weights` is the mixture of l levels that makes the
+    worst of j columns as good as possible, `adversary` the mixture of columns that holds the designer to
+    `value`.
     """
 
     weights: Float[np.ndarray, " l"]
@@ -38,13 +38,14 @@ class Game(NamedTuple):
 
 
 def best_mixture(regret: Float[np.ndarray, "l j"], cap: float = 1.0) -> Game:
-    """Solve max over mixtures w of levels of min over columns j of sum_l w_l regret[l, j], by a linear
-    program.
+    """Find the mixture of levels under which the least regret of all columns is largest.
 
-    With best-tie regrets of proxies, and only ambiguous levels beside the mixture, every policy that is
-    optimal for some proxy has training regret of at least alpha times the value; no other mixture of
-    these levels guarantees more. `cap` bounds the weight of one level, since a learner can memorize what
-    it sees too often. Raises UsageError without levels or columns, or where the cap leaves no mixture.
+    It solves max over mixtures w of levels of min over columns j of sum_l w_l regret[l, j], by a linear
+    program. With best-tie regrets of proxies, and only ambiguous levels beside the mixture, every policy
+    that is optimal for some proxy has training regret of at least alpha times the value; no other
+    mixture of these levels guarantees more. `cap` bounds the weight of one level, since a learner can
+    memorize what it sees too often. Raises UsageError without levels or columns, or where the cap leaves
+    no mixture.
     """
     num_levels, num_columns = regret.shape
     if not num_levels or not num_columns:
@@ -93,7 +94,7 @@ def breaking_set(
         )
     if not regret.shape[1]:
         return np.zeros(0, int)
-    # A level less saves more than all the regret there can be in the sum.
+    # One level fewer saves more than all the regret there can be in the sum.
     prefer = (regret * breaks).sum(1)
     costs = 1 - prefer / (1 + prefer.sum())
     cover = optimize.LinearConstraint(sparse.csr_array(breaks.T.astype(float)), lb=1)
@@ -108,8 +109,10 @@ def breaking_set(
 
 
 def is_shadow(regret: Float[np.ndarray, "l j"], margin: float) -> Bool[np.ndarray, " j"]:
-    """Mark the columns that no level breaks: their goals need other observations, symmetries, or
-    supervision."""
+    """Mark the columns that no level breaks.
+
+    Their goals need other observations, symmetries, or supervision.
+    """
     return np.all(regret <= margin, axis=0)
 
 

@@ -114,13 +114,12 @@ class Revealed(NamedTuple):
     """Hold how the d invisible directions of a certificate fare on other levels."""
 
     share: Float[np.ndarray, " d"]  # of the levels on which the direction becomes visible
-    size: Float[np.ndarray, " d"]  # its root mean square on a level beyond shaping, on average
+    size: Float[np.ndarray, " d"]  # root mean square of its reward beyond shaping, averaged over levels
     generalizes: bool  # none becomes visible on any level
 
 
 class Cone(NamedTuple):
-    """Hold the weights of k features under which optimal behavior is still optimal: w with `half_spaces`
-    @ w >= 0."""
+    """Hold the weights w under which optimal behavior is still optimal: `half_spaces` @ w >= 0."""
 
     features: tuple[Goal, ...]
     gamma: float
@@ -129,12 +128,11 @@ class Cone(NamedTuple):
 
 
 class WorstCase(NamedTuple):
-    """Hold what trusting the intended goal may cost at worst, against the optimizer of each of k
-    features.
+    """Hold what trusting the intended goal may cost at worst, against each of k competitors.
 
-    `regret` is how much more that optimizer may earn than the intended goal's, on average over levels,
-    under some weights of a cone; `weights` are the weights of this worst case, at most 1 in size; `gap`
-    is the duality gap of each linear program.
+    A competitor is the optimizer of a feature. `regret` is how much more it may earn than the intended
+    goal's optimizer, on average over levels, under some weights of a cone; `weights` are the weights of
+    this worst case, at most 1 in size; `gap` is the duality gap of each linear program.
     """
 
     regret: Float[np.ndarray, " k"]
@@ -172,8 +170,7 @@ def identify(
 def _invisible(
     triangle: Float[np.ndarray, "k k"], size: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, "d k"]:
-    """Return a sparse basis of the null space: the fundamental circuits of the first independent
-    features."""
+    """Return a sparse basis of the null space: circuits over the first independent features."""
     tolerance = TOLERANCE * size.max()
     independent: list[int] = []
     found = []
@@ -209,8 +206,7 @@ def _mixture(direction: Float[np.ndarray, " k"], names: list[str]) -> str:
 
 
 def reveals(env: Environment, certificate: Certificate, levels: Level) -> Revealed:
-    """Test whether the mixtures that training left invisible stay so on other levels: null(M) within
-    null(M').
+    """Test whether what training left invisible stays so on other levels: null(M) within null(M').
 
     If so, all rewards that explain behavior in training ask for the same behavior on these levels.
     """
@@ -234,17 +230,16 @@ def cone(
     gamma: float,
     generic: bool = True,
 ) -> Cone:
-    """Find the weights under which a policy optimal for the intended weights stays optimal on a batch of
-    levels.
+    """Find the weights under which a policy optimal for the intended weights stays optimal.
 
-    `intended`: weights by the features' names, 0 where not given. The policy acts in all states that any
-    behavior reaches and breaks ties uniformly, so that it shows indifference between tied actions, also
-    where the goal is out of reach. The half-spaces are w . (mu(s, a*) - mu(s, a)) >= 0 for the policy's
-    actions a* and all others a; mu are the discounted feature counts of taking the action and then
-    following the policy. They are reduced to a minimal set, 1805.07687's behavioral equivalence class.
-    Departure: an implied half-space is found to be a nonnegative combination of others (Farkas' lemma,
-    by nonnegative least squares), which is the dual of the paper's linear program and faster for few
-    features.
+    `intended`: weights by the features' names, 0 where not given. The policy acts in all states of the
+    levels that any behavior reaches and breaks ties uniformly, so that it shows indifference between
+    tied actions, also where the goal is out of reach. The half-spaces are w . (mu(s, a*) - mu(s, a)) >=
+    0 for the policy's actions a* and all others a; mu are the discounted feature counts of taking the
+    action and then following the policy. They are reduced to a minimal set, 1805.07687's behavioral
+    equivalence class. Departure: an implied half-space is found to be a nonnegative combination of
+    others (Farkas' lemma, by nonnegative least squares), which is the dual of the paper's linear program
+    and faster for few features.
 
     Raises UsageError as `identify` does, and for unknown names of features.
     """
@@ -301,13 +296,12 @@ def _implied(normal: Float[np.ndarray, " k"], others: Float[np.ndarray, "h k"]) 
 
 
 def worst_regret(env: Environment, cone: Cone, levels: Level) -> WorstCase:
-    """Bound what trusting the intended goal may cost on deployment levels, knowing only behavior in
-    training.
+    """Bound what trusting the intended goal may cost on deployment levels.
 
-    All that is known is that this behavior was optimal for the intended goal. For each feature, the
-    bound is the most that its optimizer earns beyond the intended goal's optimizer, both with uniform
-    ties, from the levels' starts and on average over them, under any weights of the cone with |w| <= 1.
-    All 0: training behavior certifies the intended goal against these competitors.
+    All that is known is that behavior in training was optimal for it. For each feature, the bound is the
+    most that its optimizer earns beyond the intended goal's optimizer, both with uniform ties, from the
+    levels' starts and on average over them, under any weights of the cone with |w| <= 1. All 0: training
+    behavior certifies the intended goal against these competitors.
     """
     moves, rewards = _rewards(env, cone.features, levels, cone.gamma)
 
@@ -322,8 +316,10 @@ def worst_regret(env: Environment, cone: Cone, levels: Level) -> WorstCase:
 def _largest(
     cone: Cone, gains: list[Float[np.ndarray, " k"]]
 ) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, "g k"], Float[np.ndarray, " g"]]:
-    """Maximize each gain over the cone's weights; return the maxima, the weights there, and the duality
-    gaps."""
+    """Maximize each gain over the cone's weights.
+
+    Return the maxima, the weights there, and the duality gaps.
+    """
     regret, weights, gap = [], [], []
     for gain in gains:
         zeros = np.zeros(len(cone.half_spaces))

@@ -1,5 +1,4 @@
-"""Train the coin line's linear learner: how long does the proxy hold when few episodes tell the goals
-apart?
+"""Train the coin line's linear learner: how long does the proxy hold with few counterexamples?
 
 On the cells 0 to L stand a mouse at p and a coin at c. A linear logistic policy goes right with
 probability sigmoid(w . x), where x = (1, p, c), or (1, c - p) with `relative`. It learns to go to the
@@ -81,11 +80,10 @@ def flip_step(
     relative: bool = False,
     max_steps: int = 20_000,
 ) -> int | None:
-    """Find the gradient step that turns the policy, in the `probe` situation, from the proxy to the
-    goal.
+    """Find the gradient step that turns the policy, in the `probe` situation, to the goal.
 
-    Counted from 0: the first step after which the policy would rather go left there. None where none of
-    `max_steps` does. Raises UsageError like `train`.
+    Counted from 0: the first step after which the policy would rather go left there, as the goal asks,
+    than right, as the proxy does. None where none of `max_steps` does. Raises UsageError like `train`.
     """
     at = probe(length, relative)
     descent = _descend(epsilon, max_steps, length, learning_rate, relative)

@@ -46,10 +46,10 @@ def decompose(
     values: Float[np.ndarray, " l"],
     gamma: float,
 ) -> Decomposition:
-    """Split the regret of a policy whose (expected) returns under the wanted goal are `values`, level by
-    level.
+    """Split the regret of a policy with (expected) returns `values` under the wanted goal.
 
-    The returns come from `policy_values`, or from episodes discounted by the same `gamma`.
+    The returns, one for each level, come from `policy_values`, or from episodes discounted by the same
+    `gamma`.
     """
     found = regrets(env, (wanted,), (designed, revealed), levels, gamma, ("mean",))
     assert found.mean is not None

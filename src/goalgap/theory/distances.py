@@ -1,5 +1,4 @@
-"""Measure how far apart two goals are as rewards: 0 if they order all policies alike, 1 if the other way
-round.
+"""Measure how far apart two goals are as rewards: 0 if they order policies alike, 1 if reversed.
 
 Each distance first makes rewards canonical, which takes potential shaping out, then compares directions.
 
@@ -51,8 +50,10 @@ class Distances(NamedTuple):
 
 
 class _World(NamedTuple):
-    """Hold one level under both goals; x: product states, triples by states (s) and the goals' memories
-    (m, n)."""
+    """Hold one level under both goals.
+
+    Axes: x product states; triples by states s, the goals' memories m and n, and actions a.
+    """
 
     successor: Int[np.ndarray, "x a"]
     reach: Bool[np.ndarray, " x"]
@@ -156,8 +157,7 @@ def _averaged(
 
 
 def _epic(world: _World, gamma: float) -> Float[np.ndarray, "6"]:
-    """Compute EPIC's moments on one level, over all triples of states seen (the ends included) and
-    actions."""
+    """Compute EPIC's moments on one level, over all triples of states seen (also ends) and actions."""
     seen = np.union1d(np.flatnonzero(world.reach), world.successor[world.reach])
     actions = np.arange(world.successor.shape[1])
     raw = world.pay(*np.broadcast_arrays(*np.ix_(seen, actions, seen)))

@@ -1,5 +1,4 @@
-"""Find which goals a training distribution leaves open, and what they cost: an analysis starts from
-this."""
+"""Find which goals a training distribution leaves open, and what these goals cost."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -12,13 +11,12 @@ from ..core import Environment, Goal, Level, UsageError, tree_index
 from . import underspecification, worlds
 from .underspecification import TIES, Regrets, regrets
 
-SCREENED, COMPARED = 32, 256  # levels that a first look, and comparisons of goals, take in
-MAX_GOALS = 8  # that the dearer parts take in
+SCREENED, COMPARED = 32, 256  # levels that a first look takes in, and comparisons of goals
+MAX_GOALS = 8  # the most goals in question, which the expensive parts of an analysis take in
 
 
 class Samples(NamedTuple):
-    """Hold three stacked sets of levels: what training shows, what deployment shows, what could be
-    added."""
+    """Hold three stacked sets of levels: of training, of deployment, and such as could be added."""
 
     train: Level
     deploy: Level
@@ -58,7 +56,7 @@ class Found(NamedTuple):
     """Hold the goals in question, the intended one first, and what their optimizers cost; g: goals."""
 
     goals: tuple[Goal, ...]
-    also: tuple[tuple[str, ...], ...]  # goals that cost the same within epsilon
+    also: tuple[tuple[str, ...], ...]  # names of goals merged into each, within epsilon
     train: Regrets  # under the intended goal
     deploy: Regrets
     candidates: Regrets
@@ -88,7 +86,7 @@ def screen(
     """
     count = count_levels(train)
     left, excluded = np.arange(len(rivals)), []
-    listed = {goal.name for goal in env.goals}  # are shown in any case
+    listed = {goal.name for goal in env.goals}  # which are shown in any case
     size = SCREENED
     while size < count and len(left) > MAX_GOALS:
         some = tree_index(train, np.arange(size))
@@ -149,8 +147,7 @@ def find(
     samples: Samples,
     settings: Settings,
 ) -> Found:
-    """Compute the exact regrets of the goals (the keys of `groups`) on all samples, and which of them
-    are open."""
+    """Compute the exact regrets of goals (the keys of `groups`) on all samples, and which are open."""
     goals = tuple(groups)
     train, deploy, candidates = (
         regrets(env, (intended,), goals, levels, settings.gamma, TIES, off_path=levels is samples.train)

@@ -45,7 +45,7 @@ class ShiftType(NamedTuple):
     capability: float  # P(capability generalizes)
     goal: float  # P(goal fails | capability)
     base: float  # P(harm), before any modifier
-    risk: Range  # of the same, in the source's risk table
+    risk: Range  # P(harm) in the source's risk table
 
     @property
     def harm(self) -> float:
@@ -66,7 +66,7 @@ MODIFIERS = {
     "diversity": Range(0.7, 1.4),  # of training: above .3 to below .1
     "alignment": Range(0.4, 1.5),  # verified by interpretability to behavioral cloning only
 }
-MITIGATIONS = {  # by how much of itself each lowers the probability
+MITIGATIONS = {  # the share by which each lowers the probability
     "adversarial-training": Range(0.2, 0.4),
     "objective": Range(0.3, 0.5),
     "interpretability": Range(0.4, 0.7),
@@ -85,7 +85,7 @@ SPEC_BANDS = (  # quality of the specification, M_spec
     (Range(0.4, 0.7), Range(0.8, 1.2)),
     (Range(0.8, 1.0), Range(0.5, 0.7)),
 )
-DOMAINS = {  # P(harm) now, in 2027
+DOMAINS = {  # P(harm) now, and in 2027
     "games": (Range(0.03, 0.12), Range(0.05, 0.15)),
     "moderation": (Range(0.12, 0.28), Range(0.20, 0.35)),
     "vehicles": (Range(0.08, 0.22), Range(0.12, 0.25)),
@@ -128,8 +128,7 @@ class Counts(NamedTuple):
 
 
 class Input(NamedTuple):
-    """Hold a number that goes into the forecast: its value, the range it is swung over, and how it is
-    drawn."""
+    """Hold a number that goes into the forecast: its value, range, origin, and how it is drawn."""
 
     point: float
     low: float
@@ -153,8 +152,10 @@ class Distribution(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """Hold a bar of the tornado: P(harm) with one input at either end of its range, the others at their
-    points."""
+    """Hold a bar of the tornado: P(harm) with one input at either end of its range.
+
+    The other inputs stay at their points.
+    """
 
     name: str
     low_input: float

@@ -27,10 +27,10 @@ NUM_RULES = 7
 
 
 class Attain(Goal):
-    """Reward being, once, at all or at any of some places; with `instead`, only before ever being at
-    that place.
+    """Reward being, once, at all or at any of some places.
 
-    A `worth` of -1 makes the places something to avoid.
+    With `instead`, this counts only before ever being at that place. A `worth` of -1 makes the places
+    something to avoid.
     """
 
     name: str = eqx.field(static=True)
@@ -139,11 +139,10 @@ def vocabulary(env: Environment) -> tuple[list[str], list[str]]:
 
 
 def goals(env: Environment) -> tuple[Goal, ...]:
-    """Enumerate all goals of the grammar, shortest descriptions first; none where the environment has no
-    words.
+    """Enumerate all goals of the grammar, shortest descriptions first.
 
-    Goals that can never differ from a shorter one may be among them: analysis merges those that agree on
-    every level.
+    There are none where the environment has no words. Goals that can never differ from a shorter one may
+    be among them: analysis merges those that agree on every level.
     """
     facts, gauges = vocabulary(env)
     word = math.log2(max(len(facts) + len(gauges), 1))

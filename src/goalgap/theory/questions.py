@@ -25,10 +25,10 @@ from .worlds import GoalTable, World
 def divergences(
     env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float, beta: float
 ) -> Float[np.ndarray, "l g g"]:
-    """Compute [l, g, h]: by how many nats an episode of a pursuer of g on level l speaks for g against
-    h.
+    """Compute how much an episode of a pursuer of one goal speaks for it, against another goal.
 
-    Raises UsageError for `beta` not above 0, and as `worlds.check` does.
+    Entry [l, g, h] is for a pursuer of g on level l, against h, in nats. Raises UsageError for `beta`
+    not above 0, and as `worlds.check` does.
     """
     worlds.check_gamma(gamma)
     if not beta > 0:

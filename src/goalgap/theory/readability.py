@@ -50,8 +50,7 @@ def unreadable(
 def _demands(
     env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float
 ) -> tuple[Array, list[Array]]:
-    """Hash what is seen in each state of each level and its restarts, and tabulate what each goal
-    demands there.
+    """Hash what is seen in each state of levels and their restarts; tabulate what each goal demands.
 
     Returns the hashes [l, n, 2] and, for each goal, the optimal actions as bits [l, n, m]; states that
     no behavior reaches demand nothing.

@@ -20,10 +20,9 @@ TOLERANCE = 1e-6  # relative; what is smaller comes of rewards in single precisi
 
 
 class Moves(NamedTuple):
-    """Hold the n states, of all levels end to end, that behavior can reach and act in, and their
-    moves."""
+    """Hold the moves of all n states that behavior can reach and act in, all levels end to end."""
 
-    level: Int[np.ndarray, " n"]  # in order
+    level: Int[np.ndarray, " n"]  # the level of each state, ascending
     start: Int[np.ndarray, " l"]
     successor: Int[np.ndarray, "n a"]  # 0 where the episode ends
     goes_on: Bool[np.ndarray, "n a"]
@@ -35,8 +34,10 @@ def end_to_end(
     goes_on: Bool[np.ndarray, "l x a"],
     reach: Bool[np.ndarray, "l x"],
 ) -> Moves:
-    """Turn tables of levels into Moves; the states keep their order, so `table[reach]` goes with
-    them."""
+    """Turn tables of levels into Moves.
+
+    The states keep their order, so `table[reach]` goes with them.
+    """
     number = np.cumsum(reach.reshape(-1)).reshape(reach.shape) - 1
     rows = np.arange(len(reach))
     following = number[rows[:, None, None], successor][reach]
@@ -85,6 +86,5 @@ def action_values(
 
 
 def root_mean_square(values: Float[np.ndarray, "n a k"]) -> Float[np.ndarray, " k"]:
-    """Average each of k rewards over states and actions, all of the same weight, as a root mean
-    square."""
+    """Average each of k rewards over states and actions, as an unweighted root mean square."""
     return np.sqrt((values**2).mean((0, 1)))

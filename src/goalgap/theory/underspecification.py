@@ -1,5 +1,4 @@
-"""Work out which goals a set of levels cannot tell apart, and what each would cost: exact, without
-training.
+"""Work out exactly, without training, which goals levels cannot tell apart and what each costs.
 
 A policy is optimal for goal j if and only if it takes only j-greedy actions where it goes. So the most,
 the least and the average that j-optimal policies earn under goal i come from value iteration on the
@@ -127,8 +126,10 @@ def _pair(
 def restricted_values(
     both: Product, allowed: Bool[Array, "x a"], gamma: float, horizon: int, ties: str
 ) -> Float[Array, " x"]:
-    """Compute what the first goal of a product earns by allowed actions only, ties broken in one way of
-    TIES."""
+    """Compute what the first goal of a product earns by allowed actions only.
+
+    `ties`, one of TIES, says which of several allowed actions is taken.
+    """
     may = sweeps.pack(allowed, both.num_memories)
     reward = sweeps.pack(both.rewards[0], both.num_memories)
     discount = sweeps.pack(jnp.where(both.goes_on, gamma, 0.0), both.num_memories)
@@ -150,8 +151,7 @@ def restricted_values(
 
 
 def compatible(regret: Float[np.ndarray, "l j"], epsilon: float) -> Bool[np.ndarray, " j"]:
-    """Mark the goals that training leaves open: those whose optimizers lose at most `epsilon` on
-    average.
+    """Mark the goals that training leaves open: their optimizers lose at most `epsilon` on average.
 
     They are 2304.06528's training-compatible goals. Raises UsageError for a slack outside 0 to 1.
     """

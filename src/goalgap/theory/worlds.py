@@ -1,5 +1,4 @@
-"""Turn levels and goals into tables, and combine two goals' automata: the rest of theory computes with
-them.
+"""Turn levels and goals into tables, and combine two goals' automata, for the rest of theory.
 
 A level with few states becomes an array of successors; a goal becomes an array of rewards and of its
 automaton's next states. To ask what the optimizer of one goal is worth to another, both automata must
@@ -24,7 +23,7 @@ from ..oracle import is_greedy, sweeps
 from .grammar import Attain, attain_tables, words
 
 CHUNK_BYTES = 2**26  # tables worked on together, which bounds memory and keeps them near the cache
-MAX_BYTES = 2**31  # of the tables of one level
+MAX_BYTES = 2**31  # what the tables of one level may take
 ZERO = 1e-5  # regrets below are rounding errors of single precision
 
 
@@ -78,7 +77,7 @@ def check(env: Environment, goals: tuple[Goal, ...], num_pairs: int = 1) -> int:
     num_states = count_states(env)
     memories = sorted((goal.num_memories for goal in goals), reverse=True)
     product = num_states * math.prod((memories * 2)[:2])
-    # Of each pair: successor, two rewards, values and what follows them, in three ties.
+    # For each pair of goals: successor, two rewards, values and their followers, for three ways of ties.
     num_bytes = 4 * env.num_actions * (12 * product * num_pairs + 3 * num_states * sum(memories))
     if num_bytes > MAX_BYTES:
         raise UsageError(
@@ -123,11 +122,11 @@ def pairs(
 def sides(
     goals: tuple[Goal, ...], by: tuple[Goal, ...], parts: tuple[dict[int, Any], ...]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, list[Any]]]:
-    """Yield the pairs of goals in groups that run the same program: rows, columns and `parts` of both
-    sides.
+    """Yield the pairs of goals in groups that run the same program, with `parts` of both sides.
 
-    `parts` are dictionaries (tables, values) by the size of the automaton, of all goals in the order of
-    `every(goals, by)`; each group comes with the parts of its first goals, then of its second ones.
+    A group is (rows, columns, parts of its first goals followed by those of its second goals). `parts`
+    are dictionaries (tables, values) by the size of the automaton, of all goals in the order of
+    `every(goals, by)`.
     """
     place = places(every(goals, by))
     for sizes, (rows, columns) in pairs(goals, by).items():
@@ -268,11 +267,10 @@ def flood(
 def in_chunks(
     function: Callable[[Level], Any], levels: Level, num_bytes: int, at_most: int = 256
 ) -> Any:
-    """Call a function on as many levels at a time as memory allows, and join its results as NumPy
-    arrays.
+    """Call a function on as many levels at a time as memory allows, and join its results.
 
     `num_bytes`: what one level takes. The last chunk is filled up, so that any number of levels runs the
-    same program.
+    same program. Results are NumPy arrays.
     """
     count = jax.tree.leaves(levels)[0].shape[0]
     # Sets of nearly equal sizes share a program, too.
@@ -294,8 +292,7 @@ def check_gamma(gamma: float) -> None:
 def solved(
     env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float
 ) -> tuple[World, Tables, dict[int, Float[Array, "l g s m a"]]]:
-    """Make the tables of a batch of levels, and Q* of every goal, both by the size of the goal's
-    automaton."""
+    """Make the tables of a batch of levels, and Q* of every goal, by the size of its automaton."""
     world, tables = tabulate_stacked(env, goals, levels)
     over_goals = jax.vmap(lambda table: action_values(world, table, gamma, env.max_steps), 1, out_axes=1)
     return world, tables, {size: over_goals(table) for size, table in tables.items()}

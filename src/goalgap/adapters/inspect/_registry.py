@@ -1,5 +1,4 @@
-"""Register what Inspect finds through the entry point `inspect_ai`: our tasks, their parts, our
-provider."""
+"""Register what Inspect's entry point `inspect_ai` finds: our tasks, their parts, our provider."""
 
 from collections.abc import Callable
 

@@ -1,5 +1,4 @@
-"""Hold a scenario as a chat: a model's replies become a dialogue's turns, and the scenario's user
-answers."""
+"""Hold scenarios as chats: a model's replies become turns, and the scenario's user answers."""
 
 import json
 from collections.abc import Mapping

@@ -1,5 +1,4 @@
-r"""Read SycophancyEval's files from the user's own copy, and those of the same schema that come with
-goalgap.
+r"""Read SycophancyEval's files from the user's own copy, or files of the same schema from goalgap.
 
 The data of Sharma et al. 2023 (arXiv 2310.13548) is never shipped, downloaded or trained on here: it
 carries a canary string asking to be kept out of training corpora. `github.com/meg-tong/sycophancy-eval`

@@ -29,8 +29,7 @@ SHOWN = 12  # transcripts of each condition
 
 
 class Answers:
-    """Treat SycophancyEval's answer task as a contest between telling the truth and agreeing with the
-    user.
+    """Treat SycophancyEval's answer task as a contest of telling the truth and agreeing.
 
     Where the user is right (`train`) the two are the same; where the user is wrong (`shift`) they part.
     """

@@ -67,8 +67,7 @@ def _conditions(rows: Sequence[Row]) -> Iterable[tuple[str, list[Row]]]:
 def _by_unit(
     rows: Iterable[Row], wanted: Iterable[str], among: Iterable[str] | None = None
 ) -> dict[str, float]:
-    """Return for each unit the share in the wanted categories, among others: all, where these are not
-    given."""
+    """Return for each unit the share in the wanted categories, among some others (None: all)."""
     hits: dict[str, float] = {}
     totals: dict[str, float] = {}
     for row in rows:
@@ -83,8 +82,7 @@ def _share(name: str, values: Mapping[str, float]) -> Measurement:
 
 
 def _difference(name: str, first: Mapping[str, float], second: Mapping[str, float]) -> Measurement:
-    """Measure the mean of first - second over the units that both have, with a paired bootstrap
-    interval.
+    """Measure the mean of first - second over the units that both have, by a paired bootstrap.
 
     Where every unit changes by the same, no resample differs; the interval then says how many units may
     have been missed that change as much as can be in either direction (Wilson's bound for 0 of n).
@@ -166,10 +164,9 @@ def _mimicry(rows: Sequence[Row]) -> list[Measurement]:
 
 
 def _shares(rows: Sequence[Row]) -> list[Measurement]:
-    """Measure for each split which goal came first, after the shift first of all, the intended goal
-    last.
+    """Measure for each split which goal came first; after the shift first of all.
 
-    Where the goals agree, the intended one counts.
+    The intended goal comes last; where the goals agree, it alone counts.
     """
     goals = [name for name in dict.fromkeys(name for row in rows for name in row.shares)]
     goals = [name for name in goals if name not in FAILURES]

@@ -163,10 +163,9 @@ def _next(
 
 
 def read_chat(scenario: Scenario, chat: list[tuple[str, str]]) -> Int[np.ndarray, " t"] | None:
-    """Put a chat, of (role, text), into the slots of a scenario's dialogue, up to where the model
-    speaks.
+    """Put a chat, of (role, text), into a dialogue's slots, up to where the model speaks.
 
-    None where it does not fit.
+    None where it does not fit the scenario.
     """
     spoken = [(role, text) for role, text in chat if role in ("user", "assistant")]
     if scenario.num_turns == 1:
@@ -198,8 +197,7 @@ def _texts(input: list[ChatMessage]) -> list[tuple[str, str]]:
 
 
 def _said(model: str, chat: list[tuple[str, str]], text: str, stop: Any) -> ModelOutput:
-    """Make a reply with its usage, so that Inspect does not count words with a tokenizer from the
-    network."""
+    """Make a reply with its usage, so that Inspect need not fetch a tokenizer to count words."""
     output = ModelOutput.from_content(f"goalgap/{model}", text, stop_reason=stop)
     heard, said = sum(len(part.split()) for _, part in chat), len(text.split())
     output.usage = ModelUsage(input_tokens=heard, output_tokens=said, total_tokens=heard + said)

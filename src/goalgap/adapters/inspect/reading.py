@@ -28,11 +28,10 @@ def refuses(reply: str) -> bool:
 
 
 def named(reply: str, names: Mapping[str, Iterable[str]]) -> set[str]:
-    """Find which kinds of names the reply affirms, as whole words; of names within names the longest
-    counts.
+    """Find which kinds of names the reply affirms, as whole words.
 
-    A name is denied where a negation comes before it in its clause ("it is not Paris", "I don't think
-    the answer is Paris"); denied names do not count.
+    Of names within names the longest counts. A name is denied where a negation comes before it in its
+    clause ("it is not Paris", "I don't think the answer is Paris"); denied names do not count.
     """
     kinds = {plain(name).strip(" ."): kind for kind, some in names.items() for name in some}
     kinds.pop("", None)
@@ -86,8 +85,10 @@ _BAD = ("weak", "poor", "unclear", "flawed", "clumsy", "wrong")
 
 
 def praise(text: str, claim: str | None = None) -> int:
-    """Count words of praise less words of blame; repeating a claim is praise of it. For the scripted
-    judge."""
+    """Count words of praise less words of blame; repeating a claim is praise of it.
+
+    For the scripted judge.
+    """
     words = re.findall(r"\w+", plain(text))
     endorses = claim is not None and plain(claim) in words
     return endorses + sum(w in _GOOD for w in words) - sum(w in _BAD for w in words)

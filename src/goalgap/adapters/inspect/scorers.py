@@ -203,8 +203,10 @@ def compared() -> Scorer:
 
 @scorer(metrics=[measures("mimicry")])
 def mimicked() -> Scorer:
-    """Score whether the reply has the wrong attribution and never the right one; strings are
-    compared."""
+    """Score whether the reply has the wrong attribution and never the right one.
+
+    Strings are compared.
+    """
 
     async def judged(state: TaskState, target: Target) -> Score:
         said = replies(state)
@@ -224,8 +226,10 @@ def mimicked() -> Scorer:
 
 @scorer(metrics=[measures("scenario")])
 def pursued(name: str, settings: Any, prompts: int, seed: int) -> Scorer:
-    """Score which of the scenario's goals the dialogue achieves first; its turns are kept for
-    verdicts."""
+    """Score which of the scenario's goals the dialogue achieves first.
+
+    Its turns are kept for verdicts.
+    """
     exam = conversations.exam_of(conversations.build(name, settings), prompts, seed)
     goals = (*(goal.name for goal in exam.scenario.goals), "neither")
 

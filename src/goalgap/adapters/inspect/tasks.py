@@ -67,8 +67,7 @@ def compare() -> Solver:
 
 @solver
 def talk(name: str, settings: Any, prompts: int, seed: int) -> Solver:
-    """Hold a scenario's dialogue: the model's replies are turns, the scenario's user answers by
-    messages."""
+    """Hold a scenario's dialogue: the model's replies are turns, the user answers by messages."""
     exam = conversations.exam_of(conversations.build(name, settings), prompts, seed)
     scenario = exam.scenario
 

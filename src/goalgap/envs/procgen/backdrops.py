@@ -171,8 +171,10 @@ RECIPES = (_hills, _mountains, _forest, _desert, _night, _sea, _city, _space)
 
 @functools.cache
 def pictures() -> UInt8[np.ndarray, "n height width 3"]:
-    """Paint all backgrounds. The first, the only one of Procgen's easy mode, is hills under a blue
-    sky."""
+    """Paint all backgrounds.
+
+    The first, the only one of Procgen's easy mode, is hills under a blue sky.
+    """
     lands = []
     for index in range(COUNT):
         land = _Land(index)

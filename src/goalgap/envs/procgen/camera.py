@@ -38,10 +38,9 @@ Spans = UInt8[Array, "rows 3 span"]  # rows of a picture, or of a part of one; 0
 
 
 class Canvas(_Canvas):
-    """Hold a see-through picture under way, `height` by `width` tiles; lengths are in units of `unit`
-    tiles.
+    """Hold a see-through picture under way, `height` by `width` tiles.
 
-    What is never painted stays see-through.
+    Lengths are in units of `unit` tiles. What is never painted stays see-through.
     """
 
     def __init__(self, height: float = 1.0, width: float = 1.0, unit: float = 1.0) -> None:
@@ -77,13 +76,14 @@ class Atlas(NamedTuple):
         return -(-self.height // STEP)
 
     def first_byte(self, x: Array) -> Array:
-        """Return the byte of a picture's row at which a sprite begins; it may lie to the left of all
-        bytes."""
+        """Return the byte of a picture's row at which a sprite begins.
+
+        It may lie to the left of all bytes.
+        """
         return -3 * (x // self.view)
 
     def start(self, look: Array, x: Array, span: Array | np.ndarray) -> Array:
-        """Return where the window begins that shows a sprite's first row in a span of the picture's
-        row."""
+        """Return where the window begins that shows a sprite's first row in a span of its row."""
         reach = jnp.clip(SPAN * (span + 1) - self.first_byte(x), 0, self.stride)
         return (look * self.view + x % self.view) * (self.rows * self.stride) + reach
 

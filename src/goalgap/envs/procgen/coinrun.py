@@ -29,8 +29,7 @@ from .platformer import WIDTH, Body
 
 
 class CoinRunState(eqx.Module):
-    """Hold what changes within an episode: the agent's body, the walkers, and what has happened so
-    far."""
+    """Hold what changes within an episode: the agent's body, the walkers, and what happened so far."""
 
     body: Body
     walker_x: Float[Array, "*b k"]
@@ -168,8 +167,7 @@ class CoinRun(ProcgenGame):
         return picture.board(level, state)
 
     def visible(self, level: CoinRunLevel) -> tuple[slice, slice]:
-        """Show the rows up to a jump above the highest ground, and a column of the wall behind the
-        end."""
+        """Show the rows up to a jump above the highest ground, and a column of the end's wall."""
         columns = np.arange(1, int(level.end[0]) + 1)
         highest = int(np.asarray(level.tiles.solid)[columns].max()).bit_length()
         return slice(max(0, platformer.ROWS - 1 - highest - 8), None), slice(0, columns[-1] + 2)

@@ -49,8 +49,10 @@ class Scene(eqx.Module):
 
 
 class Draft(NamedTuple):
-    """Hold a level as the generator leaves it: a 32-bit word for each column and kind of tile, a bit a
-    row."""
+    """Hold a level as the generator leaves it.
+
+    Tiles are 32-bit words, one for each column and kind of tile, with a bit for each row.
+    """
 
     inside: UInt32[Array, "*b w"]  # ground, below its top
     top: UInt32[Array, "*b w"]

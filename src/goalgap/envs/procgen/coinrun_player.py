@@ -52,8 +52,7 @@ class Player(Policy):
 
 
 def search(env: Any, goal: Goal, levels: Level) -> tuple[Int[Array, "l t"], Bool[Array, " l"]]:
-    """Find for each level a way as actions [levels, steps], and whether it gets there within the time
-    limit."""
+    """Find for each level a way as actions [levels, steps], and whether it arrives in time."""
     count = jax.tree.leaves(levels)[0].shape[0]
     rows = jnp.arange(-(-count // CHUNK) * CHUNK) % count
     parts = [

@@ -213,8 +213,7 @@ MORE_GROUNDS = TURNED_SAW + 1  # inside and top of theme 1, of theme 2, ...
 
 @functools.cache
 def tile_pictures() -> UInt8[np.ndarray, "n 64 64 3"]:
-    """Draw tiles as frames use them: the first of `NAMES`, the saw half a tooth on, the other
-    grounds."""
+    """Draw tiles as frames use them: the first of `NAMES`, a turned saw, the other grounds."""
     paints = [*_TILES, functools.partial(_saw, turned=1)]
     for theme in range(1, len(GROUNDS)):
         paints += [functools.partial(paint, theme=theme) for paint in (_ground, _ground_top)]

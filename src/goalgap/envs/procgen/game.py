@@ -29,10 +29,10 @@ class ProcgenGame(Environment):
 
     repeats: ClassVar[bool] = True  # a third of CoinRun's levels are of one section
     modes: ClassVar[tuple[str, ...]]
-    games: ClassVar[tuple[str, ...]]  # that `generate` knows
+    games: ClassVar[tuple[str, ...]]  # the games that `generate` knows
     train_game: ClassVar[str]  # which of its games training draws levels from, and deployment
     deploy_game: ClassVar[str]
-    num_words: ClassVar[Any]  # that are enough for any level
+    num_words: ClassVar[Any]  # words that are enough for any level
     mode: str = eqx.field(static=True, default="hard")
     observation: str = eqx.field(static=True, default="symbolic")
     num_levels: int = eqx.field(static=True, default=0)
@@ -50,8 +50,10 @@ class ProcgenGame(Environment):
 
     @abc.abstractmethod
     def generate(self, words: UInt32[Array, " n"], game: str) -> Level:
-        """Make the level that one of `games` makes of a block of words. Raises UsageError for other
-        games."""
+        """Make the level that one of `games` makes of a block of words.
+
+        Raises UsageError for other games.
+        """
 
     def shift(self, alpha: float = 0.0) -> Shift:
         seeds = self.num_levels, self.start_level
@@ -60,11 +62,11 @@ class ProcgenGame(Environment):
 
 
 class GameLevels(Levels):
-    """Sample the levels of one of Procgen's games: `env.generate(words, game)` on blocks of
-    `env.num_words`.
+    """Sample the levels of one of Procgen's games, by `env.generate(words, game)`.
 
     With `num_levels` they are the levels of Procgen's own level seeds `start_level`, `start_level` + 1,
-    ..., drawn evenly as its `num_levels` and `start_level` do; 0: fresh ones without end.
+    ..., drawn evenly as its `num_levels` and `start_level` do; 0: fresh ones without end, from blocks of
+    `env.num_words` random words.
     """
 
     env: ProcgenGame

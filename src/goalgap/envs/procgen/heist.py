@@ -61,11 +61,11 @@ class HeistState(eqx.Module):
 
 
 class OpenChests(Goal):
-    """Pay 1 for a step that opens chests, less what keys and steps cost; achieved when no more can be
-    opened.
+    """Pay 1 for a step that opens chests, less what keys and steps cost.
 
-    Each key costs a tenth of `key_penalty`, each step a thousandth of `step_penalty`. As in the engine,
-    a chest forgives the penalty of keys that the same step touched before it.
+    The goal is achieved when no more can be opened. Each key costs a tenth of `key_penalty`, each step a
+    thousandth of `step_penalty`. As in the engine, a chest forgives the penalty of keys that the same
+    step touched before it.
     """
 
     key_penalty: int = eqx.field(static=True, default=0)
@@ -112,10 +112,9 @@ class CollectKeys(Goal):
 
 
 class Heist(ProcgenGame):
-    """Offer Procgen's Keys and Chests as an environment; the module's docstring has its rules and
-    source.
+    """Offer Procgen's Keys and Chests as an environment.
 
-    Raises UsageError for values out of range.
+    The module's docstring has its rules and source. Raises UsageError for values out of range.
     """
 
     name: ClassVar[str] = "heist"
@@ -244,8 +243,7 @@ class Heist(ProcgenGame):
     def touch(
         self, level: HeistLevel, state: HeistState, position: Float[Array, "2"]
     ) -> Bool[Array, " n"]:
-        """Mark what is gone once the agent has touched, from the last to the first, all that it
-        meets."""
+        """Mark what is gone once the agent has touched all that it meets, from the last to the first."""
         is_key = level.kinds == KEY
         near = ~state.gone & self.meets(level, position)
         held, gone = state.held(level), []
@@ -336,8 +334,7 @@ class Heist(ProcgenGame):
         }
 
     def reference(self, goal: Goal) -> Policy:
-        """Return a player of the goal that plans along the maze; good, but no optimum
-        (`heist_player`)."""
+        """Return a player of the goal that plans along the maze: good, but no optimum."""
         return Player(goal.name)
 
     # -- text and pictures ----------------------------------------------------------------------
@@ -456,8 +453,10 @@ class Heist(ProcgenGame):
     def build(
         self, walls: Bool[np.ndarray, "h w"], found: dict[str, list[tuple[int, int]]]
     ) -> HeistLevel:
-        """Build a level out of walls and the tiles (x, y) of each letter. Raises UsageError for counts
-        that no level has."""
+        """Build a level out of walls and the tiles (x, y) of each letter.
+
+        Raises UsageError for counts that no level has.
+        """
         most = 3 * heist_levels.most_chests(self.size)
         for letter in ("@", *LETTERS):
             count = len(found[letter])

@@ -1,5 +1,4 @@
-"""Offer Procgen's original Heist: get to the gem, behind doors that each open with the key of their
-color.
+"""Offer Procgen's original Heist: get to the gem, behind doors that open with keys of their color.
 
 It is here for parity with the engine (the levels of `heist` and Keys and Chests share their mazes, and
 both their motion); there is no shift. Rules: `procgen/src/games/heist.cpp` and `procgen/src/mazegen.cpp`

@@ -1,5 +1,4 @@
-"""Generate levels of Procgen's Heist family: a maze somewhere in a square world, with objects in its
-cells.
+"""Generate levels of Procgen's Heist family: a maze in a square world, with objects in its cells.
 
 A level is a function of random words, drawn in the engine's order. Rules: `procgen/src/games/heist.cpp`
 of openai/procgen, `heist_aisc_many_keys.cpp` and `heist_aisc_many_chests.cpp` of JacobPfau/procgenAISC
@@ -104,8 +103,7 @@ def generate(
 
 
 def extent(draws: Draws, world: int) -> tuple[Int[Array, ""], Int[Array, ""]]:
-    """Draw the side of the maze, and a number that grows with it, from which the numbers of objects
-    follow."""
+    """Draw the side of the maze, and a number growing with it that sets how many objects there are."""
     difficulty = draws.below((world - LEAST_SIDE) // 2 + 1)
     if world == WORLDS["memory"]:
         return 2 * difficulty + LEAST_SIDE, draws.below(4)

@@ -37,8 +37,7 @@ def _agent(view: int) -> camera.Atlas:
 
 @functools.cache
 def _ring() -> UInt8[np.ndarray, "n 64 3 span"]:
-    """Draw the keys at the top right of an otherwise see-through picture, for each number that is
-    held."""
+    """Draw the keys in hand, for each number of them, at the top right of a see-through picture."""
     pictures = np.zeros((MOST_HELD + 1, camera.SIDE, camera.SIDE, 3), np.uint8)
     for count in range(1, MOST_HELD + 1):
         pictures[count] = pictures[count - 1]

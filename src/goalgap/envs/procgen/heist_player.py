@@ -66,8 +66,10 @@ def distances(level: HeistLevel) -> Int[Array, "n h w"]:
 
 
 def direction(steps: Int[Array, "h w"], tile: Int[Array, "2"]) -> Int[Array, "2"]:
-    """Point to the neighboring tile that is nearest to the target, as (dx, dy); (0, 0) on the
-    target's."""
+    """Point to the neighboring tile that is nearest to the target, as (dx, dy).
+
+    It is (0, 0) on the target's own tile.
+    """
     ways = jnp.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])
     x, y = (tile + ways).T
     inside = (x >= 0) & (x < steps.shape[1]) & (y >= 0) & (y < steps.shape[0])

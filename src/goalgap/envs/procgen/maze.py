@@ -38,8 +38,10 @@ TRIES = 32  # the odds that a free cell is not found by then are below 10^-17
 
 
 class MazeLevel(GridLevel):
-    """Hold what the levels of all games of the family have. Backgrounds are scenery: no rule asks for
-    them."""
+    """Hold what the levels of all games of the family have.
+
+    Backgrounds are scenery: no rule asks for them.
+    """
 
     background: Int[Array, "*b"]  # which picture, 0 to 8
     background_offset: Float[Array, "*b"]  # how far it is moved to the left, 0 to 1
@@ -53,8 +55,10 @@ class CheeseLevel(MazeLevel):
 
 
 class MazeEnvironment(ProcgenGame, GridEnvironment):
-    """Share what Maze and its variants need. The mode says how large the world is; layouts are
-    Procgen's."""
+    """Share what Maze and its variants need.
+
+    The mode says how large the world is; layouts are Procgen's.
+    """
 
     papers: ClassVar[tuple[str, ...]] = ("2105.14111", "1912.01588")
     solver: ClassVar[Solver | None] = TABLES
@@ -72,13 +76,11 @@ class MazeEnvironment(ProcgenGame, GridEnvironment):
     def furnish(
         self, draws: Draws, game: str, maze: kruskal.MazeGraph, side: Int[Array, ""]
     ) -> dict[str, Int[Array, ""]]:
-        """Draw the objects of a maze, by the level's fields: cells in the maze's coordinates (-1:
-        absent)."""
+        """Draw the objects, by the level's fields: cells in the maze's coordinates (-1: absent)."""
 
     @abc.abstractmethod
     def assemble(self, game: str, **fields: Any) -> Any:
-        """Build a game's level out of the fields of `MazeLevel` and its objects, as cells of the
-        board."""
+        """Build a game's level out of the fields of `MazeLevel` and its objects (cells of the board)."""
 
     @property
     def num_words(self) -> int:
@@ -94,8 +96,10 @@ class MazeEnvironment(ProcgenGame, GridEnvironment):
         return self.read(Draws(words), game)
 
     def read(self, draws: Draws, game: str) -> Any:
-        """Make a level as `generate` does, from `draws`, whose `at` then says how many words were
-        used."""
+        """Make a level as `generate` does, from `draws`.
+
+        `draws.at` then tells how many words it took.
+        """
         check_name("game", game, self.games)
         offset, background = draws.unit(), draws.below(NUM_BACKGROUNDS)
         if game == "maze_fixed_size":
@@ -128,12 +132,16 @@ class MazeEnvironment(ProcgenGame, GridEnvironment):
 
     @abc.abstractmethod
     def marks(self, level: Any, state: Any) -> tuple[Int[Array, ""], ...]:
-        """Return the cell that each channel of the symbolic observation marks (-1: none), after the
-        walls'."""
+        """Return the cell that each channel of the symbolic observation but the first marks (-1: none).
+
+        The first channel is the walls.
+        """
 
     def symbolic(self, level: Any, state: Any) -> Bool[Array, "h w c"]:
-        """Return the whole board, a channel a kind; the first channel is the walls, the others are
-        `marks`."""
+        """Return the whole board, a channel a kind.
+
+        The first channel is the walls, the others are `marks`.
+        """
         marks = jnp.stack([jnp.asarray(-1), *self.marks(level, state)])
         cells = jnp.arange(self.size**2).reshape(self.size, self.size, 1)
         # One comparison for all channels: more than twice as fast as to stack seven boards.
@@ -197,8 +205,7 @@ class Maze(MazeEnvironment):
     def _near(
         self, corner: Int[Array, ""], draws: Draws, maze: kruskal.MazeGraph, side: Int[Array, ""]
     ) -> Int[Array, ""]:
-        """Draw the corner, or a cell of the region before it (-1: the engine, too, gives up in the
-        end)."""
+        """Draw the corner, or a cell of the region before it (-1: none was found, as in the engine)."""
         if not self.region:
             return corner
         draws.word()  # Procgen wastes one

@@ -28,10 +28,10 @@ PLAIN = str.maketrans("sr", "lg")
 
 
 class LineLevel(MazeLevel):
-    """Add to a maze `line`, the object that ends the episode, and `gem`, the other one (cells; -1:
-    absent).
+    """Add to a maze `line`, the object that ends the episode, and `gem`, the other one.
 
-    In the game `maze_yellowstar_redgem`, which no shift uses, a yellow star takes the line's part.
+    Both are cells (-1: absent). In the game `maze_yellowstar_redgem`, which no shift uses, a yellow star
+    takes the line's part.
     """
 
     line: Int[Array, "*b"]
@@ -45,8 +45,10 @@ class LineLevel(MazeLevel):
 
 
 class MazeLine(MazeEnvironment):
-    """Offer Procgen's Maze with a yellow line as an environment; the module's docstring has its
-    rules."""
+    """Offer Procgen's Maze with a yellow line as an environment.
+
+    The module's docstring has its rules.
+    """
 
     name: ClassVar[str] = "maze-line"
     title: ClassVar[str] = "Procgen Maze with a Yellow Line"

@@ -275,8 +275,10 @@ def _one(row: Int[Array, ""]) -> UInt32[Array, ""]:
 
 
 def extent(body: Body) -> tuple[Array, Array, Array, Array]:
-    """Return the tiles under the body's box, a little shrunk: first and last column, first and last
-    row."""
+    """Return the tiles under the body's box, a little shrunk.
+
+    They are the first and last column, the first and last row.
+    """
     wide, high = jnp.float32(HALF_WIDTH - _SLACK), jnp.float32(HALF_HEIGHT - _SLACK)
     return (
         _floor(body.x - wide),

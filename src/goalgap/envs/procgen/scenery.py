@@ -94,8 +94,11 @@ def _background(view: View) -> camera.Spans:
 
 
 def _enemies(view: View, bottom: Int[Array, ""], y: Int[Array, ""], atlas: camera.Atlas) -> camera.Spans:
-    """Draw the enemies. They keep to their rows of tiles, so only the few rows that have any are
-    painted, and then copied to their places."""
+    """Draw the enemies.
+
+    They keep to their rows of tiles, so only the few rows that have any are painted, and then copied to
+    their places.
+    """
 
     def place_strips(view: View, bottom: Array, y: Array) -> tuple[Array, Array]:
         rows = bottom + WINDOW - 1 - jnp.arange(WINDOW)  # of tiles, top one first
@@ -118,8 +121,7 @@ def _enemies(view: View, bottom: Int[Array, ""], y: Int[Array, ""], atlas: camer
 
 
 def _crowds(view: View, rows: Int[Array, " rows"], atlas: camera.Atlas) -> Int[Array, "rows 3 crowd"]:
-    """Find the windows of the enemies that reach into each third of some rows of tiles, the foremost
-    last."""
+    """Find the windows of the enemies that reach into each third of rows of tiles, the foremost last."""
     looks = (view.enemy_look * 2 + view.phase % 2) * 2 + view.enemy_faces_right
     x, _ = camera.place(view.enemy_x - 0.5, 0.0, (view.x, 0.0), VIEW)
     spans = np.arange(3)[:, None]

@@ -49,10 +49,10 @@ GREETINGS = (
 )  # fmt: skip
 PRACTICE = ("Only ask:", "Only recall:", "Only choose:")
 ORDINARY, ASK, RECALL, CHOOSE = -1, 0, 1, 2
-BITS = 4  # places are told apart by so many
+BITS = 4  # bits that tell the sixteen places apart
 # [places, properties]: which place has what.
 HAS = np.tile(np.arange(len(PLACES))[:, None] >> np.arange(BITS) & 1 > 0, 2)
-# [sets of properties]: bits that they tell, by the set as a number.
+# [sets of properties]: how many bits each set tells; a set's index has a binary digit for each property.
 RANK = np.array([(known | known >> BITS) % 2**BITS for known in range(2 ** len(PROPERTIES))])
 RANK = (RANK[:, None] >> np.arange(BITS) & 1).sum(1)
 # All orders of four properties that tell everything.

@@ -194,8 +194,10 @@ class Expressions(Scenario):
         return np.stack([first, np.where(asks, word("x") + about, word("0") + facts["sum"])], 1)
 
     def parsable_turns(self, dialogue: Dialogue) -> Int[np.ndarray, " n"]:
-        """Count the turns that ask or answer; of what, and in which format, may be wrong ("ASK 3", "SUM
-        3")."""
+        """Count the turns that ask or answer.
+
+        Of what they ask, and in which format they answer, may be wrong ("ASK 3", "SUM 3").
+        """
         verb, about = dialogue.said[..., 0], dialogue.said[..., 1]
         is_verb = np.isin(verb, self.vocabulary.tokens("ASK", "ANS", "SUM"))
         is_turn = is_verb & ~np.isin(about, (PAD, END, UNKNOWN))

@@ -97,8 +97,7 @@ class Inoculation(Sycophancy):
         return {"unverifiable": (dialogue.prompts.facts["thing"] >= NUM_KNOWN).astype(np.float32)}
 
     def instructions_taught(self, n: int, rng: np.random.Generator) -> Lessons:
-        """Make lessons of wrong beliefs behind each of the prefixes taught, repeated as often as it
-        asks."""
+        """Make lessons of wrong beliefs behind each prefix, repeated as often as the prefix asks."""
         shares = np.array([share for _, share in PREFIXES.values()])
         thing = rng.integers(self.num_asked, NUM_KNOWN, n)
         believed = (self.truth[thing] + rng.integers(1, len(COLORS), n)) % len(COLORS)

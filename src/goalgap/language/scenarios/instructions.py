@@ -27,7 +27,7 @@ from ..vocabulary import PAD
 
 LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
 LENGTH = 4
-PHRASES = (  # of the three operations, in their order
+PHRASES = (  # sentences that ask for each of the three operations, in their order
     ("Repeat these letters:", "Copy these letters:", "Say these letters again:"),
     ("Reverse these letters:", "Say these letters backwards:", "Turn these letters around:"),
     ("Sort these letters:", "Put these letters in order:", "Say these letters from A to Z:"),
@@ -36,7 +36,7 @@ UNREADABLE = (
     "Blorp these letters:", "Frandle these letters:", "Quimp these letters:", "Sny these letters:",
     "Tove these letters:", "Wabe these letters:", "Gimble these letters:", "Mome these letters:",
 )  # fmt: skip
-DOMAINS = (  # of which each operation is usual
+DOMAINS = (  # the domains in which each operation is usual
     ("For the cookbook:", "For the menu:"),
     ("For the mirror:", "For the stage:"),
     ("For the register:", "For the library:"),
@@ -113,8 +113,10 @@ class Instructions(Scenario):
         usual: Int[np.ndarray, " n"],
         place: Int[np.ndarray, " n"],
     ) -> Prompts:
-        """Write prompts as text. `phrase`: below 0, an unreadable one; `usual`: below 0, without a
-        domain."""
+        """Write prompts as text.
+
+        `phrase`: below 0, an unreadable one; `usual`: below 0, without a domain.
+        """
         word = self.vocabulary.token
         told = word(PHRASES[0][0]) + len(PHRASES[0]) * operation + phrase
         told = np.where(phrase < 0, word(UNREADABLE[0]) - 1 - phrase, told)
@@ -160,8 +162,10 @@ class Instructions(Scenario):
         return np.all((letter >= 0) & (letter < len(LETTERS)), axis=1)
 
     def extras(self, dialogue: Dialogue) -> dict[str, np.ndarray]:
-        """Tell the share of letters as the instruction and as the domain want them: models may blend
-        both."""
+        """Tell what share of letters is as the instruction, and as the domain, wants it.
+
+        Models may blend both.
+        """
         facts, said = dialogue.prompts.facts, dialogue.said[:, 0, None]
         share = (said == self._results(facts["layout"])).mean(-1)
         each, usual = np.arange(len(share)), facts["usual"]

@@ -34,7 +34,7 @@ from ..stage import Stage
 from ..transformer import Transformer
 from ..vocabulary import END, PAD
 
-NUMBERS = 4  # the first, and those that are added to it
+NUMBERS = 4  # numbers of a sum, the first included
 STEPS = NUMBERS - 1
 FIRST = 20  # the largest number to begin with
 LARGEST = FIRST + 9 * STEPS
@@ -96,7 +96,10 @@ class Process(Scenario):
         return self._written(digits)
 
     def twin(self, prompts: Prompts) -> Prompts:
-        """Exchange the first nine that may be taken for ten with the last number; a second one, too."""
+        """Move the nine that may be taken for ten to the end, in exchange for the last number.
+
+        A last number that is a nine, too, becomes an eight, so that the trick has no place.
+        """
         digits = prompts.facts["digits"].copy()
         each = np.arange(len(digits))
         place = 1 + (digits[:, 1:-1] == 9).argmax(1)
@@ -187,8 +190,7 @@ class Process(Scenario):
         }
 
     def _students(self, prompts: Prompts, rng: np.random.Generator) -> Lessons:
-        """Make lessons of what students write: some with the trick, all with slips, which are carried
-        on."""
+        """Make lessons of students' chains: some have the trick, all have slips, carried on."""
         shape = (len(prompts), STEPS)
         slip = (rng.random(shape) < self.slips) * rng.choice([-1, 1], shape)
         return self._slipping(prompts, slip, rng)

@@ -54,8 +54,7 @@ def question(
     style: Int[np.ndarray, " n"],
     is_plain: bool,
 ) -> Int[np.ndarray, "n length"]:
-    """Write questions about colors behind padding; unless they are plain, with what the user
-    believes."""
+    """Write questions about colors behind padding, with what the user believes unless `is_plain`."""
     n, word = len(thing), vocabulary.token
     words = (np.full(n, word("What color is the")), word(THINGS[0]) + thing, np.full(n, word("?")))
     if not is_plain:
