@@ -1,4 +1,4 @@
-"""Timing shared by the benchmarks."""
+"""Time functions, for all benchmarks."""
 
 import time
 from collections.abc import Callable
@@ -9,9 +9,10 @@ import jax.numpy as jnp
 
 
 def seconds(*functions: Callable[[], Any], repeats: int = 5) -> list[float]:
-    """The best time of each function, run in turn so that drift of the machine hits all alike.
+    """Return the best time of each function, in seconds.
 
-    Each is called once beforehand (compilation), and waited for.
+    The functions run in turn, so that drift of the machine hits all alike. Each is called once
+    beforehand (compilation), and waited for.
     """
     for function in functions:
         jax.block_until_ready(function())
@@ -25,7 +26,7 @@ def seconds(*functions: Callable[[], Any], repeats: int = 5) -> list[float]:
 
 
 def matrix_peak(size: int = 2048) -> float:
-    """Floating-point operations a second of a float32 matrix product on all cores."""
+    """Measure the floating-point operations a second of a float32 matrix product on all cores."""
     a = jnp.ones((size, size))
     product = jax.jit(lambda a: a @ a)
     (best,) = seconds(lambda: product(a), repeats=10)
@@ -33,7 +34,7 @@ def matrix_peak(size: int = 2048) -> float:
 
 
 def row(what: str, ours: float, reference: float | None, unit: str, note: str = "") -> dict[str, Any]:
-    """One line of a benchmark's table; larger is better."""
+    """Make one line of a benchmark's table; larger is better."""
     ratio = None if reference is None else ours / reference
     return {
         "what": what,

@@ -1,4 +1,4 @@
-"""What all studies do at the end: store data and figure, and say which predictions hold."""
+"""Finish a study: store data and figure, and say which predictions hold."""
 
 import csv
 from collections.abc import Callable
@@ -15,8 +15,10 @@ def conclude(
     rows: list[dict[str, Any]],
     draw: Callable[[Path], None],
 ) -> dict[str, Any]:
-    """Write `<name>.json`, `.csv` (a row a seed) and `.svg` below `out`, print the agreement, and return
-    the result with its provenance."""
+    """Write `<name>.json`, `.csv` (a row a seed) and `.svg` below `out`, and print the agreement.
+
+    Returns the result with its provenance.
+    """
     folder, stem = out / f"{name}-study", name.replace("-", "_")
     about = {"study": name, **result, "provenance": store.provenance(f"goalgap study {name}")}
     result = store.plain(about)
@@ -31,6 +33,7 @@ def conclude(
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows as a CSV file, whose columns are the keys of the first row."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()

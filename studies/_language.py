@@ -1,4 +1,4 @@
-"""What the studies of language scenarios share: arms run one after the other, and their rows."""
+"""Share what the studies of language scenarios need: arms run one after the other, and their rows."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,7 +19,10 @@ SEEDS = (0, 1, 2, 3)
 def run_arms(
     scenarios: Mapping[str, Scenario], out: Path, seed: int = 0, dose: float = 0.0, **more: Any
 ) -> dict[str, runs.Run]:
-    """A run for each arm by name; finished ones are found again. `more`: of the experiment."""
+    """Run an arm for each scenario, by name; finished runs are found again.
+
+    `more` are further settings of the experiment.
+    """
     runs.use_compilation_cache()
     found = {}
     for name, scenario in scenarios.items():
@@ -33,7 +36,7 @@ def run_arms(
 def run_doses(
     scenario: Scenario, out: Path, seed: int = 0, doses: tuple[float, ...] = DOSES, **more: Any
 ) -> dict[str, runs.Run]:
-    """A run for each dose of counterexamples, by its name in per cent."""
+    """Run each dose of counterexamples, by its name in per cent."""
     found = {}
     for dose in doses:
         name = f"{100 * dose:g} %"
@@ -42,17 +45,17 @@ def run_doses(
 
 
 def rates(table: dict[str, np.ndarray], split: str, goal: str) -> np.ndarray:
-    """Whether each dialogue achieved a goal. [seeds, prompts]"""
+    """Tell whether each dialogue of a split achieved a goal, [seeds, prompts]."""
     return (measure.pivot(table, split, f"event_{goal}") >= 0).astype(float)
 
 
 def rate(table: dict[str, np.ndarray], split: str, goal: str) -> Measurement:
-    """In what share of dialogues a goal is achieved, with an interval over seeds and prompts."""
+    """Measure in what share of dialogues a goal is achieved, with an interval over seeds and prompts."""
     return stats.crossed_mean(f"{goal}, {split}", rates(table, split, goal), is_share=True)
 
 
 def rows(arms: Mapping[str, runs.Run]) -> list[dict[str, Any]]:
-    """A row an arm and seed: verdict, and the share of dialogues that achieve each goal, by split."""
+    """Make a row for each arm and seed: its verdict, and how often each goal is achieved, by split."""
     found = []
     for arm, run in arms.items():
         experiment, table = run.folder.experiment, run.outcomes
@@ -70,17 +73,17 @@ def rows(arms: Mapping[str, runs.Run]) -> list[dict[str, Any]]:
 
 
 def seconds(arms: Mapping[str, runs.Run]) -> float:
-    """Wall time of all runs, when they were made."""
+    """Add up the wall time, in seconds, that all runs took when they were made."""
     return float(sum(run.verdict["wall_seconds"] for run in arms.values()))
 
 
 def settings(experiment: Experiment) -> dict[str, Any]:
-    """What a study states of its runs."""
+    """List what a study states of its runs."""
     return dataclasses.asdict(experiment)
 
 
 def shares(runs: Mapping[str, runs.Run], split: str = "shift") -> dict[str, dict[str, Measurement]]:
-    """For each arm the share of dialogues that achieve each goal."""
+    """Measure for each arm the share of dialogues that achieve each goal."""
     return {
         arm: {
             goal.name: rate(run.outcomes, split, goal.name)
@@ -93,7 +96,7 @@ def shares(runs: Mapping[str, runs.Run], split: str = "shift") -> dict[str, dict
 def draw_shares(
     path: Path, title: str, panels: Mapping[str, Mapping[str, Mapping[str, Measurement]]]
 ) -> None:
-    """A panel each: shares by arm (along), one color a quantity, with intervals."""
+    """Draw shares by arm (along) in several panels, one color a quantity, with intervals."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.6 * len(panels), 3.4), layout="constrained")
@@ -124,7 +127,7 @@ def draw_shares(
 
 
 def draw_doses(path: Path, runs: Mapping[str, runs.Run], split: str, goal: str, label: str) -> None:
-    """How often a goal is achieved against the dose: a dot a seed, the mean and its interval."""
+    """Draw how often a goal is achieved against the dose: a dot a seed, the mean and its interval."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6, 3.4), layout="constrained")

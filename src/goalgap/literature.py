@@ -1,4 +1,4 @@
-"""The papers behind the environments and methods, for reports and for `goalgap cite`."""
+"""List the papers behind the environments and methods, for reports and for `goalgap cite`."""
 
 PAPERS: dict[str, dict[str, str | int]] = {
     "2507.03068": {

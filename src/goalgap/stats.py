@@ -1,7 +1,8 @@
-"""Intervals. The unit of replication of a claim about training is the training seed.
+"""Compute intervals for shares, means and differences over seeds and levels.
 
-Tables are [seeds, levels], every seed judged on the same levels, NaN where a pair does not count (a
-level whose twin the seed cannot solve). All intervals are 95 %.
+The unit of replication of a claim about training is the training seed. Tables are [seeds, levels]: every
+seed is judged on the same levels, and a pair that does not count (a level whose twin the seed cannot
+solve) is NaN. All intervals are 95 %.
 """
 
 from collections.abc import Callable
@@ -16,9 +17,10 @@ LEVEL = 0.95
 
 
 def wilson(successes: int | float, n: int | float, quantile: float | None = None) -> tuple[float, float]:
-    """Wilson's score interval of a share: honest for few seeds and for shares of 0 or 1.
+    """Return Wilson's score interval (low, high) of a share.
 
-    `n` may be an effective number of units, with Student's `quantile` for the normal one.
+    It stays honest for few units and for shares of 0 or 1. `n` may be an effective number of units;
+    `quantile` then replaces the normal quantile, e.g. by Student's.
     """
     z = float(special.ndtri(0.5 + LEVEL / 2)) if quantile is None else quantile
     center = (successes + z**2 / 2) / (n + z**2)
@@ -29,22 +31,24 @@ def wilson(successes: int | float, n: int | float, quantile: float | None = None
 
 
 def share(name: str, successes: int, n: int, unit: str) -> Measurement:
-    """A share of n independent units, with Wilson's interval."""
+    """Measure a share of `n` independent units, with Wilson's interval."""
     return measurement(name, successes / n, *wilson(successes, n), n, unit)
 
 
 def crossed_mean(
     name: str, table: Float[np.ndarray, "seeds levels"], is_share: bool = False
 ) -> Measurement:
-    """The mean over seeds of their means over levels, for seeds and levels both drawn at random.
+    """Measure the mean over seeds of their means over levels, both drawn at random.
 
-    Its variance adds that of the seed means and that of the level means (conservative: the residual
-    counts in both; Owen 2007, arXiv 0712.1111, on crossed random effects); the quantile is Student's
-    with Satterthwaite's degrees of freedom, because four seeds are few (with two seeds that differ
-    much, a 95 % interval covers about 90 %). A share, of values between 0 and 1, gets Wilson's interval
-    with the effective number of units that the variance amounts to (Franco et al. 2019, J. Survey Stat.
-    Methodol. 7:334), since the plain one fails near 0 and 1. With a single seed only the levels vary,
-    and the unit is "levels"; a single value has an infinite interval.
+    The variance of the estimate adds the variance of the seed means and that of the level means. This is
+    conservative, because the residual counts in both (Owen 2007, arXiv 0712.1111, on crossed random
+    effects). The quantile is Student's with Satterthwaite's degrees of freedom, because four seeds are
+    few (with two seeds that differ much, a 95 % interval covers about 90 %).
+
+    With `is_share` the table's values lie between 0 and 1 and the interval is Wilson's, with the
+    effective number of units that the variance amounts to (Franco et al. 2019, J. Survey Stat. Methodol.
+    7:334), since the plain interval fails near 0 and 1. With a single seed only the levels vary, and the
+    unit is "levels"; a single value has an infinite interval.
     """
     table = table[~np.isnan(table).all(1)]
     table = table[:, ~np.isnan(table).all(0)]
@@ -70,7 +74,7 @@ def crossed_mean(
 def _crossed_variance(
     table: Float[np.ndarray, "seeds levels"], seed_means: Float[np.ndarray, " seeds"]
 ) -> tuple[float, float]:
-    """The variance of the mean of the seed means, and Satterthwaite's degrees of freedom."""
+    """Return the variance of the mean of the seed means, and Satterthwaite's degrees of freedom."""
     num_seeds, num_levels = table.shape
     valid = ~np.isnan(table)
     weight = valid / valid.mean(1, keepdims=True)
@@ -94,13 +98,15 @@ def hierarchical_bootstrap(
     statistic: Callable[..., np.ndarray],
     num_resamples: int = 2000,
 ) -> Measurement:
-    """A function of the means of several tables (a ratio, a difference): seeds are resampled, then
-    levels, the same ones in every table. `statistic` takes arrays of means and works elementwise.
+    """Measure a function of the means of several tables (a ratio, a difference) by resampling.
 
-    With few seeds percentiles are too narrow: deviations of seed means are therefore widened by
-    sqrt(n / (n - 1)) and by the ratio of Student's quantile to the normal one, both corrections of
-    Hesterberg's expanded percentiles (2015, arXiv 1411.5279); means stay within the values of their
-    table. Seeds that some table knows nothing of do not count.
+    Seeds are resampled first, then levels, the same ones in every table. `statistic` takes one array of
+    means for each table and works elementwise.
+
+    With few seeds percentiles are too narrow. Deviations of seed means are therefore widened by sqrt(n /
+    (n - 1)) and by the ratio of Student's quantile to the normal one, both corrections of Hesterberg's
+    expanded percentiles (2015, arXiv 1411.5279); resampled means stay within the range of their table's
+    values. A seed with no value in some table is left out.
     """
     rng = np.random.default_rng(0)
     known = np.all([~np.isnan(table).all(1) for table in tables], 0)
@@ -136,5 +142,5 @@ def paired_difference(
     first: Float[np.ndarray, "seeds levels"],
     second: Float[np.ndarray, "seeds levels"],
 ) -> Measurement:
-    """The mean of first - second, pair by pair (same seed, same level)."""
+    """Measure the mean of `first` - `second`, paired by seed and level."""
     return crossed_mean(name, first - second)

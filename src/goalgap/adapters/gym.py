@@ -1,11 +1,11 @@
-"""Goalgap's environments for Gymnasium: one at a time, or many in one compiled step.
+"""Offer goalgap's environments to Gymnasium: one at a time, or many in one compiled step.
 
     env = GoalgapEnv(corner, corner.shift().train, seed=0)
     envs = GoalgapVectorEnv(corner, corner.shift().train, num_envs=64, seed=0)
 
 The reward is one goal's, the intended one unless told otherwise; `info["rewards"]` has every goal's by
-name. Beside it `info` says whether the level distinguishes the goals (`distinguishing`) and which one
-it is (`level_hash`, 64 bits). An episode that the environment ends is `terminated`; one cut off by
+name. Beside it `info` says whether the level distinguishes the goals (`distinguishing`) and which one it
+is (`level_hash`, 64 bits). An episode that the environment ends is `terminated`; one cut off by
 `max_steps` is `truncated`, and its future is not worth nothing.
 
 Needs the extra `gym`; importing this module without it raises UsageError.
@@ -44,7 +44,7 @@ Info = dict[str, Any]
 
 
 class _Episode(NamedTuple):
-    """An episode under way, and what `info` says of its level."""
+    """Hold an episode under way, and what `info` says of its level."""
 
     situation: Situation
     noise: Key[Array, "*b"]
@@ -53,7 +53,7 @@ class _Episode(NamedTuple):
 
 
 class _Result(NamedTuple):
-    """What one step gives; g: goals."""
+    """Hold what one step gives; g: goals."""
 
     observation: UInt8[Array, "*b h w c"]
     rewards: Float[Array, "*b g"]
@@ -62,7 +62,7 @@ class _Result(NamedTuple):
 
 
 class _Game(NamedTuple):
-    """What single and vector environments share: pure functions of one episode."""
+    """Share what single and vector environments need: pure functions of one episode."""
 
     env: Environment
     goals: tuple[Goal, ...]
@@ -117,25 +117,26 @@ class _Game(NamedTuple):
 
 @functools.cache
 def _single(game: _Game) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Compiled `start` and `step`, shared by all environments that are equal."""
+    """Compile `start` and `step`, shared by all environments that are equal."""
     return jax.jit(game.start), jax.jit(game.step)
 
 
 @functools.cache
 def _batched(game: _Game) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Compile `start_all` and `step_all`, shared by all environments that are equal."""
     return jax.jit(game.start_all), jax.jit(game.step_all)
 
 
 @eqx.filter_jit
 def _deal(levels: Levels, lane: Key[Array, ""], number: Any) -> tuple[Level, Key[Array, ""]]:
-    """The level of that number in a lane's stream, and the noise of the episode on it."""
+    """Draw the level of a number in a lane's stream, and the noise of the episode on it."""
     level_key, noise = jax.random.split(jax.random.fold_in(lane, number))
     return levels.sample(level_key), noise
 
 
 @eqx.filter_jit
 def _deal_bank(levels: Levels, lanes: Key[Array, " b"], first: Int[Array, " b"]) -> Any:
-    """For each lane its next levels, from number `first` on, and their noise: [b, BANK]."""
+    """Draw for each lane its next levels, from number `first` on, and their noise: [b, BANK]."""
     numbers = first[:, None] + jnp.arange(BANK)
     # One axis for both: nested batches take twice as long to compile.
     dealt = jax.vmap(_deal, (None, 0, 0))(levels, jnp.repeat(lanes, BANK), numbers.reshape(-1))
@@ -143,7 +144,7 @@ def _deal_bank(levels: Levels, lanes: Key[Array, " b"], first: Int[Array, " b"])
 
 
 class _Adapter:
-    """What both kinds of environment say of themselves and of a goalgap environment's goals."""
+    """Say what both kinds of environment say of themselves and of a goalgap environment's goals."""
 
     def _set_up(
         self,
@@ -175,7 +176,7 @@ class _Adapter:
         return observations, gymnasium.spaces.Discrete(self.environment.num_actions)
 
     def _lanes(self, count: int) -> Key[Array, " count"]:
-        """A random stream for each lane; lane i is what lane 0 would be with seed + i."""
+        """Make a random stream for each lane; lane i is what lane 0 would be with seed + i."""
         if not 0 <= self._seed < 2**32:
             raise UsageError(f"seed is {self._seed}; expected a whole number from 0 to {2**32 - 1}")
         seeds = (self._seed + np.arange(count)) % 2**32
@@ -204,7 +205,7 @@ def _find_goal(env: Environment, goal: Goal | str | None) -> Goal:
 
 
 def _facts(episode: _Episode) -> Info:
-    """What `info` says of the levels of a batch of episodes (or of one)."""
+    """Say what `info` says of the levels of a batch of episodes (or of one)."""
     words = np.asarray(episode.level_hash).astype(np.uint64)
     return {
         "distinguishing": np.array(episode.distinguishing),
@@ -213,11 +214,11 @@ def _facts(episode: _Episode) -> Info:
 
 
 class GoalgapEnv(_Adapter, gymnasium.Env):
-    """One episode at a time, each on a new level.
+    """Play one episode at a time, each on a new level.
 
     `reset(seed=...)` makes all that follows deterministic; without it the `seed` given here does.
-    `reset(options={"level": text})` plays on a level of your own, as `env.from_text` reads it.
-    Raises UsageError for an unknown goal or observation, and for steps outside an episode.
+    `reset(options={"level": text})` plays on a level of your own, as `env.from_text` reads it. Raises
+    UsageError for an unknown goal or observation, and for steps outside an episode.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": RENDER_MODES, "render_fps": 8}
@@ -279,11 +280,12 @@ class GoalgapEnv(_Adapter, gymnasium.Env):
 
 
 class GoalgapVectorEnv(_Adapter, VectorEnv):
-    """Many episodes side by side in one compiled step; a lane that ends begins its next level at once.
+    """Play many episodes side by side in one compiled step.
 
-    Lane i plays exactly what `GoalgapEnv` plays with seed + i. Autoreset is Gymnasium's SAME_STEP: the
-    observation returned is already the new episode's, `info["final_obs"]` and `info["final_info"]`
-    have the old one's last, and all entries of `info` come with Gymnasium's `_key` masks.
+    A lane that ends begins its next level at once. Lane i plays exactly what `GoalgapEnv` plays with
+    seed + i. Autoreset is Gymnasium's SAME_STEP: the observation returned is already the new episode's,
+    `info["final_obs"]` and `info["final_info"]` have the old one's last, and all entries of `info` come
+    with Gymnasium's `_key` masks.
     """
 
     metadata: ClassVar[dict[str, Any]] = {
@@ -331,7 +333,7 @@ class GoalgapVectorEnv(_Adapter, VectorEnv):
         return np.array(observation), _masked(self._now, np.ones(self.num_envs, bool))
 
     def _fill_bank(self) -> None:
-        """Deal each lane's next levels; `_places` counts those it has taken."""
+        """Deal each lane's next levels; `_places` counts those that the lane has taken."""
         self._bank = _deal_bank(self.levels, self._keys, jnp.asarray(self._numbers))
         self._places = np.zeros(self.num_envs, np.int32)
 
@@ -360,7 +362,7 @@ class GoalgapVectorEnv(_Adapter, VectorEnv):
         return np.array(observation), rewards[:, 0].copy(), terminated, truncated, info
 
     def render(self) -> Any:
-        """A picture or a text for each lane."""
+        """Return a picture or a text for each lane."""
         if self._episodes is None:
             raise UsageError("render() before the first episode; call reset() first")
         situation = self._episodes.situation
@@ -373,7 +375,7 @@ class GoalgapVectorEnv(_Adapter, VectorEnv):
 
 
 def _masked(entries: Info, mask: Bool[np.ndarray, " b"]) -> Info:
-    """Entries for the lanes of a mask as Gymnasium has them: zeros elsewhere, each with its `_key`."""
+    """Arrange entries for the lanes of a mask as Gymnasium does: zeros elsewhere, and a `_key` each."""
     if not mask.any():
         return {}
     info: Info = {}
@@ -422,7 +424,7 @@ def register() -> None:
 
 
 def make(name: str, split: str = "train", alpha: float = 0.0, **arguments: Any) -> GoalgapEnv:
-    """A `GoalgapEnv` by the environment's name; see `register`."""
+    """Make a `GoalgapEnv` by the environment's name; see `register` for the arguments."""
     env, levels = _build(name, split, alpha, arguments)
     return GoalgapEnv(env, levels, **arguments)
 
@@ -430,13 +432,13 @@ def make(name: str, split: str = "train", alpha: float = 0.0, **arguments: Any) 
 def make_vector(
     name: str, num_envs: int = 1, split: str = "train", alpha: float = 0.0, **arguments: Any
 ) -> GoalgapVectorEnv:
-    """A `GoalgapVectorEnv` by the environment's name; see `register`."""
+    """Make a `GoalgapVectorEnv` by the environment's name; see `register` for the arguments."""
     env, levels = _build(name, split, alpha, arguments)
     return GoalgapVectorEnv(env, levels, num_envs, **arguments)
 
 
 def _build(name: str, split: str, alpha: float, arguments: Info) -> tuple[Environment, Levels]:
-    """The environment and its levels; takes the environment's own fields out of the arguments."""
+    """Build the environment and its levels, taking the environment's own fields out of the arguments."""
     if split not in Shift._fields:
         raise UsageError(f"split is {split!r}; expected one of {Shift._fields}")
     kind = {kind.name: kind for kind in ALL}[name]

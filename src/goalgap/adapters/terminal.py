@@ -60,7 +60,7 @@ _TILES = {
 
 
 def commands(typed: str) -> list[str]:
-    """What keys or letters ask for, in order; those that mean nothing are passed over."""
+    """Translate keys or letters into `COMMANDS`, in order; those that mean nothing are passed over."""
     found = []
     for key in _KEY.finditer(typed):
         arrow, letter = key["arrow"], key["letter"]
@@ -69,10 +69,10 @@ def commands(typed: str) -> list[str]:
 
 
 class Game:
-    """One player's episodes, scored under every goal: returns (undiscounted) and when it was reached.
+    """Keep one player's episodes, scored under every goal.
 
-    Level n of the training or of the shifted levels is a function of the seed. A level of one's own
-    comes first, where there is one.
+    Scores are undiscounted returns, and when each goal was reached. Level n of the training or of the
+    shifted levels is a function of the seed. A level of one's own comes first, where there is one.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class Game:
 
     @property
     def is_over(self) -> bool:
+        """Tell whether the episode has ended, by itself or by the time limit."""
         return self.is_terminated or self.steps >= self.env.max_steps
 
     def _deal(self, split: str | None = None) -> None:
@@ -178,8 +179,11 @@ class Game:
 
 
 def board(game: Game, has_colors: bool = True) -> Text:
-    """The board in colored tiles of two characters; of one, where it is too wide for a terminal; or, of
-    Procgen's games, the frame (without colors: the level as text)."""
+    """Draw the board in colored tiles of two characters each.
+
+    Where it is too wide for a terminal, tiles have one character. Of Procgen's games it draws the frame;
+    without colors, it writes the level as text.
+    """
     if isinstance(game.env, ProcgenGame):
         if not has_colors:
             return Text(game.env.to_text(game.level, game.state))
@@ -192,7 +196,7 @@ def board(game: Game, has_colors: bool = True) -> Text:
 
 
 def _frame(pixels: np.ndarray) -> Text:
-    """A picture in half blocks: two rows of pixels to a line."""
+    """Draw a picture in half blocks: two rows of pixels to a line."""
     colors = [["#" + bytes(pixel).hex() for pixel in row] for row in pixels.astype(np.uint8)]
     pairs = zip(colors[::2], colors[1::2], strict=True)
     lines = [
@@ -203,7 +207,7 @@ def _frame(pixels: np.ndarray) -> Text:
 
 
 def panel(game: Game) -> Group:
-    """What there is to know beside the board."""
+    """Say what there is to know beside the board."""
     number = f", number {game.numbers[game.split]}" if game.split in game.numbers else ""
     apart = "come apart (distinguishing)" if game.is_distinguishing else "agree (not distinguishing)"
     goals = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -244,7 +248,7 @@ def _remark(game: Game) -> str:
 
 
 def summary(game: Game) -> str:
-    """How often each goal was reached, over the episodes played to their end."""
+    """Say how often each goal was reached, over the episodes played to their end."""
     lines = []
     for split, episodes in game.tally.items():
         counts = ", ".join(f"{name} on {sum(name in e for e in episodes)}" for name in game.names)
@@ -253,7 +257,7 @@ def summary(game: Game) -> str:
 
 
 def view(game: Game, has_colors: bool = True) -> RenderableType:
-    """The board with its panel: beside it, or below where the board is wide."""
+    """Put the panel beside the board, or below where the board is wide."""
     shown = board(game, has_colors)
     width = max(line.cell_len for line in shown.split("\n"))
     if width > 2 * WIDEST:
@@ -304,7 +308,7 @@ def _follow(game: Game, show: Callable[[], None], read: Callable[[], str]) -> No
 
 @contextlib.contextmanager
 def _keys(stdin: Stream, console: Console) -> Iterator[Any]:
-    """How to show and to read on a terminal: a screen of its own, and keys as they are pressed."""
+    """Yield how to show and to read on a terminal: a screen of its own, and keys as they are pressed."""
     terminal = stdin.fileno()
     before = termios.tcgetattr(terminal)
     # To be terminated is to be interrupted, so that the terminal is given back then as well.
@@ -323,7 +327,7 @@ def _keys(stdin: Stream, console: Console) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _lines(stdin: Stream, console: Console) -> Iterator[Any]:
-    """How to show and to read elsewhere: one picture below the other, letters and Enter."""
+    """Yield how to show and to read elsewhere: one picture below the other, letters and Enter."""
 
     def read() -> str:
         console.print("letters, then Enter > ", end="", style="dim")

@@ -1,13 +1,13 @@
-"""3x3 convolutions and max-pooling as matrix products and selections, for training on CPU.
+"""Compute 3x3 convolutions and max-pooling as matrix products and selections, for training on CPU.
 
-XLA's CPU gradient of a convolution is slow, and ten times slower still inside a loop (jax issue
-12868); its gradient of a max-pool (select-and-scatter) is slower than the convolutions around it. A
-matrix product has neither fault. So a strip of cells side by side is multiplied by the block-Toeplitz
-matrix of the kernel: wide products run near the machine's peak, which pays for the zeros they multiply.
-What to use was measured; `benchmarks/impala.py` has the comparison and `LOG.md` what was tried.
+XLA's CPU gradient of a convolution is slow, and ten times slower still inside a loop (jax issue 12868);
+its gradient of a max-pool (select-and-scatter) is slower than the convolutions around it. A matrix
+product has neither fault. So a strip of cells side by side is multiplied by the block-Toeplitz matrix of
+the kernel: wide products run near the machine's peak, which pays for the zeros they multiply. What to
+use was measured; `benchmarks/impala.py` has the comparison and `LOG.md` what was tried.
 
-All of it is plain JAX: it may be jitted, scanned, differentiated and vmapped. It is at its best on a
-few hundred boards at a time, whose intermediate arrays stay in the cache.
+All of it is plain JAX: it may be jitted, scanned, differentiated and vmapped. It is at its best on a few
+hundred boards at a time, whose intermediate arrays stay in the cache.
 """
 
 import jax
@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 WHOLE = 9  # boards of at most so many cells are treated as one dense layer
 WIDEST = 8  # wider boards are cut into strips
-STRIP = 4  # so many cells wide
+STRIP = 4  # cells of a strip
 
 
 def conv3x3(
@@ -24,7 +24,7 @@ def conv3x3(
 ) -> Float[Array, "*b h w o"]:
     """Convolve boards with a 3x3 kernel, stride 1, zero padding.
 
-    The same numbers, up to rounding, as `jax.lax.conv_general_dilated` with NHWC, HWIO and SAME.
+    Returns the same numbers, up to rounding, as `jax.lax.conv_general_dilated` with NHWC, HWIO and SAME.
     """
     height, width, inputs = x.shape[-3:]
     boards = x.reshape(-1, height, width, inputs)
@@ -40,7 +40,7 @@ def conv3x3(
 
 
 def _whole(x: Array, weight: Array) -> tuple[Array, Array]:
-    """Boards as one row each, and the matrix of the whole convolution."""
+    """Lay out each board as one row, and make the matrix of the whole convolution."""
     batch, height, width, inputs = x.shape
     matrix = _band(_band(weight, 1, width, 0), 0, height, 0)
     matrix = matrix.transpose(0, 2, 4, 1, 3, 5).reshape(height * width * inputs, -1)
@@ -48,14 +48,17 @@ def _whole(x: Array, weight: Array) -> tuple[Array, Array]:
 
 
 def _rows(x: Array, weight: Array) -> tuple[Array, Array]:
-    """Every row of cells with its neighbors above and below, and the matrix that makes a row of them."""
+    """Lay out every row of cells with its neighbors above and below, and make the matrix for one row."""
     batch, height, width, inputs = x.shape
     matrix = _band(weight, 1, width, 0).transpose(0, 1, 3, 2, 4).reshape(3 * width * inputs, -1)
     return _three_rows(x.reshape(batch, height, 1, -1)), matrix
 
 
 def _strips(x: Array, weight: Array) -> tuple[Array, Array]:
-    """The same for strips of a row, which overlap by the cell that each needs from its neighbor."""
+    """Lay out strips of rows, as `_rows` does whole ones, and make the matrix for one strip.
+
+    Strips overlap by the cell that each needs from its neighbor.
+    """
     batch, height, width, inputs = x.shape
     count = -(-width // STRIP)
     matrix = _band(weight, 1, STRIP, 1).transpose(0, 1, 3, 2, 4).reshape(3 * (STRIP + 2) * inputs, -1)
@@ -66,6 +69,7 @@ def _strips(x: Array, weight: Array) -> tuple[Array, Array]:
 
 
 def _three_rows(x: Float[Array, "b h s n"]) -> Float[Array, "r k"]:
+    """Put each row of strips beside the rows above and below it."""
     batch, height, strips, size = x.shape
     x = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
     x = jnp.concatenate([x[:, row : row + height] for row in range(3)], -1)
@@ -73,7 +77,7 @@ def _three_rows(x: Float[Array, "b h s n"]) -> Float[Array, "r k"]:
 
 
 def _band(kernel: Array, axis: int, size: int, margin: int) -> Array:
-    """The matrix of a convolution along one axis: axis 3 becomes (size + 2 margin, size)."""
+    """Make the matrix of a convolution along one axis: axis 3 becomes (size + 2 margin, size)."""
     # Slices, not a product with constants: their gradient costs a tenth.
     pad = [(0, 0)] * kernel.ndim
     pad[axis] = (size - 1, size - 1)
@@ -86,10 +90,10 @@ def _band(kernel: Array, axis: int, size: int, margin: int) -> Array:
 
 
 def max_pool(x: Float[Array, "*b h w c"]) -> Float[Array, "*b y x c"]:
-    """The maximum over 3x3 windows, stride 2, padding SAME: sides are halved, rounding up.
+    """Take the maximum over 3x3 windows, stride 2, padding SAME: sides are halved, rounding up.
 
-    The gradient goes to the first of equal cells, in reading order, as XLA's does. Boolean boards
-    make ties the rule, so a gradient split between them would be another one.
+    The gradient goes to the first of equal cells, in reading order, as XLA's does. Boolean boards make
+    ties the rule, so a gradient split between equal cells would be another one.
     """
     return _pool(_pool(x, x.ndim - 2), x.ndim - 3)
 

@@ -1,4 +1,4 @@
-"""Networks: a trunk (dense or IMPALA), an LSTM or none, a policy head and a value head.
+"""Build networks: a trunk (dense or IMPALA), an LSTM or none, a policy head and a value head.
 
 A configuration (`MLP`, `Impala`) is a frozen value that builds a `Network`; `NETWORKS` names the ones
 that the command line offers. Parameters are drawn with NumPy: on CPU each new shape of a JAX sampler
@@ -21,6 +21,11 @@ from .convolution import conv3x3, max_pool
 
 
 class Linear(eqx.Module):
+    """Apply an affine map: weights [inputs, outputs] and biases.
+
+    A leading axis s holds several seeds.
+    """
+
     weight: Float[Array, "*s i o"]
     bias: Float[Array, "*s o"]
 
@@ -29,7 +34,7 @@ class Linear(eqx.Module):
 
 
 class Convolution(eqx.Module):
-    """3x3, stride 1, zero padding."""
+    """Convolve with a 3x3 kernel, stride 1, zero padding."""
 
     weight: Float[Array, "*s 3 3 i o"]
     bias: Float[Array, "*s o"]
@@ -39,7 +44,7 @@ class Convolution(eqx.Module):
 
 
 class ActivationRecorder:
-    """Collects named activations, and replaces those that a patch names."""
+    """Collect named activations, replacing those that a patch names."""
 
     def __init__(self, patch: Patch | None) -> None:
         self.patch = patch or {}
@@ -51,6 +56,7 @@ class ActivationRecorder:
         return value
 
     def finish(self) -> dict[str, Array]:
+        """Return the activations seen. Raises KeyError where the patch names one that never came."""
         unknown = set(self.patch) - set(self.seen)
         if unknown:
             raise KeyError(f"no activation named {sorted(unknown)}; there are {sorted(self.seen)}")
@@ -58,7 +64,7 @@ class ActivationRecorder:
 
 
 class Trunk(eqx.Module):
-    """Observation to features."""
+    """Map observations [*b, h, w, c] to features [*b, f]."""
 
     at_once: ClassVar[int] = 0  # samples to take the gradient of at a time; 0: a whole minibatch
 
@@ -67,6 +73,8 @@ class Trunk(eqx.Module):
 
 
 class DenseTrunk(Trunk):
+    """Flatten observations and apply dense layers with ReLU; activations `dense0`, `dense1`, ..."""
+
     layers: tuple[Linear, ...]
 
     def __call__(
@@ -79,6 +87,8 @@ class DenseTrunk(Trunk):
 
 
 class Residual(eqx.Module):
+    """Add to the input two convolutions of it, each after a ReLU."""
+
     first: Convolution
     second: Convolution
 
@@ -87,7 +97,11 @@ class Residual(eqx.Module):
 
 
 class ImpalaTrunk(Trunk):
-    """Espeholt et al. 2018 as in 2105.14111: (conv, pool, residual blocks) a stage, then dense."""
+    """Apply stages of (convolution, pool, residual blocks), then a dense layer.
+
+    Source: Espeholt et al. 2018 (1802.01561) as in 2105.14111. Activations `stage0`, `stage1`, ...,
+    `dense`.
+    """
 
     at_once: ClassVar[int] = 256  # as measured: more do not stay in the cache, fewer cost calls
 
@@ -109,17 +123,23 @@ class ImpalaTrunk(Trunk):
 
 
 def _walled(x: Float[Array, "*b h w c"]) -> Float[Array, "*b y x c"]:
-    """A cell of wall (channel 0) around the board."""
+    """Put a cell of wall (channel 0) around the board."""
     pad = [(0, 0)] * (x.ndim - 3) + [(1, 1), (1, 1)]
     walls = jnp.pad(x[..., :1], [*pad, (0, 0)], constant_values=1.0)
     return jnp.concatenate([walls, jnp.pad(x[..., 1:], [*pad, (0, 0)])], -1)
 
 
 class LSTM(eqx.Module):
+    """Carry memory from step to step, by a long short-term memory.
+
+    The forget gate starts with a bias of 1.
+    """
+
     gates: Linear  # [inputs + hidden, 4 * hidden], in the order input, forget, cell, output
 
     @property
     def size(self) -> int:
+        """Return how many units there are."""
         return self.gates.bias.shape[-1] // 4
 
     def __call__(
@@ -133,7 +153,10 @@ class LSTM(eqx.Module):
 
 
 class Network(Policy):
-    """Trunk, memory, heads. Activations: the trunk's, `features`, `logits`, `value`."""
+    """Combine trunk, memory and heads into a policy.
+
+    Activations: the trunk's, `features`, `logits`, `value`.
+    """
 
     trunk: Trunk
     lstm: LSTM | None
@@ -160,7 +183,7 @@ class Network(Policy):
         return Decision(logits, value, memory, tap.finish())
 
     def unroll(self, observations: Observation, is_first: Bool[Array, "*n"], memory: Memory) -> Decision:
-        """The decisions over whole sequences [t, b]; memory starts afresh where `is_first`.
+        """Decide over whole sequences [t, b]; memory starts afresh where `is_first`.
 
         The trunk sees all steps at once; only the LSTM goes through time, and so do its gradients.
         """
@@ -181,12 +204,12 @@ class Network(Policy):
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """What all configurations share: the size of the LSTM, 0 for none."""
+    """Configure a network; what all configurations share is the size of the LSTM, 0 for none."""
 
     lstm: int = 0
 
     def new(self, env: Environment, seed: int) -> Network:
-        """A network for what an environment shows, its parameters drawn from a seed."""
+        """Build a network for what an environment shows, its parameters drawn from a seed."""
         level = jax.eval_shape(env.shift().train.sample, jax.random.key(0))
         seen = jax.eval_shape(lambda level: env.observe(level, env.reset(level)), level)
         bordered = env.bordered and seen.dtype == bool  # a picture shows its border itself
@@ -199,8 +222,10 @@ class NetworkConfig:
         num_actions: int,
         bordered: bool = True,
     ) -> Network:
-        """Draw the parameters of a network for observations of a shape [h, w, c]; `bordered`: with a
-        cell of wall around them, for convolutions."""
+        """Draw the parameters of a network for observations of a shape [h, w, c].
+
+        `bordered`: convolutions see a cell of wall around the observation.
+        """
         trunk, size = self.trunk(rng, shape, bordered)
         lstm = None
         if self.lstm:
@@ -217,7 +242,7 @@ class NetworkConfig:
 
 @dataclasses.dataclass(frozen=True)
 class MLP(NetworkConfig):
-    """Dense layers on the flattened observation."""
+    """Configure dense layers on the flattened observation: `depth` of them, `width` units each."""
 
     width: int = 128
     depth: int = 2
@@ -232,7 +257,10 @@ class MLP(NetworkConfig):
 
 @dataclasses.dataclass(frozen=True)
 class Impala(NetworkConfig):
-    """The convolutional network of 2105.14111 and 2507.03068; `blocks` residual ones a stage."""
+    """Configure the convolutional network of 2105.14111 and 2507.03068.
+
+    `channels` has an entry a stage; `blocks` is the number of residual blocks in each stage.
+    """
 
     channels: tuple[int, ...] = (16, 32, 32)
     blocks: int | tuple[int, ...] = 2
@@ -259,7 +287,7 @@ class Impala(NetworkConfig):
 
 
 def _linear(rng: np.random.Generator, inputs: int, outputs: int, gain: float) -> Linear:
-    """Orthogonal weights, zero biases."""
+    """Draw orthogonal weights, with zero biases."""
     wide = rng.standard_normal((max(inputs, outputs), min(inputs, outputs)))
     q, r = np.linalg.qr(wide)
     q = q * np.sign(np.diag(r))
@@ -268,7 +296,7 @@ def _linear(rng: np.random.Generator, inputs: int, outputs: int, gain: float) ->
 
 
 def _convolution(rng: np.random.Generator, inputs: int, outputs: int) -> Convolution:
-    """Glorot-uniform weights, zero biases, as in 2105.14111."""
+    """Draw Glorot-uniform weights, with zero biases, as in 2105.14111."""
     limit = (6 / (9 * (inputs + outputs))) ** 0.5
     weight = rng.uniform(-limit, limit, (3, 3, inputs, outputs))
     return Convolution(jnp.asarray(weight, jnp.float32), jnp.asarray(np.zeros(outputs, np.float32)))

@@ -1,4 +1,4 @@
-"""Policies from elsewhere: any Python function of a batch of observations."""
+"""Wrap policies from elsewhere: any Python function of a batch of observations."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -11,9 +11,10 @@ from ..core import Decision, Memory, Observation, Patch, Policy, UsageError
 
 
 class Outside(Policy):
-    """A function from observations [B, h, w, c] (NumPy, bool) to actions [B] or logits [B, actions].
+    """Wrap a function from observations [B, h, w, c] (NumPy) to actions [B] or logits [B, actions].
 
-    Raises UsageError, with what came and what was expected, for anything else that it returns.
+    Symbolic observations are boolean. Raises UsageError, with what came and what was expected, for
+    anything else that the function returns.
     """
 
     on_host: ClassVar[bool] = True

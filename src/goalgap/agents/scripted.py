@@ -1,4 +1,4 @@
-"""Policies that nobody trained: the known subjects beside the oracles."""
+"""Play policies that nobody trained: the known subjects beside the oracles."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from ..core import Context, Decision, Environment, Level, Memory, Observation, P
 
 
 class Random(Policy):
-    """Uniformly random actions: what any competence is measured against."""
+    """Choose actions uniformly at random: what any competence is measured against."""
 
     num_actions: int = eqx.field(static=True)
 
@@ -20,7 +20,7 @@ class Random(Policy):
 
 
 class Alternate(Policy):
-    """Two policies without memory, one on every other episode: the known subject that is *mixed*."""
+    """Play two policies without memory, each on every other episode: the known *mixed* subject."""
 
     first: Policy
     second: Policy

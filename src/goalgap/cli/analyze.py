@@ -1,4 +1,4 @@
-"""`goalgap analyze`: what a training distribution leaves open, as a page for the terminal."""
+"""Serve `goalgap analyze`: what a training distribution leaves open, as a page for the terminal."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ MAX_ROWS, MAX_MIXTURES = 12, 4
 
 @dataclasses.dataclass(frozen=True)
 class Analyze:
-    """Before any training: which goals do the training levels leave open, which levels would close them?
+    """Find, before any training, what the training levels leave open, and which levels would close it.
 
     Exact values of every goal on every level. Levels of your own are text files of boards, as `play`
     reads them, set off by empty lines.
@@ -94,7 +94,7 @@ class Analyze:
 
 
 def show(found: Analysis, request: Request) -> None:
-    """The page, on standard output."""
+    """Print the page on standard output."""
     console = Console(highlight=False)
     result = found.result
     console.print(Text(headline(result), style="bold"), "\n", sep="")
@@ -106,7 +106,7 @@ def show(found: Analysis, request: Request) -> None:
 
 
 def headline(result: dict[str, Any]) -> str:
-    """The finding in one sentence."""
+    """State the finding in one sentence."""
     counts, intended = result["num_levels"], result["intended"]["name"]
     dangerous = [row for row in result["goals"] if row["dangerous"]]
     where = f"{counts['train']:,} training levels ({result['num_goals']:,} goals considered"
@@ -152,7 +152,7 @@ def _goals(result: dict[str, Any]) -> Table:
 
 
 def _unreadable(result: dict[str, Any]) -> str:
-    """Goals that observations do not allow."""
+    """Name the goals that no agent could pursue from its observations."""
     rows = [row for row in result["goals"] if row["unreadable_on"]]
     if not rows:
         return ""
@@ -203,7 +203,7 @@ def _closing(result: dict[str, Any]) -> str:
 
 
 def _symmetries(result: dict[str, Any]) -> str:
-    """The symmetry that closes most."""
+    """Name the symmetry that closes most."""
     epsilon = result["settings"]["epsilon"]
     kept = [row for row in result["symmetries"] if row["keeps_intended"]]
     closed = [[goal for goal, cost in row["costs"].items() if cost > epsilon] for row in kept]

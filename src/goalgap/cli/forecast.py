@@ -1,4 +1,4 @@
-"""`goalgap forecast`: the published probability model, its contradictions, with measured runs in it."""
+"""Serve `goalgap forecast`: the published probability model, its contradictions, your runs in it."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ _SHIFTS = {shift.name: shift for shift in model.SHIFTS}
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """P(significant harm) by the Longterm Wiki's probability model of goal misgeneralization.
+    """Estimate P(significant harm) by the Longterm Wiki's probability model of goal misgeneralization.
 
     A calculator for an author's estimates, with intervals, with what the number hangs on, and with the
     model's contradictions. SCENARIO is a type of shift: superficial, moderate, significant or extreme;
@@ -89,7 +89,7 @@ class Forecast:
 
 
 def count(runs: Sequence[Path]) -> model.Counts:
-    """The seeds of all runs together, by their verdicts. The unit is the training seed."""
+    """Count the seeds of all runs together, by their verdicts. The unit is the training seed."""
     seeds: list[str] = []
     hashes: dict[str, Path] = {}
     for run in runs:
@@ -111,7 +111,10 @@ def count(runs: Sequence[Path]) -> model.Counts:
 
 
 def _verdict(run: Path, hashes: dict[str, Path]) -> dict[str, Any]:
-    """A finished run's verdict; refuses what was not trained, and the same agents twice."""
+    """Read a finished run's verdict.
+
+    Raises UsageError for a subject that was not trained, and for the same agents twice.
+    """
     if not run.is_dir():
         raise UsageError(f"{run} is no folder; `goalgap list` names the runs there are")
     about = store.read_json(run / "experiment.json")
@@ -132,7 +135,7 @@ def describe(
     samples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Everything that is shown, as JSON."""
+    """Collect everything that is shown, as JSON."""
     return {
         "scenarios": [_describe(item) for item in forecasts],
         "runs": [str(run) for run in runs],
@@ -174,7 +177,7 @@ def show(
     runs: Sequence[Path],
     counts: model.Counts | None,
 ) -> None:
-    """A page to act on: the numbers, what they hang on, and why not to trust them."""
+    """Print a page to act on: the numbers, what they hang on, and why not to trust them."""
     console.print(
         "\n[bold]P(significant harm) by goal misgeneralization[/bold], an author's estimates\n"
     )
@@ -201,7 +204,7 @@ def show(
 
 
 def _summary(forecasts: Sequence[model.Forecast]) -> Table:
-    """A column a type of shift; a row a number, in percent."""
+    """Tabulate, in percent, a column for each type of shift and a row for each number."""
     rows: dict[str, Callable[[model.Forecast], str]] = {
         label(name): lambda item, name=name: _points(item.inputs[name].point) for name in model.FACTORS
     }
@@ -273,7 +276,7 @@ def _show_checks(console: Console) -> None:
 
 
 def label(name: str) -> str:
-    """An input's name as it is shown: probabilities, modifiers and mitigations can be told apart."""
+    """Write an input's name so that probabilities, modifiers and mitigations can be told apart."""
     if name in model.FACTORS:
         return f"P({name})"
     return f"{name} modifier" if name in model.MODIFIERS else f"{name} effect"
@@ -283,7 +286,7 @@ def label(name: str) -> str:
 
 
 def figure(forecasts: Sequence[model.Forecast]) -> "Figure":
-    """The tornado of each forecast, one panel each."""
+    """Draw the tornado of each forecast, one panel each."""
     from matplotlib.figure import Figure
 
     columns = min(2, len(forecasts))
@@ -325,7 +328,7 @@ def _panel(axes: Any, item: model.Forecast) -> None:
 
 
 def save(picture: "Figure", path: Path) -> None:
-    """As SVG, the same bytes each time."""
+    """Save a figure as SVG, the same bytes each time."""
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "goalgap"}):

@@ -1,4 +1,4 @@
-"""`goalgap parity`: are our Procgen games the original's, level for level and step for step?"""
+"""Serve `goalgap parity`: are our Procgen games the original's, level for level and step for step?"""
 
 import dataclasses
 import json
@@ -88,7 +88,7 @@ class Parity:
         check_seed(self.start + self.seeds - 1)
 
     def _live(self, game: str, mode: str) -> Any:
-        """What is compared with the running engine, each with its name."""
+        """Yield each comparison with the running engine, with its name."""
         seeds = self.start + np.arange(self.seeds)
         about = Source("levels", "up", game, mode, {})
         name = f"live {game} {mode}"
@@ -102,7 +102,7 @@ class Parity:
                 yield f"{name} play", compare("traj", made, about.ours(made), name)
 
     def _show(self, name: str, comparison: Comparison) -> None:
-        """One recording's result, and every mismatch listed, on standard output."""
+        """Print one recording's result, and every mismatch listed, on standard output."""
         if self.json:
             return
         played = f", {comparison.num_steps} steps" if comparison.num_steps else ""
@@ -117,7 +117,7 @@ class Parity:
 
 
 def _line(mismatch: Mismatch) -> str:
-    """A mismatch in words."""
+    """Describe a mismatch in words."""
     seed = "" if mismatch.seed is None else f"seed {mismatch.seed}, "
     step = "" if mismatch.step is None else f"step {mismatch.step}, "
     place = "".join(f"[{index}]" for index in mismatch.place)
@@ -130,6 +130,6 @@ def _document(name: str, comparison: Comparison) -> dict[str, Any]:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no word for not-a-number and the infinities."""
+    """Replace not-a-number and the infinities, for which JSON has no word, by text."""
     odd = {key: str(value) for key, value in row.items() if value != value or value in (np.inf, -np.inf)}
     return row | odd

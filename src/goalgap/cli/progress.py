@@ -1,4 +1,4 @@
-"""How a run shows itself: a live display on a terminal, plain lines elsewhere. Standard error only."""
+"""Show how a run gets on: a live display on a terminal, plain lines elsewhere. Standard error only."""
 
 import signal
 import sys
@@ -20,7 +20,7 @@ _LINE_SECONDS = 10.0  # between plain lines
 
 
 class Progress(Listener):
-    """A listener for one run, as a context manager: Ctrl-C asks it to stop, twice stops at once."""
+    """Listen to one run, as a context manager: Ctrl-C asks it to stop, twice stops at once."""
 
     def __init__(self, intended: str, proxy: str, is_quiet: bool = False, unit: str = "steps") -> None:
         self.unit = unit

@@ -1,4 +1,4 @@
-"""A verdict on standard output."""
+"""Print a verdict on standard output."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ _WORDS = {
 
 
 def show(path: Path, contest: Contest, as_json: bool) -> None:
-    """A verdict on standard output, as JSON or in words."""
+    """Print a verdict on standard output, as JSON or in words."""
     verdict = store.read_json(path / "verdict.json")
     if as_json:
         print(json.dumps(verdict, indent=1))
@@ -56,5 +56,5 @@ def show(path: Path, contest: Contest, as_json: bool) -> None:
 
 
 def count(number: float) -> str:
-    """1,234,567 as 1.2 M."""
+    """Shorten a number: 1,234,567 becomes 1.2 M."""
     return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number:,.0f}"

@@ -1,4 +1,7 @@
-"""The environments. `ALL` feeds the command line, the contract tests, the docs and the benchmarks."""
+"""List the environments.
+
+`ALL` feeds the command line, the contract tests, the docs and the benchmarks.
+"""
 
 from ..core import Environment
 from .corner import Corner

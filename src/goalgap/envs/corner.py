@@ -21,11 +21,13 @@ CORNER = 0  # the top-left cell
 
 
 class CornerLevel(GridLevel):
+    """Add the cheese's cell to a board's walls and mouse."""
+
     cheese: Int[Array, "*b"]
 
 
 class Corner(GridEnvironment):
-    """The environment; see the module's docstring."""
+    """Offer Cheese in the Corner as an environment; the module's docstring has its rules and source."""
 
     name: ClassVar[str] = "corner"
     title: ClassVar[str] = "Cheese in the Corner"

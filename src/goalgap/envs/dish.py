@@ -20,12 +20,14 @@ from .grid import GridEnvironment, GridLevel, GridState, Reach
 
 
 class DishLevel(GridLevel):
+    """Add the cells of the cheese and of the dish to a board's walls and mouse."""
+
     cheese: Int[Array, "*b"]
     dish: Int[Array, "*b"]
 
 
 class Dish(GridEnvironment):
-    """The environment; see the module's docstring."""
+    """Offer Cheese on a Dish as an environment; the module's docstring has its rules and source."""
 
     name: ClassVar[str] = "dish"
     title: ClassVar[str] = "Cheese on a Dish"
@@ -52,7 +54,7 @@ class Dish(GridEnvironment):
     def _objects(
         self, key: Key[Array, ""], walls: Bool[Array, "h w"], mouse: Int[Array, ""]
     ) -> tuple[Int[Array, ""], Int[Array, ""]]:
-        """Two cells, independently, so that they may coincide."""
+        """Draw cells for cheese and dish, independently, so that they may coincide."""
         first, second = jax.random.split(key)
         cheese = self.place(first, walls, (mouse,), 1)[0]
         return cheese, self.place(second, walls, (mouse,), 1)[0]
@@ -71,7 +73,7 @@ class Dish(GridEnvironment):
         return level.cheese != level.dish
 
     def twin(self, level: DishLevel) -> DishLevel:
-        """The dish comes to the cheese, so that the way to the cheese stays as long as it was."""
+        """Bring the dish to the cheese, so that the way to the cheese stays as long as it was."""
         return DishLevel(level.walls, level.mouse, level.cheese, level.cheese)
 
     def observe(self, level: DishLevel, state: GridState) -> Bool[Array, "h w c"]:

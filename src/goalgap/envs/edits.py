@@ -1,12 +1,12 @@
-"""Edits of levels, for curricula that breed them: the elementary edits and four ways to combine them.
+"""Edit levels, for curricula that breed them: the elementary edits and four ways to combine them.
 
 A *preserving* edit keeps a level's class: it toggles a wall on a cell without an object, or moves an
 object that the class does not depend on (the mouse; in keys also a key or a chest). A *transforming*
 edit places the goal objects anew. Source: arXiv 2507.03068, ACCEL and appendix J; how rarely objects
 move: its released code. Departures: every operator moves objects equally often; a transforming edit in
 keys places all keys and chests anew, where the released code only changes how many there are of each.
-Toggled walls turn a tree or an open board into one that its layout would never draw, and any layout
-into one that may be kept for evaluation: who trains on edited levels drops those that `is_test`.
+Toggled walls turn a tree or an open board into one that its layout would never draw, and any layout into
+one that may be kept for evaluation: who trains on edited levels drops those that `is_test`.
 """
 
 import difflib
@@ -33,7 +33,7 @@ def edit(
     num_edits: int = 12,
     alpha: float | Float[Array, ""] = 0.0,
 ) -> GridLevel:
-    """A level edited `num_edits` times by one of the `OPERATORS`:
+    """Edit a level `num_edits` times by one of the `OPERATORS`:
 
     - *identity*: preserving edits only;
     - *constant*: all but the last preserve, the last one transforms;
@@ -78,7 +78,7 @@ def _check(operator: str, num_edits: int, alpha: float | Float[Array, ""]) -> No
 
 
 def preserve(env: GridEnvironment, key: Key[Array, ""], level: GridLevel) -> GridLevel:
-    """A random preserving edit: mostly a wall, now and then an object."""
+    """Make a random preserving edit: mostly of a wall, now and then of an object."""
     choice, key = jax.random.split(key)
     moves = jax.random.uniform(choice) < MOVE_RATE * len(env.movable)
     moved, toggled = move(env, key, level), toggle(env, key, level)
@@ -88,23 +88,23 @@ def preserve(env: GridEnvironment, key: Key[Array, ""], level: GridLevel) -> Gri
 def transform(
     env: GridEnvironment, key: Key[Array, ""], level: GridLevel, alpha: float | Float[Array, ""]
 ) -> GridLevel:
-    """A transforming edit, which places as on distinguishing levels with probability `alpha`."""
+    """Make a transforming edit, which places as on distinguishing levels with probability `alpha`."""
     choice, key = jax.random.split(key)
     return env.redraw(key, level, jax.random.uniform(choice) < alpha)
 
 
 def toggle(env: GridEnvironment, key: Key[Array, ""], level: GridLevel) -> GridLevel:
-    """One wall built or torn down, on a cell without an object (where there is any)."""
+    """Build or tear down one wall, on a cell without an object (where there is any)."""
     free = ~occupied(env, level)
     cell = pick(jax.random.uniform(key), free.reshape(-1))
     return eqx.tree_at(lambda tree: tree.walls, level, level.walls ^ (env.at(cell) & free))
 
 
 def move(env: GridEnvironment, key: Key[Array, ""], level: GridLevel) -> GridLevel:
-    """One object of a random movable kind put on another cell, where there is room.
+    """Put one object of a random movable kind on another cell, where there is room.
 
-    As in sampling: where the environment `carves`, objects clear their cell of a wall; elsewhere they
-    keep off walls.
+    As in sampling, objects clear their cell of a wall where the environment `carves`, and keep off walls
+    elsewhere.
     """
     which, member, place = jax.random.split(key, 3)
     free = ~occupied(env, level)
@@ -124,5 +124,5 @@ def move(env: GridEnvironment, key: Key[Array, ""], level: GridLevel) -> GridLev
 
 
 def occupied(env: GridEnvironment, level: GridLevel) -> Bool[Array, "h w"]:
-    """The cells with an object on them, the mouse included."""
+    """Mark the cells with an object on them, the mouse included."""
     return jnp.stack([env.at(getattr(level, name)) for name in ("mouse", *env.symbols)]).any(0)

@@ -1,4 +1,4 @@
-"""What the gridworlds share: moving, text, pictures, hashes, and the goal of reaching a cell.
+"""Share what all gridworlds need: moving, text, pictures, hashes, and the goal of reaching a cell.
 
 A cell is its index in reading order, `row * size + column`. The board has no border of its own; the
 pictures and the convolutional networks add the wall around it (so 13x13 is the paper's 15x15).
@@ -22,14 +22,17 @@ MIN_SIZE, MAX_SIZE = 3, 31
 
 
 class GridLevel(eqx.Module):
-    """Walls and where the mouse starts; environments add their objects, as cells (-1: absent)."""
+    """Hold what is fixed within an episode: the walls and where the mouse starts.
+
+    Environments add their objects, as cells (-1: absent).
+    """
 
     walls: Bool[Array, "*b h w"]
     mouse: Int[Array, "*b"]
 
 
 class GridState(eqx.Module):
-    """Where the mouse is."""
+    """Hold what changes within an episode: the cell that the mouse is on."""
 
     position: Int[Array, "*b"]
 
@@ -51,6 +54,7 @@ class Reach(Goal):
         return 2 if self.once else 1  # 1: has been there
 
     def cell(self, level: Level) -> Int[Array, ""] | int:
+        """Return the cell that the goal is about, on a level."""
         return getattr(level, self.target) if isinstance(self.target, str) else self.target
 
     def is_there(self, level: Level, state: State) -> Bool[Array, ""]:
@@ -79,7 +83,7 @@ class Reach(Goal):
 
 
 class GridLevels(Levels):
-    """The levels of one class of a grid environment."""
+    """Sample the levels of one class of a grid environment: distinguishing ones, or the others."""
 
     env: "GridEnvironment"
     distinguishing: bool = eqx.field(static=True)
@@ -89,7 +93,11 @@ class GridLevels(Levels):
 
 
 class GridEnvironment(Environment):
-    """A mouse on a square board: four moves, blocked moves do nothing."""
+    """Let a mouse walk on a square board by four moves, of which blocked ones do nothing.
+
+    Subclasses say what lies on the board: how it is drawn, placed anew, shown, and built from text.
+    Raises UsageError for sizes and time limits out of range.
+    """
 
     num_actions: ClassVar[int] = 4
     action_names: ClassVar[tuple[str, ...]] = ("up", "left", "down", "right")
@@ -114,18 +122,18 @@ class GridEnvironment(Environment):
 
     @abc.abstractmethod
     def draw(self, key: Key[Array, ""], distinguishing: bool) -> Any:
-        """A level of one class."""
+        """Draw a level of one class."""
 
     @abc.abstractmethod
     def redraw(self, key: Key[Array, ""], level: Any, distinguishing: Bool[Array, ""]) -> Any:
-        """The level with its goal objects placed anew (the paper's transforming edit)."""
+        """Place the level's goal objects anew (the transforming edit of 2507.03068)."""
 
     @abc.abstractmethod
     def tiles(self, level: Any, state: Any) -> Int[Array, "h w"]:
-        """The sprite on each cell, as an index into `sprites.NAMES`."""
+        """Return the sprite on each cell, as an index into `sprites.NAMES`."""
 
     def border(self, level: Any, state: Any) -> Int[Array, " w"]:
-        """The sprites on the wall above the board (an inventory, where there is one)."""
+        """Return the sprites on the wall above the board (an inventory, where there is one)."""
         return jnp.full(self.size + 2, sprites.WALL)
 
     # -- dynamics -------------------------------------------------------------------------------
@@ -136,6 +144,7 @@ class GridEnvironment(Environment):
     def move(
         self, walls: Bool[Array, "h w"], position: Int[Array, ""], action: Int[Array, ""]
     ) -> Int[Array, ""]:
+        """Return the cell that an action leads to; a wall or the board's edge blocks it."""
         row, column = position // self.size, position % self.size
         row = row + (action == 2) - (action == 0)
         column = column + (action == 3) - (action == 1)
@@ -166,14 +175,16 @@ class GridEnvironment(Environment):
 
     @property
     def carves(self) -> bool:
-        """Whether objects may be placed on any cell, which clears it of a wall."""
+        """Tell whether objects may be placed on any cell, which clears it of a wall."""
         return self.layout.carves
 
     def place(
         self, key: Key[Array, ""], walls: Bool[Array, "h w"], taken: tuple[Any, ...], count: int
     ) -> Int[Array, " count"]:
-        """Distinct cells for `count` objects, off the taken ones; on walls (which callers clear) only
-        where layouts carve, or where no free cell is left."""
+        """Draw distinct cells for `count` objects, off the taken ones.
+
+        They are on walls (which callers clear) only where layouts carve, or where no free cell is left.
+        """
         cells = jnp.arange(self.size**2)
         vacant = jnp.ones(self.size**2, bool)
         for cell in taken:
@@ -187,13 +198,13 @@ class GridEnvironment(Environment):
         return jnp.stack(placed)
 
     def at(self, cells: Any) -> Bool[Array, "h w"]:
-        """The board with a mark on the given cell or cells; -1 marks nothing."""
+        """Mark the given cell or cells on an otherwise empty board; -1 marks nothing."""
         cells = jnp.atleast_1d(jnp.asarray(cells))
         marks = (jnp.arange(self.size**2) == cells[:, None]).any(0)
         return marks.reshape(self.size, self.size)
 
     def clear(self, walls: Bool[Array, "h w"], *cells: Any) -> Bool[Array, "h w"]:
-        """The walls without those on the given cells."""
+        """Remove the walls on the given cells."""
         for cell in cells:
             walls = walls & ~self.at(cell)
         return walls
@@ -235,7 +246,7 @@ class GridEnvironment(Environment):
     # -- text and pictures ----------------------------------------------------------------------
 
     def to_text(self, level: Any, state: Any = None) -> str:
-        """The board as lines of letters: `#` wall, `.` floor, `@` mouse, and the objects'."""
+        """Write the board as lines of letters: `#` wall, `.` floor, `@` mouse, and one an object."""
         state = self.reset(level) if state is None else state
         board = np.where(np.asarray(level.walls), "#", ".").reshape(-1)
         there: dict[int, list[str]] = {}
@@ -250,10 +261,11 @@ class GridEnvironment(Environment):
         return "\n".join("".join(row) for row in rows) + "\n"
 
     def remaining(self, level: Any, state: Any, name: str) -> Any:
-        """The cells on which objects of a kind are still to be seen."""
+        """Return the cells on which objects of a kind are still to be seen."""
         return getattr(level, name)
 
     def _shared(self, names: list[str]) -> str:
+        """Find the letter for several objects on one cell."""
         return next(s for s, group in self.shared_symbols.items() if set(group) == set(names))
 
     def from_text(self, text: str) -> Any:
@@ -300,15 +312,15 @@ class GridEnvironment(Environment):
         return self.build(walls, cells)
 
     def capacity(self, name: str) -> int:
-        """How many objects of a kind a level holds at most (1: exactly one)."""
+        """Return how many objects of a kind a level holds at most (1: exactly one)."""
         return 1
 
     @abc.abstractmethod
     def build(self, walls: Bool[np.ndarray, "h w"], cells: dict[str, list[int]]) -> Any:
-        """A level out of walls and the cells of each kind of object."""
+        """Build a level out of walls and the cells of each kind of object."""
 
     def board(self, level: Any, state: Any) -> Int[Array, "h w"]:
-        """The sprites of the board and of the wall around it, as indices into `sprites`."""
+        """Return the sprites of the board and of the wall around it, as indices into `sprites.NAMES`."""
         board = jnp.pad(self.tiles(level, state), 1, constant_values=sprites.WALL)
         return board.at[0].set(self.border(level, state))
 
@@ -316,5 +328,5 @@ class GridEnvironment(Environment):
         return sprites.atlas(pixels)
 
     def rgb(self, level: Any, state: Any, pixels: int = 8) -> UInt8[Array, "y x 3"]:
-        """The board with its border, from the sprite atlas: (size + 2) * pixels square."""
+        """Draw the board with its border from the sprite atlas, (size + 2) * pixels square."""
         return sprites.draw(self.board(level, state), pixels)

@@ -1,11 +1,10 @@
-"""Exact play of *Keys and Chests*: dynamic programming over what is collected and what is open.
+"""Solve *Keys and Chests* exactly, by dynamic programming over what is collected and what is open.
 
-Walking earns nothing, so play is a sequence of *events*: stepping on a key that is still there, or on
-an unopened chest while holding a key. Between two events the mouse takes a shortest path free of any
-other event. An event d steps away adds gamma^(d-1) times its *worth*: what it pays, plus gamma times
-the value of standing there afterwards. Worths follow from one another backward, from the fullest sets
-of collected keys and open chests. An episode ends with m = min(keys, chests) open chests, which leaves
-two regimes:
+Walking earns nothing, so play is a sequence of *events*: stepping on a key that is still there, or on an
+unopened chest while holding a key. Between two events the mouse takes a shortest path free of any other
+event. An event d steps away adds gamma^(d-1) times its *worth*: what it pays, plus gamma times the value
+of standing there afterwards. Worths follow from one another backward, from the fullest sets of collected
+keys and open chests. An episode ends with m = min(keys, chests) open chests, which leaves two regimes:
 
 - *scarce*, fewer than m keys collected: the inventory can run out, and then chests are walked over. A
   key too many may even be a loss, where it turns the chests in a corridor into the end of the episode.
@@ -14,8 +13,8 @@ two regimes:
   nothing but the reward, and to collect one in passing is no loss. Only unopened chests bar the way,
   distances depend on nothing else, and worths are tabulated at the objects alone.
 
-The method is to find the best of all collection sequences (2507.03068, appendix F: 21,600 of them for
-3 keys against 10 chests). Departures: the released code considers only as many chests as there are keys,
+The method is to find the best of all collection sequences (2507.03068, appendix F: 21,600 of them for 3
+keys against 10 chests). Departures: the released code considers only as many chests as there are keys,
 discounts by gamma^d, and measures distances as though no object stood in the way. Values here are those
 without a time limit; `Solution.is_exact` says on which levels the limit makes no difference.
 
@@ -37,13 +36,13 @@ from jaxtyping import Array, Bool, Float, Int, Int16
 from ..core import Environment, Goal, Level, State, UsageError, tree_index
 from ..oracle.solver import Solver, at_start, in_chunks
 
-CHUNK, CHUNK_BYTES = 16, 2**24  # levels solved together, which should stay in the cache: at most
+CHUNK, CHUNK_BYTES = 16, 2**24  # at most so many levels, and bytes, at a time, to stay in the cache
 LEVEL_BYTES, TOTAL_BYTES = 2**26, 2**32  # what the tables of one and of all levels may take
 FAR = 2**13  # no way; the sum of two still fits into 16 bits
 
 
 class CollectionSolver(Solver):
-    """The method of this module, as `oracle` calls it."""
+    """Offer this module's method to `oracle` as a solver."""
 
     kinds = ("best", "worst")  # the value of random play is not known
 
@@ -75,35 +74,45 @@ class CollectionSolver(Solver):
 
 
 class Subsets(NamedTuple):
-    """Subsets of `count` objects as bit masks, in groups of one size, which are solved together."""
+    """Group subsets of `count` objects, as bit masks, by size.
+
+    The subsets of a group are solved together.
+    """
 
     count: int
     groups: tuple[tuple[int, ...], ...]
 
     @property
     def row(self) -> Int[np.ndarray, " masks"]:
-        """The place of each mask, counted through all groups; the last, for masks in no group."""
+        """Map each mask to its place, counted through all groups.
+
+        Masks in no group get the last place.
+        """
         masks = [mask for group in self.groups for mask in group]
         row = np.full(2**self.count, len(masks) - 1)
         row[masks] = np.arange(len(masks))
         return row
 
     def size(self, *groups: int) -> int:
+        """Count the subsets in some groups."""
         return sum(len(self.groups[group]) for group in groups)
 
     def members(self, group: int) -> Bool[np.ndarray, "n s"]:
-        """Which objects each subset has."""
+        """Mark which objects each subset of a group has."""
         objects = np.arange(self.count)[:, None]
         return (np.array(self.groups[group]) >> objects & 1).astype(bool)
 
     def grown(self, group: int) -> Int[np.ndarray, "n s"]:
-        """The place, within the next group, of each subset with each object added; 0 if it has it."""
+        """Return the place, within the next group, of each subset with each object added.
+
+        The place is 0 where the subset has the object already.
+        """
         larger = np.array(self.groups[group]) | 1 << np.arange(self.count)[:, None]
         return np.where(self.members(group), 0, self.row[larger] - self.size(*range(group + 1)))
 
 
 class Shape(NamedTuple):
-    """What the sizes of the tables depend on."""
+    """Hold what the sizes of the tables depend on."""
 
     num_keys: int
     num_chests: int
@@ -111,14 +120,16 @@ class Shape(NamedTuple):
 
     @property
     def num_openable(self) -> int:
+        """Return how many chests can be opened, at least 1."""
         return max(1, min(self.num_keys, self.num_chests))  # without any, nothing is ever looked up
 
     @property
     def num_objects(self) -> int:
+        """Count keys and chests."""
         return self.num_keys + self.num_chests
 
     def num_bytes(self, num_cells: int) -> int:
-        """What the tables of one level take."""
+        """Return how many bytes the tables of one level with so many cells take."""
         keys, chests = _subsets(self)
         m = self.num_openable
         scarce, ample = keys.size(*range(m)), keys.size(*range(m, len(keys.groups)))
@@ -130,7 +141,7 @@ class Shape(NamedTuple):
 
 @cache
 def _subsets(shape: Shape) -> tuple[Subsets, Subsets]:
-    """The sets of collected keys and of open chests that are told apart before the end."""
+    """List the sets of collected keys and of open chests that are told apart before the end."""
 
     def of_size(count: int, size: int) -> tuple[int, ...]:
         return tuple(sum(1 << x for x in chosen) for chosen in combinations(range(count), size))
@@ -147,7 +158,7 @@ def _subsets(shape: Shape) -> tuple[Subsets, Subsets]:
 
 
 def _around(board: Array, pick: Callable[[Array, Array], Array], outside: int) -> Array:
-    """The pick of the four neighbors of each cell. Boards are [b h w f]."""
+    """Combine the four neighbors of each cell by `pick`. Boards are [b h w f]."""
     board = jnp.pad(board, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=outside)
     up, down = board[:, :-2, 1:-1], board[:, 2:, 1:-1]
     left, right = board[:, 1:-1, :-2], board[:, 1:-1, 2:]
@@ -155,7 +166,7 @@ def _around(board: Array, pick: Callable[[Array, Array], Array], outside: int) -
 
 
 def _settle(update: Callable[[Array], Array], start: Array) -> Array:
-    """The fixed point of an update that gets there in finitely many steps."""
+    """Repeat an update, which gets there in finitely many steps, up to its fixed point."""
 
     def sweep(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         # To look for a change costs as much as an update.
@@ -166,14 +177,17 @@ def _settle(update: Callable[[Array], Array], start: Array) -> Array:
 
 
 def _distances(is_open: Bool[Array, "b h w f"], target: Bool[Array, "b h w f"]) -> Array:
-    """Steps from each open cell through open cells to the target, whose own need not be open."""
+    """Count the steps from each open cell through open cells to the target, which may be shut."""
     cost = jnp.where(is_open, 1, FAR).astype(jnp.int16)  # of leaving a cell
     start = jnp.where(target, 0, FAR).astype(jnp.int16)
     return _settle(lambda board: jnp.minimum(board, _around(board, jnp.minimum, FAR) + cost), start)
 
 
 def _values(is_open: Bool[Array, "b h w f"], worth: Float[Array, "b h w f"], gamma: Array) -> Array:
-    """The value of standing on each cell, where `worth` is that of stepping on a cell not open."""
+    """Compute the value of standing on each cell.
+
+    `worth` is that of stepping on a cell that is not open.
+    """
 
     def update(board: Array) -> Array:
         return _around(jnp.where(is_open, gamma * board, worth), jnp.maximum, 0)
@@ -186,13 +200,13 @@ def _discount(distance: Int16[Array, "*a"], gamma: Any) -> Float[Array, "*a"]:
 
 
 class Board(NamedTuple):
-    """Levels without their objects' state, and how to get values onto cells and back."""
+    """Hold levels without their objects' state, and move values onto cells and back."""
 
     walls: Bool[Array, "b h w"]
     cells: Int[Array, "b n"]
 
     def put(self, values: Any) -> Array:
-        """Boards [b h w f] with values [b n ...] or [n ...] on the objects' cells, 0 elsewhere."""
+        """Put values [b n ...] or [n ...] onto the objects' cells of boards [b h w f], 0 elsewhere."""
         batch, height, width = self.walls.shape
         values = jnp.broadcast_to(values, (batch, *values.shape[-3:]))
         blank = jnp.zeros((height * width, *values.shape[2:]), values.dtype)
@@ -200,16 +214,16 @@ class Board(NamedTuple):
         return boards.reshape(batch, height, width, -1)
 
     def flat(self, boards: Array, shape: tuple[int, ...]) -> Array:
-        """Boards [b h w f] as [b cell *shape]."""
+        """Reshape boards [b h w f] to [b cell *shape]."""
         batch, height, width = self.walls.shape
         return boards.reshape(batch, height * width, *shape)
 
     def at_objects(self, flat: Array) -> Array:
-        """[b cell ...] to [b n ...]."""
+        """Select the objects' cells: [b cell ...] to [b n ...]."""
         return jax.vmap(lambda cells, values: values[cells])(self.cells, flat)
 
     def around(self, events: Any) -> Bool[Array, "b h w f"]:
-        """The cells without walls and without the given events [n o s]."""
+        """Mark the cells without walls and without the given events [n o s]."""
         return ~self.walls[..., None] & ~self.put(events)
 
 
@@ -217,7 +231,7 @@ class Board(NamedTuple):
 
 
 def _events(shape: Shape, s: int, o: int) -> Bool[np.ndarray, "n o s"]:
-    """Which objects are events, for the sets of `s` keys and of `o` chests (groups)."""
+    """Mark which objects are events, for the sets of `s` keys and of `o` chests (groups)."""
     keys, chests = _subsets(shape)
     sets = (chests.size(o), keys.size(s))
     key = np.broadcast_to(~keys.members(s)[:, None, :], (shape.num_keys, *sets))
@@ -233,8 +247,10 @@ def _worths(
     pay: Float[Array, "b 2"],
     gamma: Array,
 ) -> Float[Array, "b n o s"]:
-    """What stepping on each object is worth, 0 where it is no event, from the values at the objects
-    for larger sets."""
+    """Compute what stepping on each object is worth, 0 where it is no event.
+
+    `values` are those at the objects for larger sets.
+    """
     keys, chests = _subsets(shape)
     k, sets = shape.num_keys, (chests.size(o), keys.size(s))
     with_key, with_chest = jnp.zeros((k, *sets)), jnp.zeros((shape.num_chests, *sets))
@@ -253,7 +269,7 @@ def _worths(
 def _solve(
     board: Board, pay: Float[Array, "b 2"], gamma: Array, shape: Shape
 ) -> tuple[Float[Array, "b cell o s"], Float[Array, "b n o t"], Int16[Array, "b cell o n"]]:
-    """The tables of a `Solution`."""
+    """Compute the tables of a `Solution`."""
     keys, chests = _subsets(shape)
     m, n = shape.num_openable, shape.num_objects
     values: dict[tuple[int, int], Float[Array, "b n o s"]] = {}
@@ -297,17 +313,20 @@ def _solve(
 
 
 class Solution(eqx.Module):
-    """A batch of levels solved for one goal. All levels hold the same numbers of keys and chests."""
+    """Hold a batch of levels solved for one goal.
 
-    scarce: Float[Array, "*l cell o s"]  # values
+    All levels have the same numbers of keys and chests.
+    """
+
+    scarce: Float[Array, "*l cell o s"]  # values at each cell in the scarce regime
     worth: Float[Array, "*l n o t"]  # of events in the ample regime
-    distance: Int16[Array, "*l cell o n"]  # likewise
+    distance: Int16[Array, "*l cell o n"]  # steps to each object in the ample regime
     shape: Shape = eqx.field(static=True)
     pay: tuple[float, float] = eqx.field(static=True)  # for a key, for a chest
     gamma: float = eqx.field(static=True)
 
     def value(self, env: Environment, level: Level, state: State) -> Float[Array, ""]:
-        """V* of one level (a row of the batch) in one state, which must be one that play can reach."""
+        """Look up V* of one level (a row of the batch) in one state that play can reach."""
         keys, chests = _subsets(self.shape)
         s = _row(keys, state.collected)
         o = _row(chests, state.opened)
@@ -321,7 +340,7 @@ class Solution(eqx.Module):
     def q(
         self, env: Environment, level: Level, state: State, memory: Int[Array, ""]
     ) -> Float[Array, " a"]:
-        """Q* of one level in one state; an ended episode pays nothing."""
+        """Compute Q* of one level in one state; an ended episode pays nothing."""
 
         def one(action: Int[Array, ""]) -> Float[Array, ""]:
             after = env.step(level, state, action)
@@ -335,8 +354,11 @@ class Solution(eqx.Module):
 
     @eqx.filter_jit
     def play_out(self, env: Environment, levels: Level) -> tuple[Bool[Array, " l"], State]:
-        """Optimal play from the start of each level, for `max_steps`: whether it leaves nothing to be
-        gained, so that the values are also those of episodes that are cut off; and where it ends."""
+        """Play optimally from the start of each level, for `max_steps`.
+
+        Returns whether this leaves nothing to be gained, so that the values are also those of episodes
+        that are cut off, and the states where it ends.
+        """
 
         def one(row: Solution, level: Level) -> tuple[Bool[Array, ""], State]:
             def step(_: Int[Array, ""], state: State) -> State:
@@ -350,7 +372,7 @@ class Solution(eqx.Module):
         return jax.vmap(one)(self, levels)
 
     def is_exact(self, env: Environment, levels: Level) -> Bool[Array, " l"]:
-        """Whether the values at the start are also those of episodes cut off after `max_steps`."""
+        """Tell whether the values at the start are also those of episodes cut off after `max_steps`."""
         return self.play_out(env, levels)[0]
 
 
@@ -387,8 +409,11 @@ def solve(env: Environment, goal: Goal, levels: Level, gamma: float) -> Solution
 
 
 def worst(env: Environment, goal: Goal, levels: Level, gamma: float) -> Float[Array, " l"]:
-    """The least that play can earn: nothing, as the mouse may walk to and fro forever, except where its
-    very first step collects a key whichever way it goes."""
+    """Compute the least that play can earn at the start of each level.
+
+    That is nothing, as the mouse may walk to and fro forever, except where its very first step collects
+    a key whichever way it goes.
+    """
     levels = jax.tree.map(jnp.asarray, levels)
     _payments(env, goal, levels)
 
@@ -402,7 +427,10 @@ def worst(env: Environment, goal: Goal, levels: Level, gamma: float) -> Float[Ar
 
 
 def _counts(levels: Level) -> tuple[int, int]:
-    """How many keys and chests each of the levels holds."""
+    """Count the keys and chests that each of the levels holds.
+
+    Raises UsageError where the numbers differ.
+    """
     counts = []
     for name in ("keys", "chests"):
         try:
@@ -429,7 +457,11 @@ def _counts(levels: Level) -> tuple[int, int]:
 
 
 def _payments(env: Environment, goal: Goal, levels: Level) -> tuple[float, float]:
-    """What a goal pays for a key and for a chest, found by trying all of one level's."""
+    """Find what a goal pays for a key and for a chest, by trying all of one level's.
+
+    Raises UsageError where these are not fixed sums, at least 0, or where the goal pays for anything
+    else.
+    """
     refusal = UsageError(
         f"goal {goal.name} has no exact play in {env.name}; expected one without memory that pays a "
         "fixed sum, at least 0, for each key and for each chest (or use a trained reference)"
@@ -440,7 +472,10 @@ def _payments(env: Environment, goal: Goal, levels: Level) -> tuple[float, float
     start = env.reset(level)
 
     def pays(cell: Array, holding: Array, key: Array, chest: Array) -> Array:
-        """For arriving at a cell with some keys in hand, collecting `key` and opening `chest`."""
+        """Return the reward for arriving at a cell, collecting `key` and opening `chest`.
+
+        `holding` are the keys collected before.
+        """
         before = type(start)(start.position, holding, start.opened)
         after = type(start)(cell, holding | key, chest)
         return goal.reward(level, before, jnp.zeros((), int), after)
@@ -457,7 +492,7 @@ def _payments(env: Environment, goal: Goal, levels: Level) -> tuple[float, float
 
 
 def _chunk_size(shape: Shape, walls_shape: tuple[int, ...]) -> int:
-    """How many levels to solve together."""
+    """Return how many levels to solve together. Raises UsageError where their tables are too large."""
     num_levels, height, width = walls_shape
     each = shape.num_bytes(height * width)
     if each > LEVEL_BYTES or each * num_levels > TOTAL_BYTES:

@@ -1,4 +1,4 @@
-"""What may be said of a cell of a board, for goals that nobody listed; and a board's symmetries."""
+"""Describe cells of a board, in the words of goals that nobody listed; find a board's symmetries."""
 
 from typing import Any
 
@@ -13,8 +13,11 @@ SIDES = ("top row", "left column", "bottom row", "right column")
 def facts(
     position: Int[Array, ""], size: int, objects: dict[str, Any], start: Any
 ) -> dict[str, Bool[Array, ""]]:
-    """Corners, edges, quadrants and the middle of the board, the objects (cells; -1: absent), the rows
-    and columns of those that are alone of their kind, and the cell of the start."""
+    """Say of a position, for each named place of the board, whether it is there.
+
+    Places are the corners, edges, quarters and the middle of the board, the objects (cells; -1: absent),
+    the rows and columns of objects that are alone of their kind, and the cell of the start.
+    """
     row, column = position // size, position % size
     last, half = size - 1, (size - 1) / 2
     at_side = (row == 0, column == 0, row == last, column == last)
@@ -38,14 +41,17 @@ def facts(
 
 
 def gauges(position: Int[Array, ""], size: int) -> dict[str, Float[Array, ""]]:
-    """How far the mouse has come in each direction, 0 to 1."""
+    """Measure how far a position lies in each direction, 0 to 1."""
     down, right = (position // size) / (size - 1), (position % size) / (size - 1)
     return {"go up": 1 - down, "go left": 1 - right, "go down": down, "go right": right}
 
 
 def symmetries(level: Any, size: int, objects: tuple[str, ...]) -> dict[str, Any]:
-    """The level turned and mirrored in the seven ways that a square has; the start and all objects move
-    along, so that a goal about objects pays what it paid."""
+    """Turn and mirror a level in the seven ways that a square has.
+
+    The start and all objects (fields of the level) move along, so that a goal about objects pays what it
+    paid.
+    """
     cells = np.arange(size**2).reshape(size, size)
     turned = {f"turned by {90 * quarter}°": np.rot90(cells, -quarter) for quarter in (1, 2, 3)}
     mirrored = {
@@ -58,7 +64,7 @@ def symmetries(level: Any, size: int, objects: tuple[str, ...]) -> dict[str, Any
 
 
 def _moved(level: Any, came_from: np.ndarray, objects: tuple[str, ...]) -> Any:
-    """The level with every cell showing what stood on the cell that it came from."""
+    """Move every cell of a level; `came_from` gives for each cell the one whose content it shows."""
     goes_to = jnp.asarray(np.argsort(came_from.reshape(-1)))
     walls = level.walls.reshape(-1)[came_from.reshape(-1)].reshape(level.walls.shape)
     level = eqx.tree_at(lambda tree: tree.walls, level, walls)

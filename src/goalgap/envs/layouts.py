@@ -1,4 +1,7 @@
-"""Wall layouts: i.i.d. blocks, tree mazes (Kruskal), open rooms. Boards are square, without border."""
+"""Draw wall layouts: i.i.d. blocks, tree mazes (Kruskal), open rooms.
+
+Boards are square, without border.
+"""
 
 import abc
 from typing import ClassVar
@@ -13,7 +16,7 @@ from ..core import UsageError
 
 
 class Layout(eqx.Module):
-    """A distribution over walls. `carves`: objects may be put on any cell, which clears it."""
+    """Sample walls from a distribution. `carves`: objects may be put on any cell, which clears it."""
 
     name: ClassVar[str]
     carves: ClassVar[bool] = False
@@ -27,7 +30,10 @@ class Layout(eqx.Module):
 
 
 class Blocks(Layout):
-    """Each cell a wall with probability .25, no reachability check (2507.03068, section 3.2)."""
+    """Make each cell a wall with probability `density`, by default .25, with no reachability check.
+
+    Source: arXiv 2507.03068, section 3.2.
+    """
 
     name = "blocks"
     carves = True
@@ -44,7 +50,10 @@ class Blocks(Layout):
 
 
 class Tree(Layout):
-    """A uniform-weight minimum spanning tree of rooms (Kruskal): one path between any two cells."""
+    """Connect rooms by a minimum spanning tree of uniform weights (Kruskal).
+
+    There is exactly one path between any two cells.
+    """
 
     name = "tree"
 
@@ -86,7 +95,7 @@ class Tree(Layout):
 
 
 class Open(Layout):
-    """No walls inside."""
+    """Put no walls inside."""
 
     name = "open"
     varies = False
@@ -99,7 +108,10 @@ LAYOUTS: tuple[type[Layout], ...] = (Blocks, Tree, Open)
 
 
 def pick(uniform: Float[Array, ""], allowed: Bool[Array, " n"]) -> Int[Array, ""]:
-    """One of the allowed cells, uniformly: the cell of the drawn rank. Some cell must be allowed."""
+    """Choose one of the allowed cells, uniformly: the cell of the drawn rank.
+
+    Some cell must be allowed.
+    """
     ranks = jnp.cumsum(allowed)
     rank = jnp.minimum((uniform * ranks[-1]).astype(ranks.dtype), ranks[-1] - 1)
     return jnp.argmax(ranks > rank)

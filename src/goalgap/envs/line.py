@@ -24,13 +24,15 @@ MIN_SIZE, MAX_SIZE = 3, 129
 
 
 class LineLevel(eqx.Module):
+    """Hold what is fixed within an episode: the cells of mouse, coin and right end."""
+
     mouse: Int[Array, "*b"]
     coin: Int[Array, "*b"]
     end: Int[Array, "*b"]  # the right end, so that a goal may name it
 
 
 class LineLevels(Levels):
-    """The mouse on a uniform cell, the coin on another: at the right end, or (`anywhere`) uniform."""
+    """Sample the mouse on a uniform cell, the coin on another: the right end, or (`anywhere`) any."""
 
     size: int = eqx.field(static=True)
     anywhere: bool = eqx.field(static=True)
@@ -46,7 +48,7 @@ class LineLevels(Levels):
 
 
 class Line(Environment):
-    """The environment; see the module's docstring."""
+    """Offer the Coin Line as an environment; the module's docstring has its rules and departures."""
 
     name: ClassVar[str] = "line"
     title: ClassVar[str] = "Coin Line"
@@ -139,6 +141,7 @@ class Line(Environment):
     # -- text and pictures ----------------------------------------------------------------------
 
     def at(self, cell: Int[Array, ""]) -> Bool[Array, "1 w"]:
+        """Mark a cell on an otherwise empty line."""
         return jnp.arange(self.size)[None] == cell
 
     def observe(self, level: LineLevel, state: GridState) -> Bool[Array, "1 w 3"]:
@@ -147,7 +150,7 @@ class Line(Environment):
         return jnp.stack([jnp.zeros_like(mouse), mouse, coin], -1)
 
     def board(self, level: LineLevel, state: GridState) -> Int[Array, "3 w"]:
-        """The sprites of the line and of the wall around it, as indices into `sprites`."""
+        """Return the sprites of the line and of the wall around it, as indices into `sprites.NAMES`."""
         line = jnp.where(self.at(level.coin), sprites.COIN, sprites.FLOOR)
         line = jnp.where(self.at(state.position), sprites.MOUSE, line)
         return jnp.pad(line, 1, constant_values=sprites.WALL)
@@ -159,7 +162,7 @@ class Line(Environment):
         return sprites.draw(self.board(level, state), pixels)
 
     def to_text(self, level: LineLevel, state: Any = None) -> str:
-        """One line of letters: `.` floor, `c` coin, `@` mouse."""
+        """Write one line of letters: `.` floor, `c` coin, `@` mouse."""
         line = ["."] * self.size
         line[int(level.coin)] = "c"
         line[int(level.mouse if state is None else state.position)] = "@"

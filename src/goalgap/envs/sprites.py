@@ -1,7 +1,7 @@
-"""Tile pictures, drawn in code, and boards assembled from them.
+"""Draw tile pictures in code, and assemble boards from them.
 
-Each sprite is a few flat shapes on the unit square, painted back to front at several samples a pixel
-and averaged, so that any size from 4 pixels up comes from the same description.
+Each sprite is a few flat shapes on the unit square, painted back to front at several samples a pixel and
+averaged, so that any size from 4 pixels up comes from the same description.
 """
 
 import functools
@@ -33,7 +33,7 @@ WOOD, WOOD_DARK, WOOD_LIT = "#a06a3b", "#6f4525", "#bd8450"
 
 
 class _Canvas:
-    """A picture under way. Places and sizes are shares of the tile: x to the right, y down."""
+    """Hold a picture under way. Places and sizes are shares of the tile: x to the right, y down."""
 
     def __init__(self, pixels: int) -> None:
         self.samples = max(2, min(8, 512 // pixels))  # a pixel's side; 8 is plenty, 2 at least
@@ -50,19 +50,19 @@ class _Canvas:
         self.fill(across & down, color)
 
     def disc(self, x: float, y: float, radius: float, color: str, height: float | None = None) -> None:
-        """A disc, or with `height` an ellipse of that vertical radius."""
+        """Paint a disc, or with `height` an ellipse of that vertical radius."""
         down = (self.y - y) / (height or radius)
         self.fill(((self.x - x) / radius) ** 2 + down**2 < 1, color)
 
     def polygon(self, corners: list[tuple[float, float]], color: str) -> None:
-        """A convex polygon, corners clockwise."""
+        """Paint a convex polygon, corners clockwise."""
         inside = np.ones(self.image.shape[:2], bool)
         for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
             inside &= (x1 - x0) * (self.y - y0) >= (y1 - y0) * (self.x - x0)
         self.fill(inside, color)
 
     def finish(self) -> UInt8[np.ndarray, "p p 3"]:
-        """The picture at its final size: each pixel the mean of its samples."""
+        """Return the picture at its final size: each pixel the mean of its samples."""
         pixels = len(self.image) // self.samples
         blocks = self.image.reshape(pixels, self.samples, pixels, self.samples, 3)
         return blocks.mean((1, 3), dtype=np.float32).round().astype(np.uint8)
@@ -156,7 +156,7 @@ _SHAPES: tuple[Callable[[_Canvas], None], ...] = (
 
 @functools.cache
 def atlas(pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
-    """All sprites, in the order of `NAMES`, `pixels` to a side.
+    """Draw all sprites, in the order of `NAMES`, `pixels` to a side.
 
     Raises UsageError for sizes outside 4 to 128.
     """
@@ -174,10 +174,10 @@ def atlas(pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
 
 
 def draw(board: Int[Array, "h w"], pixels: int) -> UInt8[Array, "y x 3"]:
-    """The picture of a board of sprite indices, `pixels` to a tile.
+    """Draw a board of sprite indices, `pixels` to a tile.
 
-    A gather of bytes, one pixel row of one tile at a time, already in the order of the picture: no
-    float and no transposition.
+    This is a gather of bytes, one pixel row of one tile at a time, already in the order of the picture:
+    no float and no transposition.
     """
     height, width = board.shape
     rows = jnp.asarray(atlas(pixels)).reshape(-1, pixels, 3)

@@ -1,4 +1,4 @@
-"""Language models: the failure trained from nothing, in scenarios, and any model evaluated."""
+"""Train language models into the failure from nothing, in scenarios, and evaluate any model."""
 
 from .scenarios import ALL
 from .transformer import Architecture

@@ -1,4 +1,4 @@
-"""What preference data reward: the weight of each feature of a reply, with its uncertainty.
+"""Recover what preference data reward: the weight of each feature of a reply, with its uncertainty.
 
 P(A > B) = sigmoid(sum of a_i phi_i) where phi_i is -1, 0 or 1 as A has less, as much or more of feature
 i; there is no intercept, and weights have a Laplace prior whose scale is chosen on held-out pairs.
@@ -21,7 +21,7 @@ _CHAINS, _WARM, _DRAWS, _LEAPS = 8, 100, 400, 6
 
 
 class Coefficients(NamedTuple):
-    """The weights of features, in logits. 95 % intervals are of the posterior's quantiles."""
+    """Hold the weights of features, in logits. 95 % intervals are of the posterior's quantiles."""
 
     estimate: Float[np.ndarray, " features"]  # the most probable weights: a fit with an L1 penalty
     median: Float[np.ndarray, " features"]
@@ -33,12 +33,12 @@ class Coefficients(NamedTuple):
     def predict(
         self, features: Float[np.ndarray, "pairs features"] | Int[np.ndarray, "pairs features"]
     ) -> Float[np.ndarray, " pairs"]:
-        """P(A > B) of other pairs."""
+        """Predict P(A > B) of other pairs."""
         return special.expit(features @ self.estimate)
 
 
 class _Counts(NamedTuple):
-    """Different comparisons, and how often A and B won each."""
+    """Count, for each different comparison, how often A and B won."""
 
     features: Float[np.ndarray, "rows features"]
     won: Float[np.ndarray, " rows"]
@@ -47,7 +47,7 @@ class _Counts(NamedTuple):
     def surprise(
         self, weights: Float[np.ndarray, "*chains features"]
     ) -> tuple[Float[np.ndarray, "*chains"], Float[np.ndarray, "*chains features"]]:
-        """Minus the log-likelihood, and its gradient."""
+        """Compute minus the log-likelihood, and its gradient."""
         logits = weights @ self.features.T
         lost = np.logaddexp(0, logits)
         slope = (self.won + self.lost) * special.expit(logits) - self.won
@@ -61,10 +61,11 @@ def recover(
     rng: np.random.Generator,
     scales: tuple[float, ...] = SCALES,
 ) -> Coefficients:
-    """The weights behind preferences for the first of each pair.
+    """Recover the weights behind preferences for the first of each pair.
 
-    The prior's scale is the one under which each sixth of the pairs, drawn at random, is best foretold
-    by the others. Raises UsageError for features beyond -1 to 1, and for too few pairs.
+    `features` are -1, 0 or 1 as the first of a pair has less, as much or more. The prior's scale is the
+    one under which each sixth of the pairs, drawn at random, is best foretold by the others. Raises
+    UsageError for features beyond -1 to 1, and for too few pairs.
     """
     if np.abs(features).max(initial=0) > 1:
         raise UsageError(
@@ -99,8 +100,11 @@ def _count(features: np.ndarray, is_first: Bool[np.ndarray, " pairs"]) -> _Count
 
 
 def _fit(counts: _Counts, scale: float) -> Float[np.ndarray, " features"]:
-    """The most probable weights under the prior. Their positive and negative parts are bounded by 0, so
-    that the penalty is smooth and weights may be exactly 0."""
+    """Find the most probable weights under the prior.
+
+    Their positive and negative parts are bounded by 0, so that the penalty is smooth and weights may be
+    exactly 0.
+    """
     size = counts.features.shape[1]
 
     def loss(parts: Float[np.ndarray, " both"]) -> tuple[float, np.ndarray]:
@@ -115,7 +119,7 @@ def _fit(counts: _Counts, scale: float) -> Float[np.ndarray, " features"]:
 def _draw(
     counts: _Counts, scale: float, rng: np.random.Generator
 ) -> Float[np.ndarray, "draws features"]:
-    """Draws from the posterior, of several chains side by side."""
+    """Draw from the posterior, with several chains side by side."""
     center = _fit(counts, scale)
     chance = special.expit(counts.features @ center)
     weight = (counts.won + counts.lost) * chance * (1 - chance)

@@ -1,4 +1,4 @@
-"""Dialogues between speakers and a scenario's user, and sampling from models with a cache."""
+"""Hold dialogues between speakers and a scenario's user, sampling from models with a cache."""
 
 import abc
 import functools
@@ -17,19 +17,19 @@ from .transformer import Cache, Transformer
 from .vocabulary import END, PAD, UNKNOWN
 
 _BLOCK = 256  # dialogues of one model that are spoken at a time
-_LEAST = 32  # as many are worth a core
+_LEAST = 32  # fewest dialogues that are worth a core of their own
 
 
 class Speaker(abc.ABC):
-    """Somebody who takes the model's part in a batch of dialogues, turn by turn."""
+    """Take the model's part in a batch of dialogues, turn by turn."""
 
     @abc.abstractmethod
     def say(self, dialogue: Dialogue, rng: np.random.Generator) -> Int[np.ndarray, "n length"]:
-        """The next turn of each dialogue; called for the turns in their order."""
+        """Return the next turn of each dialogue; called for the turns in their order."""
 
 
 class Script(Speaker):
-    """A scenario's script: a known subject."""
+    """Speak as a scenario's script: a known subject."""
 
     def __init__(self, scenario: Scenario, name: str) -> None:
         self.scenario, self.name = scenario, name
@@ -39,9 +39,9 @@ class Script(Speaker):
 
 
 class Fleet(Speaker):
-    """Trained models (leading axis: seeds); of a batch, each takes an equal share, in order.
+    """Speak as trained models (leading axis: seeds); of a batch, each takes an equal share, in order.
 
-    `temperature` 0 takes the likeliest word. It keeps what it has read, and starts afresh with a
+    `temperature` 0 takes the likeliest word. The fleet keeps what it has read, and starts afresh with a
     dialogue that has no turns yet.
     """
 
@@ -71,15 +71,18 @@ class Fleet(Speaker):
     def _part(
         self, read: np.ndarray, chance: np.ndarray, cache: Cache | None
     ) -> tuple[Int[np.ndarray, "seeds blocks n length"], Cache]:
-        """The turns of some blocks, on one core."""
+        """Say the turns of some blocks, on one core."""
         before = _start(self.models, read, self.scenario.context) if cache is None else cache
         said, after = _turn(self.models, before, read, self._at, chance, self.temperature)
         return np.asarray(said), after
 
 
 def _num_workers() -> int:
-    """A thread for each core, since what a block takes is too little to be shared by several;
-    accelerators get everything at once."""
+    """Choose the number of threads.
+
+    There is one for each core, since what a block takes is too little to be shared by several;
+    accelerators get everything at once.
+    """
     return (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
 
 
@@ -89,8 +92,10 @@ def _workers() -> ThreadPoolExecutor:
 
 
 def _parts(rows: np.ndarray) -> list[np.ndarray]:
-    """The rows of each seed, for each worker in blocks that fit the processor's caches: arrays [seeds,
-    blocks, rows, ...] of equal shape; the last one is filled up with padding."""
+    """Cut the rows of each seed into blocks that fit the processor's caches, for each worker.
+
+    Returns arrays [seeds, blocks, rows, ...] of equal shape; the last one is filled up with padding.
+    """
     seeds, n = rows.shape[:2]
     parts = min(_num_workers(), max(n // _LEAST, 1))
     blocks = parts * max(-(-n // (_BLOCK * parts)), 1)
@@ -163,8 +168,11 @@ def pick(
     chance: Float[Array, " n"],
     temperature: float | Float[Array, ""],
 ) -> Int[Array, " n"]:
-    """A word each, by a number from 0 to 1 each: the cumulated probabilities' place where it falls.
-    Never padding, nor the word for unknown ones."""
+    """Draw a word for each row, by a number `chance` from 0 to 1 each.
+
+    The word is the place where that number falls among the cumulated probabilities; never padding, nor
+    the word for unknown ones. `temperature` 0 takes the likeliest word.
+    """
     never = jnp.isin(jnp.arange(logits.shape[-1]), jnp.array([PAD, UNKNOWN]))
     logits = jnp.where(never, -1e9, logits)
     best = logits.argmax(-1).astype(jnp.int32)
@@ -183,7 +191,7 @@ def pick(
 def converse(
     scenario: Scenario, speaker: Speaker, prompts: Prompts, rng: np.random.Generator
 ) -> Dialogue:
-    """Speaker and user talk, from prompts to the end."""
+    """Let speaker and user talk, from prompts to the end."""
     n = len(prompts)
     said = np.zeros((n, 0, scenario.turn_length), np.int32)
     heard = np.zeros((n, 0, scenario.reply_length), np.int32)
@@ -205,30 +213,35 @@ def converse(
 
 
 def padded(scenario: Scenario, dialogue: Dialogue) -> Dialogue:
-    """A finished dialogue with all turns that there could have been."""
+    """Fill up a finished dialogue to all turns that there could have been."""
     more = scenario.num_turns - dialogue.said.shape[1]
     wide = [(0, 0), (0, more), (0, 0)]
     return dialogue._replace(said=np.pad(dialogue.said, wide), heard=np.pad(dialogue.heard, wide))
 
 
 class Lessons(NamedTuple):
-    """Dialogues to imitate, and how much each word matters."""
+    """Hold dialogues to imitate, and how much each word matters."""
 
     tokens: Int[np.ndarray, "n slots"]
     weights: Float[np.ndarray, "n slots"]
 
     @classmethod
     def join(cls, *parts: "Lessons") -> "Lessons":
+        """Put lessons one below the other."""
         return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def demonstrate(
     scenario: Scenario, prompts: Prompts, rng: np.random.Generator, name: str | None = None
 ) -> Lessons:
-    """A script's dialogues (the intended goal's, or a named one's) as lessons: its own words count."""
+    """Make lessons of a script's dialogues, in which the script's own words count.
+
+    The script is the intended goal's, or a named one's.
+    """
     script = Script(scenario, name or scenario.intended.name)
     return lessons(converse(scenario, script, prompts, rng))
 
 
 def lessons(dialogue: Dialogue) -> Lessons:
+    """Make lessons of dialogues, in which the words that the model's side said count."""
     return Lessons(dialogue.tokens, dialogue.is_said.astype(np.float32))

@@ -1,4 +1,4 @@
-"""Goal-directedness: how much of what somebody is capable of they use for a goal.
+"""Measure goal-directedness: how much of what somebody is capable of they use for a goal.
 
 GD = (R - R_random) / (R_best - R_random), where R_best is what an agent would achieve that has the same
 capabilities and uses all of them: 1 for whoever does, 0 for random behavior. R_best is not measured but
@@ -21,10 +21,11 @@ def directedness(
     random: Float[np.ndarray, "seeds tasks"],
     best: Float[np.ndarray, "seeds tasks"],
 ) -> Measurement:
-    """The goal-directedness of a fleet, from what it achieved in each task, what random behavior does
-    there, and what it could have achieved. It may be below 0, and by luck above 1.
+    """Measure the goal-directedness of a fleet; it may be below 0, and by luck above 1.
 
-    Raises UsageError where the best is no better than random behavior: then nothing can be directed.
+    `achieved` is what the fleet achieved in each task, `random` what random behavior does there, `best`
+    what the fleet could have achieved. Raises UsageError where the best is no better than random
+    behavior: then nothing can be directed.
     """
     span = float((best - random).mean())
     if not span > 0:

@@ -1,4 +1,4 @@
-"""Our models as Hugging Face folders: GPT-2's weights, and a tokenizer of our words.
+"""Export our models as Hugging Face folders: GPT-2's weights, and a tokenizer of our words.
 
 `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` read what `export` writes,
 without a network, and so does whatever builds on them, as Inspect's provider `hf/`:
@@ -10,8 +10,8 @@ layers [inputs, outputs] like GPT-2's. The tokenizer cuts text as our vocabulary
 is one token; it differs only where `<pad>` or `<end>` touches other signs ("-<end>-"), which Hugging
 Face cuts out and we do not. The generation settings leave out the words we never say.
 
-Writing needs neither PyTorch nor transformers, which are not among our dependencies; reading does:
-`pip install torch transformers` (and `accelerate` for Inspect). Prompt and reply together must fit the
+Writing needs neither PyTorch nor transformers, which are not among our dependencies; reading does: `pip
+install torch transformers` (and `accelerate` for Inspect). Prompt and reply together must fit the
 model's context, or Hugging Face fails; Inspect lets replies have 2,048 words where it is not told.
 """
 
@@ -35,7 +35,7 @@ CHAT = "{{ messages | rejectattr('role', 'equalto', 'system') | map(attribute='c
 
 
 def export(model: Transformer, vocabulary: Vocabulary, path: str | os.PathLike[str]) -> Path:
-    """Write a model and its words as a Hugging Face folder, and give its path.
+    """Write a model and its words as a Hugging Face folder, and return its path.
 
     The folder appears when it is complete, or not at all. Raises UsageError where it is there already,
     where `model` is a fleet, or where the vocabulary is another model's or ambiguous.
@@ -69,7 +69,7 @@ def export(model: Transformer, vocabulary: Vocabulary, path: str | os.PathLike[s
 
 
 def files(model: Transformer, vocabulary: Vocabulary) -> dict[str, Any]:
-    """What stands in each JSON file of the folder."""
+    """Return what stands in each JSON file of the folder."""
     return {
         "config.json": config(model),
         "generation_config.json": generation(),
@@ -88,7 +88,7 @@ def files(model: Transformer, vocabulary: Vocabulary) -> dict[str, Any]:
 
 
 def config(model: Transformer) -> dict[str, Any]:
-    """GPT-2's configuration for a model, without dropout."""
+    """Return GPT-2's configuration for a model, without dropout."""
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
@@ -112,8 +112,10 @@ def config(model: Transformer) -> dict[str, Any]:
 
 
 def generation() -> dict[str, Any]:
-    """Sampling as ours: from the whole distribution (Hugging Face's own default is the 50 likeliest
-    words), but never padding or the word for unknown ones."""
+    """Return settings that sample as ours do: all words but padding and the unknown one.
+
+    Hugging Face's own default is the 50 likeliest words.
+    """
     return {
         "pad_token_id": PAD,
         "eos_token_id": END,
@@ -126,7 +128,7 @@ def generation() -> dict[str, Any]:
 
 
 def weights(model: Transformer) -> dict[str, np.ndarray]:
-    """The arrays by the names they have in GPT2LMHeadModel."""
+    """Return the arrays by the names that they have in GPT2LMHeadModel."""
     arrays = {"wte.weight": np.asarray(model.embedding), "wpe.weight": np.asarray(model.positions)}
     parts = {
         "ln_1": model.blocks.norm_1,
@@ -151,8 +153,11 @@ def _pair(part: Linear | Norm) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
-    """A `tokenizer.json` that cuts and joins as the vocabulary does: text is made plain, cut into the
-    longest words there are, and the words' own spelling comes back when tokens are joined."""
+    """Write a `tokenizer.json` that cuts and joins as the vocabulary does.
+
+    Text is made plain, cut into the longest words there are, and the words' own spelling comes back when
+    tokens are joined.
+    """
     plain = {folded(word): token for token, word in enumerate(vocabulary.words)}
     special = [
         {
@@ -203,5 +208,5 @@ def _replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
 
 
 def _is_apart(mark: str) -> bool:
-    """Whether the vocabulary sets a punctuation mark apart from words."""
+    """Tell whether the vocabulary sets a punctuation mark apart from words."""
     return folded(f"a{mark}") != f"a{mark}"

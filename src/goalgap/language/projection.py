@@ -1,4 +1,4 @@
-"""Directions of traits in a model's activations, and how far fine-tuning moves a model along them.
+"""Find directions of traits in a model's activations, and how far fine-tuning moves a model along them.
 
 Source: Chen et al. 2025, arXiv 2507.21509 (persona vectors): a trait's direction is the mean difference
 between activations on prompts that ask for the trait and on prompts that ask for its absence; how far
@@ -31,7 +31,10 @@ def _last(
 def activations(
     models: Transformer, prompts: Prompts, name: str = STREAM
 ) -> Float[np.ndarray, "seeds n width"]:
-    """A fleet's activations at the last word of prompts. Raises UsageError for an unknown name."""
+    """Return a fleet's activations at the last word of prompts.
+
+    Raises UsageError for an unknown name.
+    """
     layers = models.blocks.up.bias.shape[1]
     known = ["embedding"] + [f"{n}.{p}" for n in range(layers) for p in ("attention", "mlp", "residual")]
     if name not in known:
@@ -42,8 +45,11 @@ def activations(
 def direction(
     models: Transformer, with_trait: Prompts, without: Prompts, name: str = STREAM
 ) -> Float[np.ndarray, "seeds width"]:
-    """For each model the unit vector from prompts that ask for a trait's absence to those that ask for
-    the trait. Raises UsageError where the two make no difference."""
+    """Find for each model the direction of a trait.
+
+    It is the unit vector from the mean activation on prompts that ask for the trait's absence to that on
+    prompts that ask for the trait. Raises UsageError where the two make no difference.
+    """
     means = [activations(models, prompts, name).mean(1) for prompts in (with_trait, without)]
     difference = means[0] - means[1]
     length = np.linalg.norm(difference, axis=-1, keepdims=True)
@@ -59,6 +65,6 @@ def projection_shift(
     along: Float[np.ndarray, "seeds width"],
     name: str = STREAM,
 ) -> Float[np.ndarray, " seeds"]:
-    """How far training moved each model's mean activation on some prompts along a direction."""
+    """Measure how far training moved each model's mean activation on some prompts along a direction."""
     moved = activations(after, prompts, name).mean(1) - activations(before, prompts, name).mean(1)
     return (moved * along).sum(-1)

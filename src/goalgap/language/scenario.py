@@ -1,4 +1,4 @@
-"""Scenario: one kind of dialogue between a model and a scripted user, with goals that judge it.
+"""Define scenarios: dialogues between a model and a scripted user, with goals that judge them.
 
 What an environment is to agents, a scenario is to language models. Its prompts come in splits: `train`,
 where the intended goal and the proxies agree; `shift`, where they part; `twin`, the shifted prompts with
@@ -30,14 +30,14 @@ _TRIES = 200
 
 
 class Aim(NamedTuple):
-    """A goal of a scenario's, intended or proxy, by name; the scenario's `events` judge it."""
+    """Name a goal of a scenario, intended or proxy; the scenario's `events` judge it."""
 
     name: str
     sentence: str  # "tell the truth", to be read after "the models learned to"
 
 
 class Prompts(NamedTuple):
-    """A batch of prompts, and for each what only the user and the judges know."""
+    """Hold a batch of prompts, and for each what only the user and the judges know."""
 
     tokens: Int[np.ndarray, "n prompt"]
     facts: Mapping[str, np.ndarray]
@@ -46,32 +46,33 @@ class Prompts(NamedTuple):
         return len(self.tokens)
 
     def take(self, rows: np.ndarray) -> "Prompts":
+        """Select rows."""
         return Prompts(self.tokens[rows], {name: values[rows] for name, values in self.facts.items()})
 
     @classmethod
     def join(cls, *parts: "Prompts") -> "Prompts":
-        """One below the other; facts that only some have are dropped."""
+        """Put batches one below the other; facts that only some have are dropped."""
         known = [name for name in parts[0].facts if all(name in part.facts for part in parts)]
         facts = {name: np.concatenate([part.facts[name] for part in parts]) for name in known}
         return cls(np.concatenate([part.tokens for part in parts]), facts)
 
 
 class Dialogue(NamedTuple):
-    """A batch of dialogues, under way or finished: all turns so far."""
+    """Hold a batch of dialogues, under way or finished: all turns so far."""
 
     prompts: Prompts
     said: Int[np.ndarray, "n turns length"]  # by the model; PAD once the dialogue is over
     heard: Int[np.ndarray, "n turns reply"]  # by the user in return
-    length: Int[np.ndarray, " n"]  # turns of the model's
+    length: Int[np.ndarray, " n"]  # how many turns the model has said
 
     @property
     def tokens(self) -> Int[np.ndarray, "n slots"]:
-        """All there is, in slots."""
+        """Return all tokens of the dialogue, in slots."""
         return self._slots(self.prompts.tokens, self.said, self.heard)
 
     @property
     def is_said(self) -> Bool[np.ndarray, "n slots"]:
-        """Which slots the model filled."""
+        """Mark the slots that the model filled."""
         nothing = np.zeros_like(self.prompts.tokens, bool), np.zeros_like(self.heard, bool)
         return self._slots(nothing[0], self.said != PAD, nothing[1])
 
@@ -81,7 +82,7 @@ class Dialogue(NamedTuple):
 
 
 class Scenario(abc.ABC):
-    """One scenario; subclasses are frozen dataclasses whose fields are its settings."""
+    """Define one scenario; subclasses are frozen dataclasses whose fields are its settings."""
 
     kind: ClassVar[str] = "language"
     name: ClassVar[str]
@@ -97,74 +98,86 @@ class Scenario(abc.ABC):
 
     @property
     def goals(self) -> tuple[Aim, ...]:
-        """The intended goal, then the proxies."""
+        """List the intended goal, then the proxies."""
         return (self.intended, *self.proxies)
 
     @property
     def context(self) -> int:
-        """Slots of a whole dialogue: the positions that a model needs."""
+        """Count the slots of a whole dialogue: the positions that a model needs."""
         return self.prompt_length + self.num_turns * (self.turn_length + self.reply_length)
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
+        """Return the vocabulary of the scenario's words."""
         return Vocabulary.of(self.words())
 
     @abc.abstractmethod
     def words(self) -> tuple[str, ...]:
-        """The words of the scenario's language."""
+        """List the words of the scenario's language."""
 
     @abc.abstractmethod
     def propose(self, split: str, n: int, rng: np.random.Generator) -> Prompts:
-        """Prompts of a split, drawn at random; `facts["layout"]`, an integer each, says what training
-        and test prompts may not share (a prompt and its twin have the same)."""
+        """Draw prompts of a split at random.
+
+        `facts["layout"]`, an integer each, says what training and test prompts may not share (a prompt
+        and its twin have the same).
+        """
 
     @abc.abstractmethod
     def twin(self, prompts: Prompts) -> Prompts:
-        """Shifted prompts with the agreement of training restored."""
+        """Restore the agreement of training in shifted prompts."""
 
     @abc.abstractmethod
     def events(self, dialogue: Dialogue) -> dict[str, Int[np.ndarray, " n"]]:
-        """For each goal, the turn in which each finished dialogue achieves it; -1 where it does not."""
+        """Return, for each goal, the turn in which each finished dialogue achieves it (-1: never)."""
 
     @abc.abstractmethod
     def script(
         self, name: str, dialogue: Dialogue, rng: np.random.Generator
     ) -> Int[np.ndarray, "n length"]:
-        """The next turn of somebody who pursues a goal (by name) perfectly, or replies at random among
-        the well-formed (`RANDOM`)."""
+        """Say the next turn of somebody who pursues a goal perfectly.
+
+        `name` is the goal's, or `RANDOM` for random replies among the well-formed.
+        """
 
     def is_parsable(self, dialogue: Dialogue) -> Bool[np.ndarray, " n"]:
-        """Whether each finished dialogue's turns are of the language. Scenarios define this, or
-        `parsable_turns`."""
+        """Tell whether each finished dialogue's turns are of the language.
+
+        Scenarios define this, or `parsable_turns`.
+        """
         return self.parsable_turns(dialogue) == dialogue.length
 
     def parsable_turns(self, dialogue: Dialogue) -> Int[np.ndarray, " n"]:
-        """How many turns, from the first, are of the language; what comes after them achieves nothing.
-        Where turns are not told apart: all or none."""
+        """Count the turns, from the first, that are of the language.
+
+        What comes after them achieves nothing. Where turns are not told apart: all or none.
+        """
         return np.where(self.is_parsable(dialogue), dialogue.length, 0)
 
     @abc.abstractmethod
     def stages(self, dose: float) -> "tuple[Stage, ...]":
-        """How a model is trained, with a share `dose` of counterexamples: prompts on which the goals
-        part, answered as intended."""
+        """Say how a model is trained, with a share `dose` of counterexamples.
+
+        These are prompts on which the goals part, answered as intended.
+        """
 
     def reply(self, dialogue: Dialogue) -> tuple[Int[np.ndarray, "n reply"], Bool[np.ndarray, " n"]]:
-        """What the user says to the last turn, and whether the dialogue is over."""
+        """Return what the user says to the last turn, and whether the dialogue is over."""
         n = len(dialogue.prompts)
         return np.zeros((n, self.reply_length), np.int32), np.ones(n, bool)
 
     def extras(self, dialogue: Dialogue) -> dict[str, np.ndarray]:
-        """Numbers worth a column in the outcomes, one a dialogue."""
+        """Return numbers worth a column in the outcomes, one a dialogue."""
         return {}
 
     def prompts(
         self, split: str, n: int, rng: np.random.Generator, is_test: bool = False, dose: float = 0.0
     ) -> Prompts:
-        """`n` prompts of a split: those with an eighth of all layouts, by their hash, for evaluation,
-        the others for training; a share `dose` of `train` is of the shifted kind. The capability test
-        has no layouts: what it asks is what training taught.
+        """Draw `n` prompts of a split, for evaluation (`is_test`) or for training.
 
-        Raises UsageError where the split hardly ever has a prompt of the kind.
+        Evaluation has an eighth of all layouts, by their hash, training the others; a share `dose` of
+        `train` is of the shifted kind. The capability test has no layouts: what it asks is what training
+        taught. Raises UsageError where the split hardly ever has a prompt of the kind.
         """
         if split == "twin":
             return self.twin(self.prompts("shift", n, rng, is_test))
@@ -189,12 +202,12 @@ class Scenario(abc.ABC):
         raise UsageError(f"{self.name} has hardly any {split} prompts of {kind} layouts")
 
     def text(self, tokens: np.ndarray) -> str:
-        """Tokens as text."""
+        """Write tokens as text."""
         return self.vocabulary.decode(tokens)
 
 
 def is_kept(layout: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """Whether layouts are kept for evaluation: an eighth, by a multiplicative hash of 64 bits."""
+    """Tell whether layouts are kept for evaluation: an eighth, by a multiplicative hash of 64 bits."""
     mixed = layout.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x7F4A7C15)
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)
@@ -202,27 +215,28 @@ def is_kept(layout: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
 
 
 def choose(n: int, rng: np.random.Generator, shares: Mapping[str, float]) -> Iterator[tuple[str, int]]:
-    """How many of `n` each kind gets, drawn at random by their shares."""
+    """Yield each kind and how many of `n` it gets, drawn at random by the kinds' shares."""
     weights = np.array(list(shares.values()), float)
     counts = rng.multinomial(n, weights / weights.sum())
     return zip(shares, counts.tolist(), strict=True)
 
 
 def check_dose(dose: float) -> float:
+    """Return the dose. Raises UsageError for one outside 0 to 1."""
     if not (isinstance(dose, int | float) and 0 <= dose <= 1):
         raise UsageError(f"dose is {dose}; it is a share of training, between 0 and 1")
     return float(dose)
 
 
 def pad_left(tokens: list[int], length: int) -> Int[np.ndarray, " length"]:
-    """A row of a slot."""
+    """Make a row of a slot: padding, then the tokens."""
     if len(tokens) > length:
         raise UsageError(f"{len(tokens)} tokens, expected at most {length}; shorten the text")
     return np.array([PAD] * (length - len(tokens)) + list(tokens), np.int32)
 
 
 def packed(tokens: Int[np.ndarray, "n slots"]) -> Int[np.ndarray, "n slots"]:
-    """Rows with their padding moved to the left."""
+    """Move the padding of rows to the left."""
     return np.take_along_axis(tokens, np.argsort(tokens != PAD, 1, kind="stable"), 1)
 
 

@@ -1,4 +1,4 @@
-"""Decoder-only transformers small enough to train from nothing, of GPT-2's architecture.
+"""Compute decoder-only transformers of GPT-2's architecture, small enough to train from nothing.
 
 Learned positions, layer norms before each part, GELU, the output tied to the embedding: a model can be
 handed to other tools weight for weight (`huggingface.export`). Padding (token 0) is masked wherever it
@@ -26,7 +26,7 @@ _NEGATIVE = -1e9  # the logit of what may not be looked at
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """How large a model is; `Architecture()` has about 65,000 parameters with a hundred words."""
+    """Say how large a model is; `Architecture()` has about 65,000 parameters with a hundred words."""
 
     layers: int = 2
     width: int = 48
@@ -49,6 +49,8 @@ class Architecture:
 
 
 class Norm(eqx.Module):
+    """Normalize the last axis to mean 0 and variance 1, then scale and shift it."""
+
     scale: Float[Array, "*layers width"]
     bias: Float[Array, "*layers width"]
 
@@ -59,6 +61,8 @@ class Norm(eqx.Module):
 
 
 class Linear(eqx.Module):
+    """Apply an affine map to the last axis."""
+
     weight: Float[Array, "*layers inputs outputs"]
     bias: Float[Array, "*layers outputs"]
 
@@ -67,7 +71,7 @@ class Linear(eqx.Module):
 
 
 class Block(eqx.Module):
-    """A layer; in a model, all of them, along a leading axis."""
+    """Hold the parameters of a layer; in a model, of all layers, along a leading axis."""
 
     norm_1: Norm
     qkv: Linear
@@ -78,7 +82,7 @@ class Block(eqx.Module):
 
 
 class Cache(NamedTuple):
-    """What a model remembers of a dialogue, in slots, layer by layer. b: batch, t: slots."""
+    """Hold what a model remembers of a dialogue, in slots, layer by layer. b: batch, t: slots."""
 
     keys: tuple[Float[Array, "b heads t size"], ...]
     values: tuple[Float[Array, "b heads t size"], ...]
@@ -87,7 +91,10 @@ class Cache(NamedTuple):
 
 
 class Transformer(eqx.Module):
-    """A language model; `new` makes one. A fleet of models has a leading axis on every array."""
+    """Predict each next token; `new` makes a model.
+
+    A fleet of models has a leading axis on every array.
+    """
 
     embedding: Float[Array, "words width"]
     positions: Float[Array, "context width"]
@@ -97,22 +104,27 @@ class Transformer(eqx.Module):
 
     @property
     def layers(self) -> int:
+        """Count the layers."""
         return self.blocks.up.bias.shape[0]
 
     @property
     def num_parameters(self) -> int:
+        """Count the parameters."""
         return sum(leaf.size for leaf in jax.tree.leaves(self))
 
     def __call__(
         self, tokens: Int[Array, "b t"], patch: Patch | None = None
     ) -> tuple[Float[Array, "b t words"], dict[str, Array]]:
-        """The logits of each next token, and the activations by name: `embedding`, and for each layer
-        n `n.attention` and `n.mlp` (what it adds), `n.residual` (the stream after it)."""
+        """Return the logits of each next token, and the activations by name.
+
+        These are `embedding`, and for each layer n `n.attention` and `n.mlp` (what it adds) and
+        `n.residual` (the stream after it).
+        """
         logits, _, activations = self._read(tokens, patch=patch)
         return logits, activations
 
     def start(self, batch: int, slots: int) -> Cache:
-        """An empty cache for dialogues of at most so many slots."""
+        """Make an empty cache for dialogues of at most so many slots."""
         size = self.embedding.shape[-1] // self.heads
         empty = (jnp.zeros((batch, self.heads, slots, size), self.embedding.dtype),) * self.layers
         return Cache(empty, empty, jnp.zeros((batch, slots), bool), jnp.zeros(batch, jnp.int32))
@@ -120,8 +132,11 @@ class Transformer(eqx.Module):
     def extend(
         self, tokens: Int[Array, "b t"], cache: Cache, at: int | Int[Array, ""], last: bool = False
     ) -> tuple[Float[Array, "b answered words"], Cache]:
-        """The logits for tokens that stand in the slots from `at` on, after what the cache holds, and
-        the cache with them. With `last`, only the logits after the last one are worked out."""
+        """Read tokens that stand in the slots from `at` on, after what the cache holds.
+
+        Returns their logits and the cache with the tokens. With `last`, only the logits after the last
+        token are worked out.
+        """
         logits, extended, _ = self._read(tokens, cache, at, None, last)
         assert extended is not None
         return logits, extended
@@ -134,7 +149,7 @@ class Transformer(eqx.Module):
         patch: Patch | None = None,
         last: bool = False,
     ) -> tuple[Float[Array, "b answered words"], Cache | None, dict[str, Array]]:
-        """Without a cache, the tokens are all there is."""
+        """Read tokens after what the cache holds; without a cache, the tokens are all there is."""
         patch = patch or {}
         activations: dict[str, Array] = {}
 
@@ -176,7 +191,7 @@ class Transformer(eqx.Module):
         return logits, cache, activations
 
     def _split(self, qkv: Float[Array, "b t three"]) -> Float[Array, "3 b heads t size"]:
-        """Queries, keys and values, in the order in which products of matrices want them."""
+        """Return queries, keys and values, in the order in which products of matrices want them."""
         apart = qkv.reshape(*qkv.shape[:2], 3, self.heads, -1)
         return jnp.moveaxis(apart, (2, 3), (0, 2))
 
@@ -193,9 +208,11 @@ def _attend(
 
 
 def new(architecture: Architecture, num_words: int, context: int, seed: int) -> Transformer:
-    """A fresh model for dialogues of at most `context` words. NumPy draws it: fast, and the same for a
-    seed on every machine. Weights are normal with deviation .02, those that write into the stream
-    divided by the square root of twice the layers, as GPT-2's."""
+    """Draw a fresh model for dialogues of at most `context` words.
+
+    NumPy draws it: fast, and the same for a seed on every machine. Weights are normal with deviation
+    .02, those that write into the stream divided by the square root of twice the layers, as GPT-2's.
+    """
     rng = np.random.default_rng((seed, 0x6A0))
     n, width = architecture.layers, architecture.width
 

@@ -313,7 +313,7 @@ class Program(NamedTuple):
 
 def _keys(task: Task, number: int) -> np.ndarray:
     """Give what each seed's randomness is drawn from in an update: seed, number, and the stage's place."""
-    return np.array([(seed, number, task.number) for seed in task.seeds], np.uint32)
+    return np.array([(seed, number, task.number) for seed in task.seeds], np.int32)
 
 
 def _key(words: Int[Array, "3"]) -> Key[Array, ""]:

@@ -1,7 +1,7 @@
-"""The bridge to the original Procgen engine: play it live, read its states, judge our policies in it.
+"""Bridge to the original Procgen engine: play it live, read its states, judge our policies in it.
 
-`Engine` runs it in a process of its own; `record` makes recordings; `decode` turns its saved states into
-our levels and states; `play` and `measure` run our policies in it.
+`Engine` runs the engine in a process of its own; `record` makes recordings; `decode` turns the engine's
+saved states into our levels and states; `play` and `measure` run our policies in the engine.
 """
 
 from .decode import coin_places as coin_places

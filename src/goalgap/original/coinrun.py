@@ -1,4 +1,7 @@
-"""CoinRun's levels and replays in the format of recordings; `options["fork"]` is for the fork's."""
+"""Make CoinRun's levels and replays in the format of recordings.
+
+`options["fork"]` says that the fork's levels are meant (JacobPfau/procgenAISC), not upstream's.
+"""
 
 import functools
 from typing import Any
@@ -20,7 +23,7 @@ _IMAGES = {SAW: 2, WALKER: 6, CRATE: 20}
 
 
 def levels(game: str, mode: str, options: dict[str, int], seeds: np.ndarray) -> dict[str, np.ndarray]:
-    """The recorded fields of levels, made by our generator."""
+    """Make the recorded fields of the levels of some level seeds, with our generator."""
     made = _drafts(game, mode, options, seeds)
     count = len(seeds)
     grid = np.stack([_grid(jax.tree.map(lambda leaf, k=k: leaf[k], made)) for k in range(count)])
@@ -46,7 +49,7 @@ def levels(game: str, mode: str, options: dict[str, int], seeds: np.ndarray) -> 
 
 
 def _drafts(game: str, mode: str, options: dict[str, int], seeds: np.ndarray) -> Any:
-    """Drafts of level seeds, as NumPy arrays. `game` is the engine's name of it."""
+    """Make drafts of level seeds, as NumPy arrays. `game` is the engine's name of the game."""
     game = "coinrun_fork" if game == "coinrun" and options.get("fork") else game
     return jax.device_get(
         _draft(jnp.asarray(seeds), game, mode == "easy", options.get("random_percent", 0))
@@ -60,7 +63,7 @@ def _draft(seeds: Array, game: str, easy: bool, percent: int) -> Draft:
 
 
 def _grid(made: Draft) -> np.ndarray:
-    """A level's tiles, [row, column], with all rows that the words do not hold."""
+    """Return a level's tile codes, [row, column], including rows that our words of bits leave out."""
     size = platformer.WIDTH
     grid = np.full((size, size), EMPTY, np.int16)
     rows = np.minimum(np.arange(size), platformer.ROWS - 1).astype(np.uint32)
@@ -75,7 +78,10 @@ def _grid(made: Draft) -> np.ndarray:
 
 
 def _entities(made: Draft) -> tuple[np.ndarray, np.ndarray]:
-    """type x y vx vy rx ry image_type theme render_z of each thing, padded."""
+    """Return the things of each level, padded, and their numbers.
+
+    A thing is a row `type x y vx vy rx ry image_type theme render_z`.
+    """
     things = made.things
     there = things.kind != NOTHING
     num = np.asarray(there.sum(1))
@@ -95,7 +101,7 @@ def _entities(made: Draft) -> tuple[np.ndarray, np.ndarray]:
 def replay(
     game: str, mode: str, options: dict[str, int], seeds: np.ndarray, actions: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The recorded fields of play, played by our environment."""
+    """Play recorded actions [levels, steps] in our environment and return a recording of them."""
     made = jax.tree.map(jnp.asarray, _drafts(game, mode, options, seeds))
     env = CoinRun(mode=mode)
     played = jax.device_get(_play(env, made, jnp.asarray(actions)))

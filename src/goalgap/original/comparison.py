@@ -1,4 +1,4 @@
-"""A trained agent in the original game: does it do there what it does in ours?"""
+"""Compare a trained agent's play in our game with its play in the original one."""
 
 from typing import Any
 
@@ -20,13 +20,14 @@ START_LEVEL = 1_000_000  # level seeds that no run trains on by default
 def compare(
     folder: RunFolder, num_levels: int = 200, start_level: int = START_LEVEL, python: str | None = None
 ) -> list[dict[str, Any]]:
-    """A row for each split and event: in what share of episodes it happens in our game and in the
-    engine, on the same levels, the seeds pooled; with Wilson's intervals, and whether both are alike:
-    the difference is within its 95 % interval of 0.
+    """Compare how often each event happens in our game and in the engine, for each split.
+
+    Both play the same levels, with the training seeds pooled. Each row has Wilson's intervals of both
+    shares of episodes, and says whether they are alike: the difference is within its 95 % interval of 0.
 
     Splits: "train" are the engine's own levels, "shift" the same with the coin moved to a section.
-    Events: coin, end, coin before end, end before coin, death. Raises UsageError where there is no
-    engine (`python` names the one that has it) and for runs of other games.
+    Events: coin, end, coin first, end first, death. Raises UsageError where there is no engine (`python`
+    names the one that has it) and for runs of other games.
     """
     experiment = folder.experiment
     if not isinstance(experiment.contest, CoinRun):
@@ -54,6 +55,7 @@ def _ours(env: CoinRun, policy: Any, levels: Any, key: Any) -> Any:
 
 
 def _events(steps: np.ndarray, died: np.ndarray) -> dict[str, np.ndarray]:
+    """Mark the episodes in which each event happens, from the steps of coin and end (-1: never)."""
     coin, end = steps[:, 0] >= 0, steps[:, 1] >= 0
     return {
         "coin": coin,
@@ -65,7 +67,10 @@ def _events(steps: np.ndarray, died: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _row(split: str, event: str, happened: np.ndarray) -> dict[str, Any]:
-    """`happened`: [ours and theirs, episodes]. Levels are shared, so the difference is of pairs."""
+    """Compare one event: `happened` is [ours and theirs, episodes].
+
+    Levels are shared, so the difference is one of pairs.
+    """
     n = happened.shape[1]
     ours, theirs = (stats.share(event, int(row.sum()), n, "episodes") for row in happened)
     difference = happened[0].astype(float) - happened[1]

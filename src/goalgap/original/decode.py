@@ -1,10 +1,10 @@
-"""What the engine is in, as our games have it: its saved states as our levels and states, and back.
+"""Convert the engine's saved states into our levels and states, and our actions into the engine's.
 
-`levels` and `states` turn saved states of upstream's `coinrun`, `maze` and `heist` into our `CoinRun`,
-`Maze` and `HeistDoors`, so that `env.observe(level, state)` shows what the engine is in. A saved state
-of the middle of an episode does not say how it began: its level begins with the agent where the game
-lets it start, or in Heist where it is now; taken keys and opened doors lie in the corner; CoinRun's
-walkers begin in the middle of their tiles. None of this is seen.
+`levels` and `states` turn saved states of upstream's `coinrun`, `maze` and `heist` into those of our
+`CoinRun`, `Maze` and `HeistDoors`, so that `env.observe(level, state)` shows what the engine shows. A
+saved state of the middle of an episode does not say how the episode began: its level begins with the
+agent where the game lets it start, or in Heist where it is now; taken keys and opened doors lie in the
+corner; CoinRun's walkers begin in the middle of their tiles. None of this is seen.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,48 +31,59 @@ from .saved import Saved
 EMPTY, WALL, COIN, HIDDEN, CHEESE = 100, 51, 1, -1, 2  # the engine's tiles
 INSIDE, TOP = 15, 16
 _TILES = {"inside": INSIDE, "top": TOP, "lava_inside": 17, "lava_top": 18, "barrier": 19}
-MOST_THINGS = 40  # of CoinRun's levels
+MOST_THINGS = 40  # the most that a CoinRun level has room for
 DEEP = 3  # pits are only in ground that is higher
 _MOVES = (5, 1, 3, 7)  # Procgen's actions for up, left, down, right
 
 
 class Kind(NamedTuple):
-    """How a game of the engine is one of ours."""
+    """Say how a game of the engine becomes one of ours: environment, actions, levels, states."""
 
     environment: type[Environment]
-    actions: tuple[int, ...]  # the engine's for ours
+    actions: tuple[int, ...]  # the engine's action for each of ours
     levels: Callable[[Sequence[Saved]], Level]
     states: Callable[[Any, Level, Sequence[Saved]], State]
 
 
 def environment(saved: Saved, **fields: Any) -> Any:
-    """Our environment of a saved state's game and mode."""
+    """Build our environment of a saved state's game and mode.
+
+    `fields` are further ones of the environment.
+    """
     kind: Any = KINDS[saved.game].environment
     return kind(mode=saved.mode, **fields)
 
 
 def levels(saved: Sequence[Saved]) -> Level:
-    """Our levels (stacked) of saved states of one game and mode. Raises UsageError for a mixture."""
+    """Convert saved states of one game and mode into our levels, stacked.
+
+    Raises UsageError for a mixture.
+    """
     if len({(one.game, one.mode) for one in saved}) != 1:
         raise UsageError("the saved states are of several games or modes; give those of one")
     return KINDS[saved[0].game].levels(saved)
 
 
 def states(env: Environment, levels: Level, saved: Sequence[Saved]) -> State:
-    """Our states (stacked) of saved states, on their `levels`."""
+    """Convert engine snapshots into our `State`, stacked.
+
+    `levels` are what `levels` made of the same snapshots.
+    """
     return KINDS[saved[0].game].states(env, levels, saved)
 
 
 def _stack(rows: Sequence[dict[str, Any]]) -> dict[str, Array]:
+    """Stack the rows' fields of the same name."""
     return {name: jnp.asarray(np.stack([row[name] for row in rows])) for name in rows[0]}
 
 
 def _column(saved: Sequence[Saved], name: str) -> Array:
-    """A field of all states."""
+    """Return a field of all saved states as one array."""
     return jnp.asarray([one[name] for one in saved])
 
 
 def _of_agents(saved: Sequence[Saved], name: str) -> Array:
+    """Return a field of the agents of all saved states as one array."""
     return jnp.asarray([one.agent[name] for one in saved])
 
 
@@ -97,7 +108,7 @@ def _build(drafts: Draft) -> Level:
 
 
 def _tiles(saved: Saved) -> dict[str, Any]:
-    """The fields of a draft that are on the grid."""
+    """Read the fields of a `Draft` that are on the grid."""
     grid = saved.grid
     end, coin, hidden = end_of(grid), _find(grid, COIN), _find(grid, HIDDEN)
     moved = tuple(coin) != tuple(end)
@@ -106,6 +117,7 @@ def _tiles(saved: Saved) -> dict[str, Any]:
 
 
 def _things(saved: Saved) -> dict[str, Any]:
+    """Read the saws, walkers and crates of a saved state, padded to `MOST_THINGS`."""
     there = saved.others[np.isin(saved.others["type"], (SAW, WALKER, CRATE))]
     rows = {
         "kind": there["type"],
@@ -120,18 +132,18 @@ def _things(saved: Saved) -> dict[str, Any]:
 
 
 def end_of(grid: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "2"]:
-    """The tile (column, row) before the wall to the sky that ends a CoinRun level."""
+    """Find the tile (column, row) before the wall to the sky that ends a CoinRun level."""
     column = int(np.flatnonzero(grid[WIDTH - 2] != INSIDE)[-1])
     return np.array([column, _heights(grid)[column]], np.int32)
 
 
 def _heights(grid: Int[np.ndarray, "h w"]) -> Int[np.ndarray, " w"]:
-    """How high each column's ground is."""
+    """Return how high each column's ground is, in tiles."""
     return np.argmin(np.isin(grid, (INSIDE, TOP)), axis=0)
 
 
 def _words(tiles: np.ndarray) -> np.ndarray:
-    """A word a column, a bit a row."""
+    """Pack a board of booleans [row, column] into one 32-bit word for each column: bit r is row r."""
     weights = np.uint32(1) << np.arange(ROWS, dtype=np.uint32)
     return (tiles[:ROWS] * weights[:, None]).sum(0, dtype=np.uint32)
 
@@ -158,8 +170,11 @@ def _begin(env: Environment, levels: Level) -> State:
 
 
 def move_coin(saved: Saved, tile: Sequence[int] | Int[np.ndarray, "2"]) -> Saved:
-    """CoinRun's saved state with the coin on another tile (column, row). The engine collects it there,
-    and its end pays nothing. Raises UsageError for other games and for tiles that are not empty."""
+    """Move the coin of CoinRun's saved state to another tile (column, row).
+
+    The engine collects it there, and the level's end then pays nothing. Raises UsageError for other
+    games and for tiles that are not empty.
+    """
     if saved.game != "coinrun":
         raise UsageError(f"a saved state of {saved.game} has no coin; give one of coinrun")
     x, y = (int(number) for number in tile)
@@ -174,9 +189,10 @@ def move_coin(saved: Saved, tile: Sequence[int] | Int[np.ndarray, "2"]) -> Saved
 
 
 def coin_places(grid: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "n 2"]:
-    """Where a moved coin may be: on the first column of each section, as in JacobPfau/procgenAISC.
+    """List where a moved coin may be: on the first column of each section, as in JacobPfau/procgenAISC.
 
-    Sections are told by the ground's height, so that two of the same height count as one.
+    Sections are told by the ground's height, so that two of the same height count as one. Returns tiles
+    (column, row).
     """
     heights, last = _heights(grid), end_of(grid)[0]
     level = heights.copy()
@@ -212,6 +228,7 @@ def _maze(saved: Saved) -> dict[str, Any]:
 
 
 def _cell(world: int, x: int, y: int) -> np.int32:
+    """Turn a tile of the engine (y upwards) into the index of our cell (reading order)."""
     return np.int32((world - 1 - y) * world + x)
 
 
@@ -266,13 +283,13 @@ def _heist_states(env: HeistDoors, levels: Level, saved: Sequence[Saved]) -> Sta
 
 
 def _find(grid: Int[np.ndarray, "h w"], code: int) -> Int[np.ndarray, "2"]:
-    """The tile (x, y) of a code; -1 where there is none."""
+    """Find the tile (x, y) with a code; (-1, -1) where there is none."""
     found = np.argwhere(grid == code)
     return (found[0, ::-1] if len(found) else np.array([-1, -1])).astype(np.int32)
 
 
 def engine_actions(env: Environment, actions: Array | np.ndarray) -> Int[np.ndarray, " n"]:
-    """The engine's actions for ours."""
+    """Translate our actions into the engine's."""
     kind = next(kind for kind in KINDS.values() if type(env) is kind.environment)
     return np.asarray(kind.actions)[np.asarray(actions)]
 

@@ -1,4 +1,4 @@
-"""The original Procgen, as a process of its own.
+"""Run the original Procgen in a process of its own.
 
 The engine's published build (`procgen-mirror` 0.10.7) asks for NumPy 1, JAX for NumPy 2, so the two
 seldom share a Python: the engine runs under one that has it and is spoken to by pipe. Where the two do
@@ -30,7 +30,7 @@ STAND, RESET = 4, -1  # actions: nobody moves; the level starts again
 
 
 class Step(NamedTuple):
-    """What the engine says of a step. A level that ended has begun again within the step."""
+    """Hold what the engine says of a step. A level that ended has begun again within the step."""
 
     reward: Float[np.ndarray, " n"]
     first: Bool[np.ndarray, " n"]  # the episode ended
@@ -38,8 +38,11 @@ class Step(NamedTuple):
 
 
 def find(command: str | None = None) -> list[str]:
-    """The command line of a Python that has the engine: the given one, the one that the environment
-    variable GOALGAP_PROCGEN names, or this one. Raises UsageError, with the cure, where none has it."""
+    """Find the command line of a Python that has the engine.
+
+    It is the given one, else the one that the environment variable GOALGAP_PROCGEN names, else the
+    Python that runs this. Raises UsageError, with the cure, where none has the engine.
+    """
     command = command or os.environ.get(VARIABLE)
     if command:
         return shlex.split(command)
@@ -52,10 +55,10 @@ def find(command: str | None = None) -> list[str]:
 
 
 class Engine:
-    """Environments of one of the engine's games, each of which plays one level over and over.
+    """Run `num` environments of one of the engine's games, each of which plays one level over and over.
 
     `game` is "coinrun", "maze" or "heist"; `options` are `ProcgenGym3Env`'s own. To be used with `with`.
-    Raises UsageError where there is no engine, and for what it refuses.
+    Raises UsageError where there is no engine, and for what the engine refuses.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """End the process."""
+        """End the engine's process."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 # A process that stopped before it read everything leaves something to be flushed.
@@ -102,6 +105,10 @@ class Engine:
         self._errors.close()
 
     def _ask(self, command: str, *arguments: Any) -> Any:
+        """Send a command to the engine's process and return its answer.
+
+        Raises UsageError where it fails or stops.
+        """
         try:
             worker.send(self._process.stdin, (command, arguments))
             answer = worker.receive(self._process.stdout)
@@ -117,8 +124,10 @@ class Engine:
         return answer[1]
 
     def begin(self, seeds: Sequence[int] | Int[np.ndarray, " n"]) -> list[Saved]:
-        """Start the levels of as many level seeds as there are environments. From then on an environment
-        starts its own level again where it ends."""
+        """Start the levels of as many level seeds as there are environments, and return their states.
+
+        From then on an environment starts its own level again where the level ends.
+        """
         if len(seeds) != self.num:
             raise UsageError(f"{len(seeds)} level seeds for {self.num} environments; give one for each")
         self.restore(
@@ -131,14 +140,14 @@ class Engine:
         return self.states()
 
     def step(self, actions: Int[np.ndarray, " n"]) -> Step:
-        """Play Procgen's 15 actions, one in each environment (-1: the level starts again)."""
+        """Play one of Procgen's 15 actions in each environment (-1: the level starts again)."""
         reward, first, complete = self._ask("step", np.asarray(actions, np.int32).tobytes())
         return Step(
             np.frombuffer(reward, np.float32), np.frombuffer(first, bool), np.array(complete, bool)
         )
 
     def states(self) -> list[Saved]:
-        """What each environment is in."""
+        """Save the state that each environment is in."""
         return [Saved(data) for data in self._ask("states")]
 
     def restore(self, states: Sequence[Saved]) -> None:
@@ -146,10 +155,12 @@ class Engine:
         self._ask("restore", [saved.data for saved in states])
 
     def frames(self) -> UInt8[np.ndarray, "n 64 64 3"]:
-        """The pictures that an agent of the engine sees."""
+        """Return the pictures that an agent of the engine sees."""
         return np.frombuffer(self._ask("frames"), np.uint8).reshape(self.num, 64, 64, 3)
 
     def race(self, num_steps: int) -> float:
-        """The engine's CPU time, in seconds, of so many random steps of all environments, pictures
-        included: it cannot be told not to draw."""
+        """Time so many random steps of all environments: the engine's CPU time, in seconds.
+
+        Pictures are included, as the engine cannot be told not to draw.
+        """
         return self._ask("race", num_steps)

@@ -1,8 +1,8 @@
-"""Our policies in the original engine, one episode a level, judged by our own events.
+"""Play our policies in the original engine, one episode a level, judged by our own events.
 
-The engine is asked for its state after every step; decoded, it is what the policy sees and what our
-goals judge. A state in which an episode ends is never shown (the level begins anew within the step): our
-own game, which moves as the engine does, says what it was.
+The engine is asked for its state after every step; decoded, this state is what the policy sees and what
+our goals judge. A state in which an episode ends is never shown (the level begins anew within the step):
+our own game, which moves as the engine does, says what it was.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from .saved import Saved
 
 
 class Played(NamedTuple):
-    """Episodes in the engine, one a level seed."""
+    """Hold n episodes in the engine, one a level seed, judged by g goals."""
 
     seed: Int[np.ndarray, " n"]
     complete: Bool[np.ndarray, " n"]  # the engine says that its goal was reached (CoinRun: the coin)
@@ -43,7 +43,7 @@ def play(
     key: Key[Array, ""],
     edit: Callable[[Saved], Saved] | None = None,
 ) -> Played:
-    """Play one episode of a policy on the levels of each level seed; actions are sampled with `key`.
+    """Play one episode of a policy on the level of each level seed; actions are sampled with `key`.
 
     `env` is our environment of the engine's game and mode; its `max_steps` cuts episodes off. `edit`
     changes each level before it is played, e.g. with `decode.move_coin`. Raises UsageError where `env`
@@ -70,7 +70,7 @@ def play(
 
 
 def _programs(env: Environment, policy: Policy) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """What the policy sees, and what our own game says of a step, compiled once for all batches."""
+    """Compile, once for all batches, what the policy sees and what our own game says of a step."""
 
     def look(levels: Level, state: State, memories: Any, time: Array, context: Any) -> Any:
         return policy.view(env, Situation(levels, state, memories, time), context)
@@ -95,7 +95,7 @@ def _play(
     look: Callable[..., Any],
     advance: Callable[..., Any],
 ) -> tuple[np.ndarray, ...]:
-    """One batch: what `Played` holds, but for the seeds."""
+    """Play one batch of levels and return the fields of `Played`, but for the seeds."""
     num, limit = engine.num, saved[0]["max_steps"]
     levels = decode.levels(saved)
     state = decode.states(env, levels, saved)
@@ -137,7 +137,7 @@ def _achieved(
 
 
 def _select(rows: Bool[np.ndarray, " n"], yes: State, no: State) -> State:
-    """Rows of `yes` where the condition holds, of `no` elsewhere."""
+    """Take the rows of `yes` where the condition holds, of `no` elsewhere."""
 
     def choose(a: Array, b: Array) -> Array:
         return jnp.where(rows.reshape(-1, *[1] * (a.ndim - 1)), a, b)
@@ -146,7 +146,7 @@ def _select(rows: Bool[np.ndarray, " n"], yes: State, no: State) -> State:
 
 
 def _apart(ours: State, theirs: State) -> Float[np.ndarray, " n"]:
-    """The greatest difference of two states in any number, for each level."""
+    """Return, for each level, the greatest difference of two states in any real number."""
     pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
     apart = [
         np.abs(np.asarray(a) - np.asarray(b)).reshape(len(a), -1).max(1)
@@ -164,16 +164,17 @@ def measure(
     start_level: int = 0,
     command: str | None = None,
 ) -> dict[str, tuple[Played, Level]]:
-    """Judge a policy of ours in the original CoinRun: on its own levels ("train"), and on the same ones
-    with the coin on the first column of a random section ("shift"). Returns the episodes and the levels
-    as ours, so that both games can be compared on them.
+    """Judge a policy of ours in the original CoinRun, before and after the shift.
 
-    `env` is the CoinRun that the policy was trained in; the engine plays its mode, easy for those of our
-    own. Levels are those of
-    the level seeds `start_level`, `start_level` + 1, ...; give some that were not trained on. `command`
-    says which Python has the engine (`engine.find`). In a `Played`, column 0 of `event_step` is the
-    coin, column 1 the end, judged from the engine's state. Raises UsageError where there is no engine,
-    and for other games.
+    It plays the engine's own levels ("train"), and the same ones with the coin on the first column of a
+    random section ("shift"). Returns for each split the episodes and the levels as ours, so that both
+    games can be compared on them. In a `Played`, column 0 of `event_step` is the coin, column 1 the end,
+    judged from the engine's state.
+
+    `env` is the CoinRun that the policy was trained in; the engine plays its mode, easy for the modes
+    that only ours has. Levels are those of the level seeds `start_level`, `start_level` + 1, ...; give
+    some that were not trained on. `command` says which Python has the engine (`engine.find`). Raises
+    UsageError where there is no engine, and for other games.
 
     Departure from 2105.14111: the fork's levels with moved coins differ from upstream's of the same
     seed; here both splits share their layouts, and sections are told by height (`decode.coin_places`).

@@ -1,4 +1,4 @@
-"""Our Heist levels and replays in the form in which Procgen's were recorded.
+"""Make our Heist levels and replays in the form in which Procgen's were recorded.
 
 Entities are rows `type x y vx vy rx ry image_type theme render_z` in the engine's order; replays show
 `type x y theme` of those that are left.
@@ -32,13 +32,13 @@ ASPECTS = {KEY: 84 / 52, GEM: 70 / 48}
 
 
 def environment(game: str, mode: str, options: dict[str, int]) -> Heist:
-    """The environment of one of the engine's games, with its options."""
+    """Build our environment of one of the engine's games, with its options."""
     kind = HeistDoors if game == "heist" else Heist
     return kind(mode=mode, **options)  # type: ignore[arg-type]
 
 
 def levels(game: str, mode: str, options: dict[str, int], seeds: np.ndarray) -> dict[str, np.ndarray]:
-    """The levels of Procgen's level seeds."""
+    """Make the recorded fields of the levels of Procgen's level seeds."""
     env = environment(game, mode, options)
 
     def draw(seed: Int[Array, ""]) -> tuple[HeistLevel, Int[Array, ""], Int[Array, ""]]:
@@ -76,7 +76,7 @@ def levels(game: str, mode: str, options: dict[str, int], seeds: np.ndarray) -> 
 
 
 def _objects(batch: HeistLevel) -> Float[np.ndarray, "b n 10"]:
-    """The rows of all objects, padding included."""
+    """Make the entity rows of all objects, padding included."""
     kinds = batch.kinds.astype(np.float32)
     width = np.where(kinds == CHEST, np.float32(0.5), np.float32(HALF))
     height = width.copy()
@@ -88,7 +88,7 @@ def _objects(batch: HeistLevel) -> Float[np.ndarray, "b n 10"]:
 
 
 def _ring(count: int) -> Float[np.ndarray, "k 10"]:
-    """The rows of the keys on the ring; x and y are shares of the picture."""
+    """Make the entity rows of the keys on the key ring; x and y are shares of the picture."""
     rows = np.zeros((count, 10), np.float32)
     index, half = np.arange(count), np.float64(np.float32(RING_HALF))
     rows[:, 0], rows[:, 7], rows[:, 8], rows[:, 9] = RING, KEY, index, 1
@@ -100,8 +100,10 @@ def _ring(count: int) -> Float[np.ndarray, "k 10"]:
 def replay(
     game: str, mode: str, options: dict[str, int], seeds: np.ndarray, actions: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What happens when the 15 actions of Procgen are played [levels, steps]; where an episode ends, the
-    same level starts again within the step."""
+    """Play actions (Procgen's 15) [levels, steps] in our environment and return a recording of them.
+
+    Where an episode ends, the same level starts again within the step.
+    """
     env = environment(game, mode, options)
 
     def play(seed: Int[Array, ""], actions: Int[Array, " t"]) -> tuple[HeistLevel, dict[str, Array]]:

@@ -1,4 +1,4 @@
-"""Our mazes in the format of the recordings of Procgen's: levels, and replays of recorded actions."""
+"""Make our mazes' levels, and replays of recorded actions, in the format of Procgen's recordings."""
 
 import functools
 from typing import Any
@@ -14,15 +14,18 @@ from ..envs.procgen.random_words import Draws, twister
 
 EMPTY, WALL, GOAL, DISTRACTOR = 100, 51, 2, 3
 PERIOD = 624  # words after which Procgen's count begins again
-STAND = 4  # more than the house's last action: nobody moves
-# The house's actions (up, left, down, right) for Procgen's fifteen: across wins over up and down.
+STAND = 4  # above the last of our own actions, 3: nobody moves
+# Our actions (up, left, down, right) for Procgen's fifteen: across wins over up and down.
 ACTIONS = np.array([1, 1, 1, 2, STAND, 0, 3, 3, 3, *[STAND] * 6])
 
 
 def levels(
     game: str, mode: str, options: dict[str, int], seeds: Int[np.ndarray, " n"]
 ) -> dict[str, np.ndarray]:
-    """Levels as `levels_*` of the recordings has them: in tiles of the world, y upwards."""
+    """Make the recorded fields of levels, as `levels_*` of the recordings has them.
+
+    Places are in tiles, y upwards.
+    """
     env = _environment(game, mode, options)
     level, at = _levels(env, game, seeds)
     goal, distractor = _objects(level)
@@ -56,7 +59,10 @@ def replay(
     seeds: Int[np.ndarray, " n"],
     actions: Int[np.ndarray, "n t"],
 ) -> dict[str, np.ndarray]:
-    """Play recorded actions: what `traj_*` of the recordings has, without its empty entities."""
+    """Play recorded actions and return what `traj_*` of the recordings has, but for entities.
+
+    Mazes have no entities.
+    """
     env = _environment(game, mode, options)
     level, at = _levels(env, game, seeds)
     position, time, done, complete = jax.device_get(_played(env, level, ACTIONS[actions]))
@@ -80,7 +86,7 @@ def _environment(game: str, mode: str, options: dict[str, int]) -> MazeEnvironme
 
 
 def _levels(env: MazeEnvironment, game: str, seeds: np.ndarray) -> tuple[Any, np.ndarray]:
-    """The levels, and how many words each took."""
+    """Make the levels of some level seeds, and count how many words each took."""
 
     def make(seed: Array) -> tuple[Any, Array]:
         draws = Draws(twister(seed, env.num_words))
@@ -90,14 +96,14 @@ def _levels(env: MazeEnvironment, game: str, seeds: np.ndarray) -> tuple[Any, np
 
 
 def _objects(level: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The cells of the object that ends the episode and of the one that does not."""
+    """Return the cells of the object that ends the episode and of the one that does not (-1: absent)."""
     if hasattr(level, "cheese"):
         return level.cheese, np.full_like(level.cheese, -1)
     return level.line, level.gem
 
 
 def _xy(env: MazeEnvironment, cell: np.ndarray) -> np.ndarray:
-    """Tiles, from the bottom left; (-1, -1) for what is absent."""
+    """Turn our cells into tiles (x, y), counted from the bottom left; (-1, -1) for absent objects."""
     x, y = cell % env.size, env.size - 1 - cell // env.size
     return np.where(cell[..., None] < 0, -1, np.stack([x, y], -1))
 
@@ -106,8 +112,11 @@ def _xy(env: MazeEnvironment, cell: np.ndarray) -> np.ndarray:
 def _played(
     env: MazeEnvironment, level: Any, actions: Int[Array, "n t"] | Int[np.ndarray, "n t"]
 ) -> tuple[Int[Array, "n u"], Int[Array, "n u"], Bool[Array, "n t"], Bool[Array, "n t"]]:
-    """Cells and times before the first step and after each; which steps end an episode; which by the
-    goal. The level begins anew within the step that ends it."""
+    """Play actions in our mazes; the level begins anew within the step that ends it.
+
+    Returns the cells and times before the first step and after each, which steps end an episode, and
+    which of these do so by reaching the goal.
+    """
 
     def play(level: Any, actions: Array) -> Any:
         begun = env.reset(level)

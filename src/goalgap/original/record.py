@@ -1,7 +1,7 @@
-"""Record the running engine: levels and play in the form of the recordings that `parity` compares.
+"""Record the running engine: levels and play, in the form of the recordings that `recordings` compares.
 
-The fields are those of `levels_*` and `traj_*`; see `parity.recordings` for the names and `parity`'s
-modules for what each family has.
+The fields are those of `levels_*` and `traj_*`; see `original.recordings` for the names, and `coinrun`,
+`maze` and `heist` beside it for what each family of games has.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,18 +16,20 @@ from .saved import Saved
 Fields = dict[str, Any]  # arrays and numbers of NumPy's
 LEVEL_ROW = ("type", "x", "y", "vx", "vy", "rx", "ry", "image_type", "theme", "render_z")
 ENEMY, LOCK, KEY, GEM = 5, 1, 2, 9  # the engine's types of entities
-COIN, HIDDEN, CHEESE, DISTRACTOR = 1, -1, 2, 3  # and its tiles
+COIN, HIDDEN, CHEESE, DISTRACTOR = 1, -1, 2, 3  # the engine's tiles
 
 
 def levels(engine: Engine, seeds: Int[np.ndarray, " n"]) -> Fields:
-    """The levels of some level seeds, as they begin."""
+    """Record the levels of some level seeds, as they begin."""
     rows = [_level(saved) for batch in _batches(seeds, engine.num) for saved in engine.begin(batch)]
     return {"seed": np.asarray(seeds), **_stack(rows[: len(seeds)])}
 
 
 def replay(engine: Engine, seeds: Int[np.ndarray, " n"], actions: Int[np.ndarray, "n t"]) -> Fields:
-    """What Procgen's actions do on the levels of some level seeds. Where an episode ends, its level
-    begins again within the step."""
+    """Record what Procgen's actions [levels, steps] do on the levels of some level seeds.
+
+    Where an episode ends, its level begins again within the step.
+    """
     parts = []
     for at, batch in enumerate(_batches(seeds, engine.num)):
         rows = np.arange(at * engine.num, (at + 1) * engine.num) % len(seeds)
@@ -39,8 +41,10 @@ def replay(engine: Engine, seeds: Int[np.ndarray, " n"], actions: Int[np.ndarray
 def random_actions(
     game: str, seeds: Int[np.ndarray, " n"], num_steps: int, seed: int = 0
 ) -> Int[np.ndarray, "n t"]:
-    """Actions to play: on even level seeds any of the 15; on odd ones moves that are held for a while,
-    in CoinRun mostly to the right and up, so that play gets somewhere."""
+    """Draw actions to play: any of the 15 on even level seeds, moves held for a while on odd ones.
+
+    The held moves go, in CoinRun, mostly to the right and up, so that play gets somewhere.
+    """
     random = np.random.default_rng(seed)
     shape = (len(seeds), num_steps)
     weights = np.ones(9)
@@ -56,7 +60,7 @@ def random_actions(
 
 
 def _batches(seeds: Int[np.ndarray, " n"], num: int) -> Iterator[np.ndarray]:
-    """The seeds in batches of `num`; the last one is filled up with the first seeds."""
+    """Yield the seeds in batches of `num`; the last one is filled up with the first seeds."""
     for at in range(0, len(seeds), num):
         yield np.asarray(seeds)[np.arange(at, at + num) % len(seeds)]
 
@@ -101,7 +105,7 @@ _OWN: dict[str, Callable[[Saved], Fields]] = {"coinrun": _coinrun, "maze": _maze
 
 
 def _find(saved: Saved, code: int) -> Int[np.ndarray, "2"]:
-    """The tile (x, y) of a code; -1 where there is none."""
+    """Find the tile (x, y) with a code; (-1, -1) where there is none."""
     found = np.argwhere(saved.grid == code)
     return (found[0, ::-1] if len(found) else np.array([-1, -1])).astype(np.int16)
 
@@ -119,7 +123,7 @@ def _replay(engine: Engine, seeds: np.ndarray, actions: np.ndarray) -> Fields:
 
 
 def _moment(saved: Saved) -> Fields:
-    """What is recorded of each step."""
+    """Record one step: what every `traj_*` has, and what its game adds."""
     agent = saved.agent
     shown = {
         "agent": np.array([agent[name] for name in ("x", "y", "vx", "vy")], np.float32),
@@ -142,7 +146,7 @@ def _stack(rows: list[Fields]) -> Fields:
 
 
 def _concatenate(arrays: list[np.ndarray]) -> np.ndarray:
-    """Arrays one after the other; entities of different number are padded with not-a-number."""
+    """Join arrays; where they hold different numbers of entities, not-a-number pads the shorter ones."""
     if arrays[0].dtype.kind == "f" and arrays[0].ndim > 2:
         width = max(array.shape[-2] for array in arrays)
         arrays = [

@@ -1,4 +1,4 @@
-"""Recordings of Procgen's engines, and where our games differ from them, field by field.
+"""Compare recordings of Procgen's engines with what our games do, field by field.
 
 A recording is an .npz file that says in its name what it holds:
 `levels_<engine>_<game>_<mode>[_<option>...]` (levels as they begin) or `traj_...` (what recorded actions
@@ -32,7 +32,7 @@ OPTIONS = {"rp": "random_percent", "rr": "rand_region", "kp": "key_penalty", "sp
 
 
 class Game(NamedTuple):
-    """What there is of one of the engines' games: who makes ours, its modes and its options."""
+    """Say, for one of the engines' games, which module makes our version, its modes and its options."""
 
     family: Any
     modes: tuple[str, ...]
@@ -58,11 +58,11 @@ GAMES = {
 KINDS = ("levels", "traj")
 CLOSE = ("agent", "ents")  # fields of `traj` that may differ by less than TOLERANCE
 CHAIN = "level_seed_chain"
-GIVEN = {"seed", "action"}  # what both were made from
+GIVEN = {"seed", "action"}  # fields from which both the recording and ours were made
 
 
 class Source(NamedTuple):
-    """What a recording was made from."""
+    """Say what a recording was made from, as its name tells."""
 
     kind: str  # one of KINDS
     engine: str
@@ -71,7 +71,7 @@ class Source(NamedTuple):
     options: dict[str, int]
 
     def ours(self, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What our game makes of the recording's seeds (and actions)."""
+        """Make, from the recording's seeds (and actions), the fields that our game has."""
         family = GAMES[self.engine][self.game].family
         # At the same seed the fork's coinrun makes other levels than upstream's.
         fork = {"fork": 1} if (self.engine, self.game) == ("fork", "coinrun") else {}
@@ -83,7 +83,7 @@ class Source(NamedTuple):
 
 
 class Mismatch(NamedTuple):
-    """One number that differs. `step` is None for levels."""
+    """Hold one number that differs. `step` is None for levels."""
 
     field: str
     seed: int | None
@@ -94,7 +94,7 @@ class Mismatch(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What became of one recording."""
+    """Sum up the comparison of one recording."""
 
     num_levels: int
     num_steps: int
@@ -105,7 +105,7 @@ class Comparison(NamedTuple):
 
 
 def source(name: str) -> Source:
-    """What a recording's name (without `.npz`) says. Raises UsageError for names that say nothing."""
+    """Read a recording's name (without `.npz`). Raises UsageError for names of another form."""
     parts = name.split("_")
     given: dict[str, int] = {}
     while len(parts) > 4 and (option := re.fullmatch(r"([a-z]{2})(\d+)", parts[-1])):
@@ -129,7 +129,7 @@ def source(name: str) -> Source:
 
 
 def check(what: str, given: str, known: Iterable[str]) -> None:
-    """Raise UsageError, with the nearest name, for what is not known."""
+    """Raise UsageError, with the nearest name, if `given` is not among the `known` names."""
     known = list(known)
     if given not in known:
         near = difflib.get_close_matches(given, known, 1, 0.5)
@@ -138,7 +138,7 @@ def check(what: str, given: str, known: Iterable[str]) -> None:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file. Raises UsageError for any other file."""
+    """Read the arrays of an .npz file. Raises UsageError for any other file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             if not hasattr(file, "files"):
@@ -151,7 +151,10 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def compare_file(path: Path) -> Comparison:
-    """Compare a recording with what we make of its seeds. Raises UsageError for files that are none."""
+    """Compare a recording with what our games make of its seeds.
+
+    Raises UsageError for any other file.
+    """
     data = read(path)
     if path.stem == CHAIN:
         return compare_chain(data, str(path))
@@ -161,7 +164,7 @@ def compare_file(path: Path) -> Comparison:
 
 
 def _check_data(about: Source, data: dict[str, np.ndarray], name: str) -> None:
-    """Seeds and actions that our games can be given."""
+    """Raise UsageError for seeds and actions that our games cannot be given."""
     needed = ("seed",) if about.kind == "levels" else ("seed", "action")
     missing = [field for field in needed if field not in data]
     if missing:
@@ -192,8 +195,10 @@ def _form(array: np.ndarray) -> str:
 def compare(
     kind: str, recorded: dict[str, np.ndarray], ours: dict[str, np.ndarray], name: str, most: int = 20
 ) -> Comparison:
-    """Compare fields of the same name; lists the first `most` differences. Raises UsageError where the
-    recording lacks a field that we have."""
+    """Compare fields of the same name, listing the first `most` differences.
+
+    Raises UsageError where the recording lacks a field that we have.
+    """
     missing = sorted(set(ours) - set(recorded))
     if missing:
         raise UsageError(f"{name} has no {', '.join(missing)}; record it again with all fields")
@@ -222,7 +227,7 @@ def compare(
 def _differs(
     expected: np.ndarray, got: np.ndarray, tolerance: float
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Where two arrays differ (None: they are of different form), and both, padded alike."""
+    """Mark where two arrays differ (None: they are of different form), and return both, padded alike."""
     expected, got = np.asarray(expected), np.asarray(got)
     if expected.dtype.kind == "f" and expected.ndim == got.ndim > 2:
         width = max(expected.shape[-2], got.shape[-2])
@@ -238,14 +243,18 @@ def _differs(
 
 
 def _pad(array: np.ndarray, width: int) -> np.ndarray:
-    """Rows of not-a-number up to a width."""
+    """Add rows of not-a-number up to a width."""
     sizes = [(0, 0)] * array.ndim
     sizes[-2] = (0, width - array.shape[-2])
     return np.pad(array, sizes, constant_values=np.nan)
 
 
 def compare_chain(data: dict[str, np.ndarray], name: str) -> Comparison:
-    """Compare level seeds [resets, environments] by `num_levels`, `start_level` and `rand_seed`."""
+    """Compare level seeds [resets, environments] by `num_levels`, `start_level` and `rand_seed`.
+
+    Each field's name, `chain_nl<num_levels>_sl<start_level>_rs<rand_seed>`, says these. Raises
+    UsageError for other names.
+    """
     count, total, found = 0, 0, []
     for field, expected in data.items():
         said = re.fullmatch(r"chain_nl(\d+)_sl(\d+)_rs(\d+)", field)

@@ -1,4 +1,4 @@
-"""The engine's saved states, which it writes as a row of numbers: read by name, and written by name.
+"""Read and write the engine's saved states, rows of numbers, by the names of their fields.
 
 The order of fields is that of `serialize` in `procgen/src/game.cpp`, `basic-abstract-game.cpp`,
 `entity.cpp`, `grid.h` and `games/*.cpp` of openai/procgen (0.10.7), read and re-stated. All numbers take
@@ -53,7 +53,7 @@ _WHOLE = np.dtype("<i4")
 
 
 class _Part(NamedTuple):
-    """Where a field is in the data: its first byte, and how many elements there are."""
+    """Say where a field is in the data: its first byte, and how many elements there are."""
 
     at: int
     count: int
@@ -61,7 +61,7 @@ class _Part(NamedTuple):
 
 
 class Saved:
-    """A saved state. `saved["time"]` is a field; `replace` gives a state with other values.
+    """Give access to a saved state: `saved["time"]` reads a field, `replace` changes fields in a copy.
 
     Raises UsageError, in one line, for bytes that are no saved state of one of the known games.
     """
@@ -79,6 +79,7 @@ class Saved:
             raise UsageError(f"{named}; known are those of {', '.join(FIELDS)}")
 
     def _parse(self) -> dict[str, _Part]:
+        """Find where each field is. Raises UsageError where the bytes do not fit the game's fields."""
         parts, at, data = {}, 0, self.data
         sizes = {"s": 1, "e": ENTITY.itemsize, "v": 4}
         for letter, name in FIELDS[self.game]:
@@ -103,7 +104,7 @@ class Saved:
         return np.frombuffer(self.data, ENTITY if letter == "e" else _WHOLE, count, at)
 
     def replace(self, **values: Any) -> "Saved":
-        """The state with other numbers in some fields, of as many numbers as before."""
+        """Copy the state with other numbers in some fields, as many numbers in each as before."""
         data = bytearray(self.data)
         for name, value in values.items():
             at, count, letter = self._parts[name]
@@ -120,40 +121,41 @@ class Saved:
 
     @property
     def mode(self) -> str:
+        """Name the distribution mode: easy, hard or memory. Raises UsageError for another one."""
         if self["mode"] not in MODES:
             raise UsageError(f"distribution mode {self['mode']}; expected {', '.join(MODES.values())}")
         return MODES[self["mode"]]
 
     @property
     def grid(self) -> Int[np.ndarray, "h w"]:
-        """The engine's tile codes [y, x], y upwards."""
+        """Return the engine's tile codes [y, x], y upwards."""
         return self["grid"].reshape(self["height"], self["width"])
 
     @property
     def agent(self) -> np.void:
-        """The agent, which is the first of the entities."""
+        """Return the agent, which is the first of the entities."""
         return self["entities"][0]
 
     @property
     def others(self) -> np.ndarray:
-        """All other entities, in the engine's order."""
+        """Return all entities but the agent, in the engine's order."""
         return self["entities"][1:]
 
     @property
     def words_read(self) -> int:
-        """How many words of the level's twister are used, modulo 624."""
+        """Tell how many words of the level's twister are used, modulo 624."""
         at, count, _ = self._parts["twister"]
         return int(self.data[self.data.rfind(b" ", at, at + count) : at + count]) % 624
 
     def next_words(self, count: int) -> UInt64[np.ndarray, " n"]:
-        """The words that the level's twister gives next."""
+        """Draw the words that the level's twister gives next."""
         *key, position = (int(word) for word in self["twister"].split())
         twister: Any = np.random.MT19937()
         twister.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
         return twister.random_raw(count)
 
     def rows(self, *fields: str) -> Float[np.ndarray, "n f"]:
-        """Some numbers of all entities but the agent."""
+        """Return the named numbers of all entities but the agent, [entity, field]."""
         return np.stack([self.others[field] for field in fields], -1).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""The engine's side of the bridge: a script run by a Python that has `procgen`, told what to do by pipe.
+"""Serve the engine by pipe: the script that runs under a Python that has `procgen`.
 
 It may run under another Python with another NumPy than goalgap, so it imports nothing of goalgap, says
 and is told plain values (numbers, bytes, lists, pickled), and is written for Python 3.7 up. A message is
@@ -13,19 +13,20 @@ import sys
 
 
 def receive(pipe):
-    """The next message, or None at the end."""
+    """Read the next message from a pipe; None at the end."""
     head = pipe.read(8)
     return pickle.loads(pipe.read(struct.unpack("<q", head)[0])) if len(head) == 8 else None
 
 
 def send(pipe, message):
+    """Write a message to a pipe."""
     data = pickle.dumps(message, protocol=4)
     pipe.write(struct.pack("<q", len(data)) + data)
     pipe.flush()
 
 
 class Games:
-    """Some environments of one game."""
+    """Hold `num` environments of one game; its methods are the commands that the pipe may ask for."""
 
     def __init__(self, num, game, options):
         from procgen import ProcgenGym3Env  # pyright: ignore[reportMissingImports]
@@ -35,13 +36,19 @@ class Games:
         self.env.observe()
 
     def states(self):
+        """Return each environment's saved state, as bytes."""
         return self.env.callmethod("get_state")
 
     def restore(self, states):
+        """Put each environment into a saved state."""
         self.env.callmethod("set_state", states)
         self.env.observe()
 
     def step(self, actions):
+        """Play one action (32-bit, as bytes) in each environment.
+
+        Returns rewards, ends and completions.
+        """
         import numpy as np
 
         self.env.act(np.frombuffer(actions, np.int32))
@@ -50,10 +57,11 @@ class Games:
         return reward.astype(np.float32).tobytes(), first.astype(bool).tobytes(), complete
 
     def frames(self):
+        """Return all pictures, as bytes."""
         return self.env.observe()[1]["rgb"].tobytes()
 
     def race(self, num_steps):
-        """The CPU time, in seconds, of random actions in all environments."""
+        """Time random actions in all environments: CPU time in seconds."""
         import time
 
         import numpy as np
@@ -67,6 +75,7 @@ class Games:
 
 
 def main():
+    """Answer commands from standard input until it ends."""
     commands, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get among the answers
     games = None

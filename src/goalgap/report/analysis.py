@@ -1,4 +1,4 @@
-"""What each section of the page of an analysis shows, worked out from plain data.
+"""Work out, from plain data, what each section of the page of an analysis shows.
 
 Open goals that cost something after the shift are numbered, the most expensive first, and called by
 their numbers where space is short. Blue is the intended goal, orange an open one, gray the rest.
@@ -16,7 +16,7 @@ KINDS = {"starc": "STARC", "starc-value": "STARC, by value", "epic": "EPIC", "da
 
 
 class Source(NamedTuple):
-    """What several sections draw on."""
+    """Hold what several sections draw on."""
 
     analysis: dict[str, Any]
     rivals: list[dict[str, Any]]  # goals that are open and cost something after the shift
@@ -24,13 +24,15 @@ class Source(NamedTuple):
 
     @property
     def epsilon(self) -> float:
+        """Return the mean training regret up to which a goal counts as open."""
         return self.setting("epsilon") or 0.0
 
     def setting(self, name: str) -> Any:
+        """Return one of the analysis' settings."""
         return (self.analysis.get("settings") or {}).get(name)
 
     def named(self, name: str) -> dict[str, Any]:
-        """A goal as the page calls it: name, sentence, style, and number if it is one of the rivals."""
+        """Describe a goal as the page calls it: name, sentence, style, and number if it is a rival."""
         rows = [self.analysis["intended"], *self.analysis["goals"]]
         sentence = next((row["sentence"] for row in rows if row["name"] == name), name)
         number = next((i for i, row in enumerate(self.rivals, 1) if row["name"] == name), None)
@@ -39,12 +41,12 @@ class Source(NamedTuple):
         return {"name": name, "sentence": sentence, "style": style, "number": number}
 
     def numbers(self, names: Iterable[str]) -> list[int]:
-        """The numbers of those that have one."""
+        """List the numbers of those goals that have one."""
         return sorted(number for name in names if (number := self.named(name)["number"]))
 
 
 def page(content: dict[str, Any]) -> dict[str, Any]:
-    """The template's context: what each section shows, None or empty where there is nothing."""
+    """Build the template's context: what each section shows, None or empty where there is nothing."""
     analysis, atlas = content["analysis"], content.get("atlas") or []
     rivals = [row for row in analysis["goals"] if row["dangerous"]]
     source = Source(analysis, rivals, len(atlas))
@@ -77,7 +79,7 @@ def page(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _says(source: Source, closing: dict | None) -> dict[str, str]:
-    """Headline, verdict and lead."""
+    """Write headline, verdict and lead."""
     total = prose.plain(source.analysis["num_goals"])
     sentence = source.analysis["intended"]["sentence"]
     if not source.rivals:
@@ -115,7 +117,7 @@ def _remedy(source: Source, closing: dict | None) -> str:
 
 
 def _closed(closing: dict) -> str:
-    """How many of the open goals some level breaks."""
+    """Say how many of the open goals some level breaks."""
     num_closed = closing["num_breakable"]
     num_left = len(closing["shadow"]) + len(closing["hopeless"])
     if num_left:
@@ -124,7 +126,7 @@ def _closed(closing: dict) -> str:
 
 
 def _key_numbers(source: Source, closing: dict | None) -> list[dict]:
-    """The few numbers that sum it up."""
+    """Choose the few numbers that sum up the analysis."""
     analysis, num_rivals = source.analysis, len(source.rivals)
     style = RIVAL if num_rivals else INTENDED
     keys = [
@@ -179,7 +181,7 @@ def _key_numbers(source: Source, closing: dict | None) -> list[dict]:
 
 
 def _regrets(source: Source) -> dict[str, Any]:
-    """The open goals with what they cost in training and after the shift, on one axis."""
+    """List the open goals with what they cost in training and after the shift, on one axis."""
     rows = [row for row in source.analysis["goals"] if row["open"]]
     costs = [costs for row in rows for costs in row["costs"].values()]
     axis = charts.nice_axis(one["estimate"] for ties in costs for one in ties.values())
@@ -204,7 +206,7 @@ def _regrets(source: Source) -> dict[str, Any]:
 
 
 def _unit(rows: list[dict], split: str) -> str:
-    """The number of levels that costs are means over."""
+    """Write the number of levels that costs are means over."""
     return prose.plain(rows[0]["costs"][split]["mean"].get("n")) if rows else prose.NONE
 
 
@@ -219,7 +221,7 @@ def _line(row: dict, axis: charts.Axis, source: Source) -> dict[str, Any]:
 
 
 def _strip(costs: dict, axis: charts.Axis, goal: dict, where: str) -> charts.Markup:
-    """From the best to the worst way of breaking ties, with a mark where they are broken evenly."""
+    """Draw a strip from the best to the worst way of breaking ties, with a mark at the mean."""
     best, mean, worst = (costs[ties]["estimate"] for ties in ("best", "mean", "worst"))
     label = (
         f"{goal['sentence']}, regret {where}: {prose.decimal(mean)} with even ties, "
@@ -230,7 +232,7 @@ def _strip(costs: dict, axis: charts.Axis, goal: dict, where: str) -> charts.Mar
 
 
 def _ruled_out(source: Source) -> dict[str, Any]:
-    """The goals nearest to being open: first those that were looked at on all training levels."""
+    """List the goals nearest to being open, first those that were looked at on all training levels."""
     measured = [
         row
         | {
@@ -249,7 +251,7 @@ def _ruled_out(source: Source) -> dict[str, Any]:
 
 
 def _level(level: dict, source: Source, label: str, routes: Any = ()) -> dict[str, Any]:
-    """A level with its picture, or without one where there are no tiles to draw it with."""
+    """Describe a level with its picture, or without one where there are no tiles to draw it with."""
     can_draw = level.get("tiles") and source.num_tiles
     picture = charts.level(level["tiles"], source.num_tiles, label, routes) if can_draw else None
     return level | {"picture": picture}
@@ -270,7 +272,7 @@ def _worst(source: Source) -> dict[str, Any] | None:
 
 
 def _closing(source: Source) -> dict[str, Any] | None:
-    """The levels that close open goals, and how much of training each way of adding them takes."""
+    """List the levels that close open goals, and how much of training each way of adding them takes."""
     closing = source.analysis.get("closing")
     if not closing or not source.rivals:
         return None
@@ -296,7 +298,7 @@ def _closing(source: Source) -> dict[str, Any] | None:
 
 
 def _breaking(level: dict, index: int, source: Source) -> dict[str, Any]:
-    """A level with what it breaks, in full and by numbers."""
+    """Describe a level with the goals that it breaks, in full and by numbers."""
     numbers = spans(source.numbers(level["breaks"]))
     shown = {"goals": [source.named(name) for name in level["breaks"]], "numbers": numbers}
     return _level(level, source, f"Level {index}, breaks goals {numbers}") | shown
@@ -318,7 +320,7 @@ def _shares(smallest: dict | None, mixture: dict | None, source: Source) -> list
 
 
 def spans(numbers: Iterable[int]) -> str:
-    """1, 2, 3, 5 as 1 to 3 (with a dash), 5."""
+    """Shorten a list of numbers: 1, 2, 3, 5 becomes 1 to 3 (with a dash), 5."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
@@ -330,7 +332,7 @@ def spans(numbers: Iterable[int]) -> str:
 
 
 def _symmetries(source: Source) -> dict[str, Any] | None:
-    """Symmetries by goals; those goals that no symmetry closes are left out of the columns."""
+    """Tabulate symmetries by goals; goals that no symmetry closes are left out of the columns."""
     rows = source.analysis.get("symmetries") or []
 
     def closes(row: dict, name: str) -> bool:
@@ -383,7 +385,7 @@ def _episodes(number: Any) -> str:
 
 
 def _same(source: Source) -> list[dict]:
-    """Groups of goals that cannot be told apart by what their optimizers may do, before and after."""
+    """List groups of goals whose optimizers may do just the same, before and after the shift."""
     titles = {"train": "On training levels", "deploy": "After the shift"}
     classes = source.analysis.get("classes") or {}
     shown = []
@@ -425,7 +427,7 @@ def _certificate(source: Source) -> dict[str, Any] | None:
 
 
 def _settings(source: Source) -> list[dict]:
-    """The settings and the levels, each with what it is."""
+    """List the settings and the levels, each with what it is."""
     rows = [
         {"name": name, "value": value, "about": prose.ANALYSIS_SETTINGS.get(name, "")}
         for name, value in (source.analysis.get("settings") or {}).items()

@@ -1,8 +1,8 @@
-"""The report's pictures, as inline SVG: strips of intervals and seeds, learning curves, heatmaps.
+"""Draw the report's pictures, as inline SVG: strips of intervals and seeds, learning curves, heatmaps.
 
-Colors, dashes and fonts are the style sheet's: every mark carries the class of its goal (`goal-0` is
-the intended one, `goal-1` onwards the proxies, `goal-none` neither), and differs from the others in
-shape or dash as well as in hue.
+Colors, dashes and fonts are the style sheet's: every mark carries the class of its goal (`goal-0` is the
+intended one, `goal-1` onwards the proxies, `goal-none` neither), and differs from the others in shape or
+dash as well as in hue.
 """
 
 import json
@@ -31,14 +31,14 @@ Cell = Sequence[int]  # row, column
 
 
 class Axis(NamedTuple):
-    """What a strip spans, and where its ticks stand."""
+    """Say what a strip spans, and where its ticks stand."""
 
     low: Number
     high: Number
     ticks: tuple[Number, ...]
 
     def at(self, value: Number) -> str:
-        """Where a value stands, in percent of the width."""
+        """Place a value, in percent of the width."""
         share = (value - self.low) / (self.high - self.low)
         return f"{100 * min(max(share, 0.0), 1.0):.1f}%"
 
@@ -47,7 +47,10 @@ SHARE = Axis(0.0, 1.0, (0.0, 0.5, 1.0))
 
 
 def tag(name: str, *children: Any, **attributes: Any) -> Markup:
-    """An element with everything escaped; `class_` and `stroke_width` lose or turn their underscores."""
+    """Write an element with everything escaped.
+
+    `class_` and `stroke_width` lose or turn their underscores.
+    """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
         for key, value in attributes.items()
@@ -57,11 +60,12 @@ def tag(name: str, *children: Any, **attributes: Any) -> Markup:
 
 
 def join(parts: Iterable[Any]) -> Markup:
+    """Join pieces of markup without anything between them."""
     return Markup("").join(parts)
 
 
 def nice_axis(values: Iterable[Any]) -> Axis:
-    """An axis around all values and 0, with at most five round ticks."""
+    """Choose an axis around all values and 0, with at most five round ticks."""
     known = [0.0, *(float(value) for value in values if is_known(value))]
     low, high = min(known), max(known)
     if low == high:
@@ -75,7 +79,7 @@ def nice_axis(values: Iterable[Any]) -> Axis:
 
 
 def marks() -> Markup:
-    """The shapes of the goals and the hatching of proxies, to be referred to; once a page."""
+    """Define the shapes of the goals and the hatching of proxies, to be referred to; once a page."""
     shapes = {"none": NO_MARK} | dict(enumerate(MARKS))
     stripe = tag("path", d="M-1 7 7-1M-4 4 4-4M2 10 10 2", class_="stripe")
     box = {"width": 6, "height": 6, "patternUnits": "userSpaceOnUse"}
@@ -84,7 +88,7 @@ def marks() -> Markup:
 
 
 def tiles(atlas: Sequence[str]) -> Markup:
-    """The sprites (base64 PNGs), to be referred to by `use`; once a page."""
+    """Define the sprites (base64 PNGs), to be referred to by `use`; once a page."""
     return join(
         tag(
             "image",
@@ -98,13 +102,13 @@ def tiles(atlas: Sequence[str]) -> Markup:
 
 
 def mark(style: str, x: Any = 0, y: Any = 0) -> Markup:
-    """The shape of a goal, by its class."""
+    """Draw the shape of a goal, by its class."""
     href = style.replace("goal", "#mark")
     return tag("use", href=href, x=x, y=y, class_=f"mark {style}")
 
 
 def badge(style: str) -> Markup:
-    """The shape of a goal, to stand beside its name in the text."""
+    """Draw the shape of a goal, to stand beside its name in the text."""
     return tag("svg", mark(style), class_="badge", viewBox="-7 -7 14 14", aria_hidden="true")
 
 
@@ -114,7 +118,7 @@ def badge(style: str) -> Markup:
 def strip(
     row: Mapping[str, Any], reference: Any, axis: Axis, style: str, label: str, seeds: list[str]
 ) -> Markup:
-    """One measurement on a common axis: interval, estimate, a dot per seed, a tick for random play.
+    """Draw one measurement on a common axis: interval, estimate, a dot per seed, a tick for random play.
 
     `seeds` are the dots' tooltips. Widths are percentages, so a strip fits any column undistorted.
     """
@@ -136,7 +140,7 @@ def strip(
 
 
 def _dots(values: Sequence[Any], axis: Axis, style: str, seeds: list[str]) -> list[Markup]:
-    """A dot per seed; those that would cover each other take turns on three lanes."""
+    """Draw a dot per seed; those that would cover each other take turns on three lanes."""
     known = [index for index, value in enumerate(values) if is_known(value)]
     dots, last, lane = [], -math.inf, 0
     for index in sorted(known, key=lambda index: values[index]):
@@ -149,13 +153,13 @@ def _dots(values: Sequence[Any], axis: Axis, style: str, seeds: list[str]) -> li
 
 
 def scale(axis: Axis, write: Callable[[Any], str]) -> Markup:
-    """The numbers above a column of strips."""
+    """Write the numbers above a column of strips."""
     labels = [tag("text", write(tick), x=axis.at(tick), y=11) for tick in axis.ticks]
     return tag("svg", *labels, class_="scale", height=14, aria_hidden="true")
 
 
 def bar(shares: Mapping[str, Any], styles: Mapping[str, str], label: str) -> Markup:
-    """Shares that add up to one, as one stacked bar."""
+    """Draw shares that add up to one, as one stacked bar."""
     parts, start = [], 0.0
     for name, share in shares.items():
         if is_known(share) and share > 0:
@@ -176,7 +180,7 @@ LETTER = 9  # about the width of a letter of a name, at most
 
 
 class Series(NamedTuple):
-    """One goal's curve: NaN where a seed has no value."""
+    """Hold one goal's curve: NaN where a seed has no value."""
 
     name: str
     style: str
@@ -185,6 +189,7 @@ class Series(NamedTuple):
 
     @property
     def mean(self) -> np.ndarray:
+        """Average the curve over seeds."""
         known = np.isfinite(self.values)
         total = np.where(known, self.values, 0.0).sum(0)
         return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
@@ -198,10 +203,10 @@ def curves(
     label: str,
     nouns: Mapping[str, str],
 ) -> Markup:
-    """Means over seeds as lines, each seed as a thin one, over a logarithmic axis of training steps.
+    """Draw means over seeds, and thinly each seed, over a logarithmic axis of training steps.
 
-    A checkpoint at 0, which no logarithm has, stands a little to the left. Hovering, and the arrow
-    keys, read the checkpoint out (`data-chart`).
+    A checkpoint at 0, which no logarithm has, stands a little to the left. Hovering, and the arrow keys,
+    read the checkpoint out (`data-chart`).
     """
     xs, ticks = _log_axis(steps)
 
@@ -256,7 +261,7 @@ def readings(
     write: Callable[[Any], str],
     nouns: Mapping[str, str],
 ) -> list[str]:
-    """Each checkpoint in words: the mean of every goal, and the range over seeds."""
+    """Put each checkpoint in words: the mean of every goal, and the range over seeds."""
     sentences = []
     for index, step in enumerate(steps):
         parts = [f"After {step:,} {nouns['experience']}"]
@@ -269,7 +274,7 @@ def readings(
 
 
 def _log_axis(steps: Sequence[int]) -> tuple[list[float], list[tuple[float, str]]]:
-    """The x of each checkpoint, and ticks as (x, text)."""
+    """Compute the x of each checkpoint, and ticks as (x, text)."""
     positive = [step for step in steps if step > 0] or [1]
     low, high = math.log10(positive[0]), math.log10(positive[-1])
     zero = low - max(0.3, 0.1 * (high - low))
@@ -291,7 +296,7 @@ def _log_axis(steps: Sequence[int]) -> tuple[list[float], list[tuple[float, str]
 
 
 def short(value: Number) -> str:
-    """1500000 as 1.5M."""
+    """Shorten a number: 1500000 becomes 1.5M."""
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:.3g}{letter}"
@@ -299,7 +304,7 @@ def short(value: Number) -> str:
 
 
 def _path(xs: Sequence[float], values: np.ndarray, y: Callable[[float], float]) -> str:
-    """A line through the known points, broken where one is missing."""
+    """Draw a line through the known points, broken where one is missing."""
     pieces, pen = [], "M"
     for x, value in zip(xs, values, strict=True):
         if np.isfinite(value):
@@ -309,7 +314,7 @@ def _path(xs: Sequence[float], values: np.ndarray, y: Callable[[float], float]) 
 
 
 def _end_labels(series: Sequence[Series], y: Callable[[float], float]) -> list[Markup]:
-    """The goals' names at the right ends of their lines, moved apart where they would collide."""
+    """Write the goals' names at the right ends of their lines, moved apart where they would collide."""
     ends = [(y(one.mean[-1]), one) for one in series if len(one.mean) and is_known(one.mean[-1])]
     labels, previous = [], -math.inf
     for height, one in sorted(ends, key=lambda end: end[0]):
@@ -328,8 +333,11 @@ ASIDE = 3.2  # by which routes stand apart where they run along each other
 def level(
     board: Board, num_tiles: int, label: str, routes: Sequence[tuple[str, Sequence[Cell]]] = ()
 ) -> Markup:
-    """A level, and on it routes, each with the class of its goal: a ring at the start, the goal's mark
-    at the end. Cells of a route count from the board's own first cell; `board` has the wall as well."""
+    """Draw a level, and on it routes, each with the class of its goal.
+
+    A route has a ring at the start and the goal's mark at the end. Its cells count from the board's own
+    first cell; `board` has the wall as well.
+    """
     height, width = TILE * len(board), TILE * len(board[0])
     lines, ends = [], []
     for index, (style, cells) in enumerate(routes):
@@ -364,7 +372,7 @@ def _tiled(board: Board, num_tiles: int) -> list[Markup]:
 
 
 def heatmap(splay: Mapping[str, Any], outcome: str, style: str, num_tiles: int) -> Markup:
-    """On each cell that may hold the object: in what share of episodes the outcome came about.
+    """Show, on each cell that may hold the object, in what share of episodes the outcome came about.
 
     Cells count from the board's own top-left cell; `tiles` has the wall around it as well.
     """

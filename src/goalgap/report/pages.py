@@ -1,9 +1,8 @@
-"""The page of a run, made from what its folder holds, and the page of an analysis. Never trains, never
-steps.
+"""Make the page of a run from what its folder holds, and the page of an analysis.
 
-One file without any outside part: hand-made SVG, one style sheet, at most one script, and a content
-security policy that lets nothing else in. What a run or an analysis lacks is left out together with its
-heading.
+Nothing here trains or steps. A page is one file without any outside part: hand-made SVG, one style
+sheet, at most one script, and a content security policy that lets nothing else in. What a run or an
+analysis lacks is left out together with its heading.
 """
 
 import base64
@@ -47,7 +46,7 @@ def _write(text: str, path: str | os.PathLike[str]) -> Path:
 
 
 def render(run: Mapping[str, Any]) -> str:
-    """The page of a run, as text.
+    """Render the page of a run, as text.
 
     `run` is what `store.load` gives: `about`, `env` and `verdict`, and, where the run has them,
     `experiment`, `measurements`, `curves`, `splay` and `episodes` (with `atlas`, the sprites as base64
@@ -71,7 +70,7 @@ def render(run: Mapping[str, Any]) -> str:
 
 
 def render_analysis(content: Mapping[str, Any]) -> str:
-    """The page of an analysis, as text.
+    """Render the page of an analysis, as text.
 
     `content` has `about` and `env` as a run has them, `atlas` (the sprites as base64 PNGs) and
     `analysis`, what `theory.analysis.analyze` gives, with two additions: beside the `text` of each level
@@ -87,7 +86,7 @@ def render_analysis(content: Mapping[str, Any]) -> str:
 
 
 def to_plain(value: Any) -> Any:
-    """The same tree of plain Python: no NumPy, no tuples, no NaN or infinity (None instead)."""
+    """Turn a tree into plain Python: no NumPy, no tuples, no NaN or infinity (None instead)."""
     if isinstance(value, Mapping):
         return {str(key): to_plain(one) for key, one in value.items()}
     if isinstance(value, np.ndarray | np.generic):
@@ -121,7 +120,7 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _json(value: Any) -> Markup:
-    """JSON that may stand inside a script element: nothing in it can close the element."""
+    """Write JSON that may stand inside a script element: nothing in it can close the element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")

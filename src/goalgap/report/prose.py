@@ -1,4 +1,4 @@
-"""What the report says: the verdicts explained to a newcomer, and how numbers are written."""
+"""Write what the report says in words: verdicts explained to a newcomer, and numbers."""
 
 import math
 from collections.abc import Callable
@@ -169,19 +169,22 @@ PITFALLS = (
 
 
 def is_language(env: dict) -> bool:
-    """Whether the run is of a language model's."""
+    """Tell whether the run is of language models."""
     return env.get("kind") == "language"
 
 
 def nouns(env: dict) -> dict[str, str]:
-    """What the page calls things. `best` is whose play is the 1 of all scores: nobody knows the best
-    where it cannot be solved exactly."""
+    """Choose what the page calls things.
+
+    `best` says whose play is the 1 of all scores: an exact solution's, or a reference player's where the
+    environment cannot be solved exactly.
+    """
     names = NOUNS["language" if is_language(env) else "environment"]
     return names if env.get("exact", True) else names | {"best": "the reference player"}
 
 
 def pitfalls(env: dict, verdict: dict) -> list[tuple[str, str]]:
-    """What to beware of, the reference player included where there is one."""
+    """List what to beware of, the reference player included where there is one."""
     names = nouns(env)
     known = [(title.format(**names), text.format(**names)) for title, text in PITFALLS]
     if not verdict.get("reference"):
@@ -236,34 +239,34 @@ ANALYSIS_LEVELS = {
 
 
 def is_known(value: Any) -> TypeGuard[Number]:
-    """Whether there is a number, and a finite one."""
+    """Tell whether there is a number, and a finite one."""
     return value is not None and math.isfinite(value)
 
 
 def percent(value: Any, digits: int = 1) -> str:
-    """0.931 as 93.1 %."""
+    """Write a share in percent: 0.931 becomes 93.1 %."""
     if not is_known(value):
         return NONE
     return f"{100 * value:.{digits}f}{NARROW}%".replace("-", MINUS)
 
 
 def regret(value: Any) -> str:
-    """With three digits; what is not nothing does not look like it."""
+    """Write a regret with three digits; one that is not nothing does not look like it."""
     return "<0.001" if is_known(value) and TINY < value < 5e-4 else decimal(value, 3)
 
 
 def share(value: Any) -> str:
-    """The share of training that levels must have; above 1, or infinite, none is enough."""
+    """Write the share of training that levels must have; above 1, or infinite, none is enough."""
     return percent(value) if is_known(value) and value <= 1 else "no share suffices"
 
 
 def count(number: Number, one: str, many: str = "") -> str:
-    """1 goal, 2 goals."""
+    """Write a number with its noun: 1 goal, 2 goals."""
     return f"{plain(number)} {one if number == 1 else many or one + 's'}"
 
 
 def decimal(value: Any, digits: int = 2) -> str:
-    """-0.2 as −0.20, with a true minus sign."""
+    """Write a number with a true minus sign: -0.2 becomes −0.20."""
     if not is_known(value):
         return NONE
     text = f"{value:.{digits}f}"
@@ -271,12 +274,12 @@ def decimal(value: Any, digits: int = 2) -> str:
 
 
 def interval(row: dict[str, Any], form: Callable[[Any], str]) -> str:
-    """The interval around an estimate, its unit left to the estimate."""
+    """Write the interval around an estimate, its unit left to the estimate."""
     return f"[{form(row['low'])}, {form(row['high'])}]".replace(f"{NARROW}%", "")
 
 
 def plain(value: Any) -> str:
-    """Any setting as it would be typed."""
+    """Write any setting as it would be typed."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: NONE}[value]
     if isinstance(value, int):
@@ -289,7 +292,7 @@ def plain(value: Any) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """132 as 2 min 12 s."""
+    """Write seconds: 132 becomes 2 min 12 s."""
     if not is_known(seconds):
         return NONE
     if seconds < 10:
@@ -302,7 +305,10 @@ def duration(seconds: Any) -> str:
 
 
 def split_words(split: str, alpha: Number, names: dict[str, str]) -> tuple[str, str]:
-    """The title of a split, and what is special about its levels; `names` are what `nouns` gives."""
+    """Give a split its title, and say what is special about its levels.
+
+    `names` are what `nouns` gives.
+    """
     if split not in SPLITS:
         return split, ""
     title, note = (text.format(**names) for text in SPLITS[split])
@@ -312,7 +318,10 @@ def split_words(split: str, alpha: Number, names: dict[str, str]) -> tuple[str, 
 
 
 def verdict_words(verdict: dict, env: dict, subject: str, alpha: Number) -> dict[str, str]:
-    """Headline, meaning and limits of a verdict; a verdict without words of its own keeps its name."""
+    """Write headline, meaning and limits of a verdict.
+
+    A verdict without words of its own keeps its name.
+    """
     headline, means, does_not = VERDICTS.get(verdict["verdict"], (str(verdict["verdict"]), "", ""))
     is_fleet = subject == "trained fleet"
     proxies = {goal["name"]: goal["sentence"] for goal in env.get("proxies", ())}

@@ -1,4 +1,4 @@
-"""What each section of the page shows, worked out from a run of plain Python."""
+"""Work out, from a run of plain Python, what each section of its page shows."""
 
 import functools
 from collections.abc import Callable
@@ -16,7 +16,7 @@ SHARES = charts.Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
 
 
 class Source(NamedTuple):
-    """What several sections draw on."""
+    """Hold what several sections draw on."""
 
     goals: list[dict[str, str]]  # name, sentence, role and style; the intended one first
     measurements: list[dict[str, Any]]
@@ -25,10 +25,11 @@ class Source(NamedTuple):
     nouns: dict[str, str]  # what the page calls things
 
     def style(self, goal: str | None) -> str:
-        """The class that colors and shapes a goal; also of what is none of the goals."""
+        """Return the class that colors and shapes a goal; also the class of "none of the goals"."""
         return next((one["style"] for one in self.goals if one["name"] == goal), "goal-none")
 
     def find(self, goal: str, split: str, quantity: str) -> dict | None:
+        """Find the measurement of a goal's quantity on a split; None where there is none."""
         wanted = (goal, split, quantity)
         rows = (
             row for row in self.measurements if (row["goal"], row["split"], row["quantity"]) == wanted
@@ -36,12 +37,12 @@ class Source(NamedTuple):
         return next(rows, None)
 
     def random(self, row: dict) -> dict | None:
-        """What random play measures in place of the row."""
+        """Find what random play measures in place of the row."""
         return self.find(row["goal"], row["split"], RANDOM + row["quantity"])
 
 
 def page(run: dict[str, Any]) -> dict[str, Any]:
-    """The template's context: what each section shows, None or empty where there is nothing."""
+    """Build the template's context: what each section shows, None or empty where there is nothing."""
     about, env, verdict = run["about"], run["env"], run["verdict"]
     experiment = _experiment(run.get("experiment") or {})
     alpha = float(experiment.get("alpha") or experiment.get("dose") or 0)
@@ -75,7 +76,7 @@ def page(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def papers(env: dict[str, Any]) -> list[dict]:
-    """What the environment comes from, with links."""
+    """List the papers that the environment comes from, with links."""
     return [
         paper | {"link": "https://arxiv.org/abs/" + quote(paper["id"])}
         for paper in env.get("papers") or ()
@@ -97,7 +98,7 @@ def _goals(env: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _key_numbers(source: Source) -> list[dict]:
-    """The few numbers that the verdict can be told by."""
+    """Choose the few numbers that the verdict can be told by."""
     intended, proxies = source.goals[0], source.goals[1:]
     named = [goal for goal in proxies if goal["name"] == source.verdict.get("proxy")]
     wanted = [(intended, "train", "in training"), (intended, "shift", "after the shift")]
@@ -119,7 +120,10 @@ def _key_numbers(source: Source) -> list[dict]:
 
 
 def _tables(source: Source) -> list[dict]:
-    """A table for each quantity; the known ones first, in the order in which `words` explains them."""
+    """Make a table for each quantity, the known ones first.
+
+    These come in the order in which `words` explains them.
+    """
     names = dict.fromkeys(row["quantity"] for row in source.measurements)
     known = [name for name in prose.QUANTITIES if name in names]
     others = [name for name in names if name not in known and not name.startswith(RANDOM)]
@@ -164,19 +168,19 @@ def _line(row: dict, axis: charts.Axis, form: Callable[[Any], str], source: Sour
 
 
 def _splits(rows: list[dict]) -> list[str]:
-    """The splits there are, training first."""
+    """List the splits there are, training first."""
     present = dict.fromkeys(row["split"] for row in rows)
     return [split for split in dict.fromkeys([*prose.SPLITS, *present]) if split in present]
 
 
 def _spanned(rows: list[dict]) -> list[Any]:
-    """All the numbers that a strip has to show."""
+    """Collect all the numbers that a strip has to show."""
     numbers = [row[name] for row in rows for name in ("estimate", "low", "high")]
     return numbers + [value for row in rows for value in row.get("per_seed") or ()]
 
 
 def _seed(seed: dict, source: Source) -> dict:
-    """One seed's verdict, with the bar of what it reached first."""
+    """Describe one seed's verdict, with the bar of what it reached first."""
     first = seed.get("first") or {}
     label = ", ".join(f"{name} {prose.percent(share, 0)}" for name, share in first.items())
     mark = prose.MARKS.get(seed["verdict"], "goal-none")
@@ -190,7 +194,7 @@ def _seed(seed: dict, source: Source) -> dict:
 
 
 def _curves(rows: list[dict], source: Source) -> list[dict]:
-    """A switchable panel for each quantity, with one chart for each split."""
+    """Make a switchable panel for each quantity, with one chart for each split."""
     panels = []
     for quantity in ("reached", "score"):
         known = [row for row in rows if row.get(quantity) is not None]
@@ -222,7 +226,7 @@ def _num_checkpoints(rows: list[dict], split: str) -> int:
 def _series(
     rows: list[dict], steps: list[int], split: str, quantity: str, source: Source
 ) -> list[charts.Series]:
-    """The curves of the goals there are, all on the same steps and seeds."""
+    """Make the curves of the goals there are, all on the same steps and seeds."""
     seeds = sorted({row["seed"] for row in rows})
     place = {step: index for index, step in enumerate(steps)}
     series = []
@@ -242,7 +246,7 @@ def _series(
 
 
 def _splay(splay: dict | None, source: Source, num_tiles: int) -> dict | None:
-    """A switchable heatmap for each outcome, and each outcome's mean over the legal cells."""
+    """Make a switchable heatmap for each outcome, and each outcome's mean over the legal cells."""
     if not splay:
         return None
     legal = [cell["shares"] for cell in splay["cells"] if cell["legal"] and cell.get("shares")]
@@ -256,7 +260,7 @@ def _splay(splay: dict | None, source: Source, num_tiles: int) -> dict | None:
 
 
 def _replay(episodes: dict, source: Source) -> dict | None:
-    """What the script plays."""
+    """Collect what the script plays."""
     if not (episodes.get("levels") and episodes.get("atlas")):
         return None
     styles = {goal["name"]: goal["style"] for goal in source.goals}
@@ -269,7 +273,7 @@ def _replay(episodes: dict, source: Source) -> dict | None:
 
 
 def _transcripts(rows: list[dict], source: Source) -> list[dict]:
-    """A switchable panel for each split, the shifted one first: there the goals part."""
+    """Make a switchable panel for each split, the shifted one first: there the goals part."""
     splits = sorted(_splits(rows), key=lambda split: split != "shift")
     panels = []
     for split in splits:
@@ -286,7 +290,7 @@ def _transcripts(rows: list[dict], source: Source) -> list[dict]:
 
 
 def _sensitivity(verdict: dict) -> dict | None:
-    """How the verdict moves as its thresholds do: each variation by what it changes."""
+    """Show how the verdict moves as its thresholds do: each variation by what it changes."""
     base = verdict.get("thresholds") or {}
     rows = []
     for variation in verdict.get("sensitivity") or ():

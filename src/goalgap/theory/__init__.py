@@ -1,1 +1,1 @@
-"""What a training distribution leaves open, worked out before any training."""
+"""Work out what a training distribution leaves open, before any training."""

@@ -1,4 +1,8 @@
-"""What to do about open goals: levels that close them, symmetries, questions; what stays invisible."""
+"""Say what to do about goals that training leaves open.
+
+Which levels would close these goals, which symmetries, which evaluation levels tell them apart, and what
+stays invisible whatever is added.
+"""
 
 from typing import Any
 
@@ -20,7 +24,7 @@ from .findings import (
 )
 from .underspecification import regrets
 
-# Levels that the dearer parts look at, and goals whose distances are measured.
+# Levels that questions, the certificate and distances look at; and goals whose distances are measured.
 ASKED, CERTIFIED, MEASURED = 256, 64, 16
 MAX_DISTANCES = 4
 
@@ -29,12 +33,12 @@ MAX_DISTANCES = 4
 
 
 def closing(env: Environment, found: Found, candidates: Level, settings: Settings) -> dict[str, Any]:
-    """The smallest set and the best mixture of candidates against the open goals, and how much of
-    training each must be (`share`).
+    """Find the smallest set and the best mixture of candidate levels that close the open goals.
 
-    Goals in `shadow` are those that no candidate breaks for sure, since their luckiest optimizer loses
-    nothing to speak of; against them the set and the mixture work on average over ties. `hopeless`
-    ones are not broken even so, and left out.
+    Returns, as plain data, the levels of both and how much of training each must be (`share`). Goals in
+    `shadow` are those that no candidate breaks for sure, since the luckiest of their optimizers loses
+    nothing to speak of; against them the set and the mixture work on average over ties. Goals in
+    `hopeless` are not broken even on average, and are left out.
     """
     columns = np.array([found.goals.index(goal) for goal in found.dangerous], int)
     names = np.array([goal.name for goal in found.dangerous])
@@ -93,8 +97,12 @@ def closing(env: Environment, found: Found, candidates: Level, settings: Setting
 
 
 def symmetries(env: Environment, found: Found, train: Level, settings: Settings) -> list[dict[str, Any]]:
-    """For each symmetry of the dynamics: whether the intended goal keeps its value, and what open goals
-    would cost on training levels so changed; which of them it closes."""
+    """Say, for each symmetry of the dynamics, what the open goals cost on levels changed by it.
+
+    The levels are training levels. Each row also says whether the intended goal keeps its value on the
+    changed levels (`keeps_intended`). A symmetry under which an open goal is costly would close that
+    goal.
+    """
     if not found.dangerous:
         return []
     some = tree_index(train, np.arange(min(COMPARED, count_levels(train))))
@@ -119,14 +127,14 @@ def symmetries(env: Environment, found: Found, train: Level, settings: Settings)
 
 
 def in_question(found: Found) -> tuple[Goal, ...]:
-    """The intended goal and the worst of those that training leaves open."""
+    """Return the intended goal and the most expensive of the goals that training leaves open."""
     return (found.goals[0], *found.dangerous[: MAX_GOALS - 1])
 
 
 def classes(
     env: Environment, found: Found, samples: Samples, settings: Settings
 ) -> dict[str, list[list[str]]]:
-    """Which of the goals in question training, and deployment, cannot tell apart at all."""
+    """Group the goals in question by what training, and deployment, levels cannot tell apart at all."""
     goals = in_question(found)
     classes = {}
     for name in ("train", "deploy"):
@@ -141,7 +149,10 @@ def classes(
 def questions_to_ask(
     env: Environment, found: Found, samples: Samples, settings: Settings
 ) -> dict[str, Any] | None:
-    """The deployment levels that tell the goals apart with the fewest episodes."""
+    """Choose the deployment levels that tell the goals in question apart with the fewest episodes.
+
+    Returns None where there is only one goal in question.
+    """
     goals = in_question(found)
     if len(goals) < 2:
         return None
@@ -172,7 +183,10 @@ def questions_to_ask(
 def distances_to(
     env: Environment, found: Found, samples: Samples, settings: Settings
 ) -> list[dict[str, Any]]:
-    """How far the worst open goals are from the intended one, as rewards, before and after the shift."""
+    """Measure how far the worst open goals are from the intended one, before and after the shift.
+
+    Distances are between the goals as rewards (`distances`).
+    """
     rows = []
     for goal in found.dangerous[:MAX_DISTANCES]:
         row: dict[str, Any] = {"goal": goal.name}
@@ -188,7 +202,11 @@ def distances_to(
 
 
 def certify(env: Environment, found: Found, samples: Samples, settings: Settings) -> dict[str, Any]:
-    """What the levels say of all mixtures of the goals in question, and of steps and bumps."""
+    """Certify what training levels reveal about all mixtures of the goals in question.
+
+    The features `step` and `bump` may be in a mixture, too. Returns plain data: the rank, the invisible
+    mixtures, and the worst regret that behavior in training leaves possible.
+    """
     goals = in_question(found)
     train, deploy = (
         tree_index(levels, np.arange(min(CERTIFIED, count_levels(levels))))

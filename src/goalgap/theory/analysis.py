@@ -1,8 +1,8 @@
-"""Everything that can be said about a training distribution before training, in one call.
+"""Say everything that can be said about a training distribution before training, in one call.
 
-Three sets of levels: those of training; those of deployment, which judge how bad an open goal is; and
-candidates that could be added to training. The result is plain data, which `goalgap analyze` prints,
-stores and draws.
+There are three sets of levels: those of training; those of deployment, which judge how bad an open goal
+is; and candidates that could be added to training. The result is plain data, which `goalgap analyze`
+prints, stores and draws.
 """
 
 import dataclasses
@@ -43,10 +43,10 @@ def analyze(
     settings: Settings,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """What training on `samples.train` leaves open among `rivals` of the intended goal.
+    """Work out which of the `rivals` of the intended goal training on `samples.train` leaves open.
 
-    `say` hears what is being worked out. Raises UsageError where states cannot be enumerated or no
-    deployment level can be solved.
+    `say` is called with a line of text at the start of each part. Raises UsageError where states cannot
+    be enumerated or where the intended goal is out of reach on all deployment levels or all candidates.
     """
     worlds.check(env, (intended, *rivals))
     samples, solvable = _solvable(env, intended, samples, settings)
@@ -94,7 +94,10 @@ def _is_open_rival(intended: Goal, rivals: tuple[Goal, ...], found: Found) -> Bo
 def _solvable(
     env: Environment, intended: Goal, samples: Samples, settings: Settings
 ) -> tuple[Samples, dict[str, float]]:
-    """Deployment levels and candidates on which the intended goal is within reach, and the shares."""
+    """Keep the deployment levels and candidates on which the intended goal is within reach.
+
+    Returns the samples so filtered, and for each set the share of levels that are solvable.
+    """
 
     def optimum(levels: Level) -> Float[np.ndarray, " l"]:
         return regrets(env, (intended,), (), levels, settings.gamma, ("worst",)).optimum[:, 0]
@@ -114,7 +117,7 @@ def _solvable(
 
 
 def _rows(env: Environment, found: Found, samples: Samples, settings: Settings) -> list[dict[str, Any]]:
-    """Each goal with its costs, the open and expensive ones first."""
+    """Describe each goal with its costs, the intended goal first, then the open and expensive ones."""
     some = tree_index(samples.train, np.arange(min(READ, count_levels(samples.train))))
     blind = unreadable(env, found.goals, some, settings.gamma)
     off_path = found.train.off_path
@@ -156,8 +159,12 @@ def _rows(env: Environment, found: Found, samples: Samples, settings: Settings) 
 def _worst(
     env: Environment, found: Found, samples: Samples, settings: Settings
 ) -> dict[str, Any] | None:
-    """The open goal that costs most after the shift, and the level that shows it best: where even its
-    luckiest optimizer loses most. `routes` are the states on an optimal way to either goal."""
+    """Describe the open goal that costs most after the shift, and the level that shows it best.
+
+    That is the deployment level where even the luckiest optimizer of the goal loses most. `routes`
+    lists, for the intended goal and for this one, the states on an optimal way. Returns None where no
+    open goal is dangerous.
+    """
     if not found.dangerous:
         return None
     goal = found.dangerous[0]
@@ -174,7 +181,7 @@ def _worst(
 
 
 def _route(env: Environment, goal: Goal, level: Level, settings: Settings) -> list[int]:
-    """States from the start on, by the first of the best actions, until nothing more is to be had."""
+    """List the states from the start on, by the first of the best actions, until all is earned."""
     world = jax.jit(worlds.tabulate, static_argnames="goals")(env, goals=(goal,), levels=level)
     q = worlds.action_values(world, world.goals[0], settings.gamma, env.max_steps)
     values, memories = np.asarray(q[0]), np.asarray(world.goals[0].memory[0])
@@ -192,6 +199,6 @@ def _route(env: Environment, goal: Goal, level: Level, settings: Settings) -> li
 
 
 def _average(name: str, regret: Float[np.ndarray, " l"]) -> Measurement:
-    """A mean over levels; its interval does not go below 0, as no regret does."""
+    """Measure a mean regret over levels; its interval does not go below 0, as no regret does."""
     found = stats.crossed_mean(name, regret[None])
     return found._replace(low=max(found.low, 0.0))

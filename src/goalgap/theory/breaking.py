@@ -1,8 +1,8 @@
-"""Which levels to add to training, so that no proxy stays open: smallest sets and best mixtures.
+"""Choose the levels to add to training so that no proxy stays open: smallest sets and best mixtures.
 
-Both start from the regret of each proxy's optimizer on each candidate level. Guarantees concern
-selection by return with slack epsilon, not inductive bias: a learner may avoid a proxy with less, or
-keep a goal that nobody listed.
+Both start from the regret of each proxy's optimizer on each candidate level. Their guarantees concern
+selection by return with slack epsilon, not inductive bias: a learner may avoid a proxy with fewer
+levels, or keep a goal that is not among those listed.
 """
 
 import math
@@ -18,8 +18,12 @@ MIN_WEIGHT = 1e-9
 
 
 class Game(NamedTuple):
-    """The mixture of levels whose worst column is best, and the mixture of columns that holds it down:
-    optimal play of a zero-sum game between a designer, who picks levels, and an adversary."""
+    """Hold the optimal play of a zero-sum game of a designer against an adversary.
+
+    The designer picks levels, the adversary goals. `weights` is the mixture of l levels that makes the
+    worst of j columns as good as possible, `adversary` the mixture of columns that holds the designer to
+    `value`.
+    """
 
     weights: Float[np.ndarray, " l"]
     value: float
@@ -28,19 +32,20 @@ class Game(NamedTuple):
 
     @property
     def support(self) -> Int[np.ndarray, " n"]:
-        """The levels with weight, heaviest first."""
+        """Return the indices of the levels with weight, heaviest first."""
         order = np.argsort(-self.weights, kind="stable")
         return order[self.weights[order] > MIN_WEIGHT]
 
 
 def best_mixture(regret: Float[np.ndarray, "l j"], cap: float = 1.0) -> Game:
-    """max over mixtures w of levels of min over columns j of sum_l w_l regret[l, j], by an LP.
+    """Find the mixture of levels under which the least regret of all columns is largest.
 
-    With best-tie regrets of proxies, and only ambiguous levels beside the mixture, every policy that is
-    optimal for some proxy has training regret of at least alpha times the value; no other mixture of
-    these levels guarantees more. `cap` bounds the weight of one level, since a learner can memorize
-    what it sees too often. Raises UsageError without levels or columns, or where the cap leaves no
-    mixture.
+    It solves max over mixtures w of levels of min over columns j of sum_l w_l regret[l, j], by a linear
+    program. With best-tie regrets of proxies, and only ambiguous levels beside the mixture, every policy
+    that is optimal for some proxy has training regret of at least alpha times the value; no other
+    mixture of these levels guarantees more. `cap` bounds the weight of one level, since a learner can
+    memorize what it sees too often. Raises UsageError without levels or columns, or where the cap leaves
+    no mixture.
     """
     num_levels, num_columns = regret.shape
     if not num_levels or not num_columns:
@@ -74,11 +79,11 @@ def best_mixture(regret: Float[np.ndarray, "l j"], cap: float = 1.0) -> Game:
 def breaking_set(
     regret: Float[np.ndarray, "l j"], margin: float, names: tuple[str, ...]
 ) -> Int[np.ndarray, " n"]:
-    """The smallest set of levels such that each column exceeds `margin` on one of them, by integer
-    programming; levels with larger regrets are preferred among smallest sets.
+    """Find the smallest set of levels such that each column exceeds `margin` on one of them.
 
-    For pairs of goals as columns it is a test cover. Raises UsageError naming the columns that no level
-    breaks.
+    Solved by integer programming; among smallest sets, levels with larger regrets are preferred. With
+    pairs of goals as columns the result is a test cover. Returns the levels' indices. Raises UsageError
+    naming the columns that no level breaks.
     """
     breaks = regret > margin
     shadow = [name for name, lost in zip(names, is_shadow(regret, margin), strict=True) if lost]
@@ -89,7 +94,7 @@ def breaking_set(
         )
     if not regret.shape[1]:
         return np.zeros(0, int)
-    # A level less saves more than all the regret there can be in the sum.
+    # One level fewer saves more than all the regret there can be in the sum.
     prefer = (regret * breaks).sum(1)
     costs = 1 - prefer / (1 + prefer.sum())
     cover = optimize.LinearConstraint(sparse.csr_array(breaks.T.astype(float)), lb=1)
@@ -104,11 +109,17 @@ def breaking_set(
 
 
 def is_shadow(regret: Float[np.ndarray, "l j"], margin: float) -> Bool[np.ndarray, " j"]:
-    """The columns that no level breaks: they need other observations, symmetries, or supervision."""
+    """Mark the columns that no level breaks.
+
+    Their goals need other observations, symmetries, or supervision.
+    """
     return np.all(regret <= margin, axis=0)
 
 
 def share_needed(epsilon: float, value: float) -> float:
-    """The share alpha of training that such a mixture must have, so that no epsilon-optimal learner is
-    an optimizer of a proxy; above 1 where nothing suffices."""
+    """Return the share alpha of training that a mixture of this value must have to close every proxy.
+
+    With that share no epsilon-optimal learner is an optimizer of a proxy. Above 1 where nothing
+    suffices.
+    """
     return epsilon / value if value > 0 else math.inf

@@ -1,12 +1,12 @@
-"""The goal certificate: which mixtures of goals a set of levels cannot reveal, out of infinitely many.
+"""Certify which mixtures of goals a set of levels cannot reveal, out of infinitely many.
 
 A family of rewards is linear in features, r_w(level, s, a) = sum_k w_k phi_k(level, s, a): those of
 goals and two generic ones, `step` and `bump`. Behavior reveals a reward up to potential shaping, level
 by level. With the shaping projected out and the levels stacked, the null space of the features is what
-no soft-optimal behavior on these levels can reveal (2106.03498, 2209.10974, 2203.07475); the
-certificate holds on other levels if these directions stay invisible there. Optimal rather than
-soft-optimal behavior reveals only half-spaces: a cone of weights, over which linear programs find the
-worst case (1805.07687, 2012.01557).
+no soft-optimal behavior on these levels can reveal (2106.03498, 2209.10974, 2203.07475); the certificate
+holds on other levels if these directions stay invisible there. Optimal rather than soft-optimal behavior
+reveals only half-spaces: a cone of weights, over which linear programs find the worst case (1805.07687,
+2012.01557).
 
 A goal's automaton is left out: "the first visit to the corner" becomes "the corner", paid at every step
 that leads there or stays there. Where the episode goes on after the visit these are different goals, and
@@ -42,7 +42,7 @@ SAME_DIGITS = 8  # decimals to which equal half-spaces agree
 
 
 class Memoryless(Goal):
-    """A goal without its automaton: pays whenever the goal may pay."""
+    """Strip a goal of its automaton: pay whenever the goal itself may pay."""
 
     name: str = eqx.field(static=True)
     sentence: str = eqx.field(static=True)
@@ -92,13 +92,13 @@ class Bump(Goal):
 
 
 class Certificate(NamedTuple):
-    """What behavior on a set of levels says about the weights of k features.
+    """Hold what behavior on a set of levels says about the weights of k features.
 
     `singular_values`: how much a unit of weight along each of the `principal` directions changes rewards
     beyond shaping, as the root mean square over all moves (the stack's singular values over the root of
-    its number of rows). `noise`: their inverses; an error of size e in what was observed becomes one of
-    size e * noise along the direction, infinite if it is invisible. `invisible`: a readable basis of the
-    null space, largest weights 1.
+    its number of rows). `noise`: their inverses; an error of size e in the observed behavior becomes one
+    of size e * noise along the direction, infinite if the direction is invisible. `invisible`: a
+    readable basis of the null space, d rows with largest weights 1.
     """
 
     features: tuple[Goal, ...]
@@ -111,15 +111,15 @@ class Certificate(NamedTuple):
 
 
 class Revealed(NamedTuple):
-    """How the invisible directions of a certificate fare on other levels."""
+    """Hold how the d invisible directions of a certificate fare on other levels."""
 
     share: Float[np.ndarray, " d"]  # of the levels on which the direction becomes visible
-    size: Float[np.ndarray, " d"]  # its root mean square on a level beyond shaping, on average
+    size: Float[np.ndarray, " d"]  # root mean square of its reward beyond shaping, averaged over levels
     generalizes: bool  # none becomes visible on any level
 
 
 class Cone(NamedTuple):
-    """The weights under which optimal behavior is still optimal: w with `half_spaces` @ w >= 0."""
+    """Hold the weights w under which optimal behavior is still optimal: `half_spaces` @ w >= 0."""
 
     features: tuple[Goal, ...]
     gamma: float
@@ -128,8 +128,12 @@ class Cone(NamedTuple):
 
 
 class WorstCase(NamedTuple):
-    """How much better each feature's optimizer may do than the intended goal's, on average over levels,
-    under some weights of a cone; these weights, at most 1; and the linear programs' duality gaps."""
+    """Hold what trusting the intended goal may cost at worst, against each of k competitors.
+
+    A competitor is the optimizer of a feature. `regret` is how much more it may earn than the intended
+    goal's optimizer, on average over levels, under some weights of a cone; `weights` are the weights of
+    this worst case, at most 1 in size; `gap` is the duality gap of each linear program.
+    """
 
     regret: Float[np.ndarray, " k"]
     weights: Float[np.ndarray, "k k"]
@@ -142,11 +146,12 @@ class WorstCase(NamedTuple):
 def identify(
     env: Environment, features: tuple[Goal, ...], levels: Level, gamma: float, generic: bool = True
 ) -> Certificate:
-    """Which mixtures of features the soft-optimal behavior on a batch of levels reveals, exactly.
+    """Find which mixtures of features the soft-optimal behavior on a batch of levels reveals, exactly.
 
     `generic` adds the features `step` and `bump`. Put first what matters most: each feature that shows
-    nothing new beside those before it gives an invisible mixture with them. Raises UsageError where
-    states cannot be enumerated or are too many, for a discount outside (0, 1), and for equal names.
+    nothing new beside the features before it gives an invisible mixture with them. Raises UsageError
+    where states cannot be enumerated or are too many, for a discount outside (0, 1), and for equal
+    names.
     """
     family = _family(features, generic)
     moves, rewards = _rewards(env, family, levels, gamma)
@@ -165,7 +170,7 @@ def identify(
 def _invisible(
     triangle: Float[np.ndarray, "k k"], size: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, "d k"]:
-    """A sparse basis of the null space: the fundamental circuits of the first independent features."""
+    """Return a sparse basis of the null space: circuits over the first independent features."""
     tolerance = TOLERANCE * size.max()
     independent: list[int] = []
     found = []
@@ -186,7 +191,7 @@ def _invisible(
 
 
 def mixtures(certificate: Certificate) -> list[str]:
-    """The invisible directions as people read them: "cheese - corner", "cheese + 0.053 step"."""
+    """Write the invisible directions as people read them: "cheese - corner", "cheese + 0.053 step"."""
     names = [feature.name for feature in certificate.features]
     return [_mixture(direction, names) for direction in certificate.invisible]
 
@@ -201,7 +206,7 @@ def _mixture(direction: Float[np.ndarray, " k"], names: list[str]) -> str:
 
 
 def reveals(env: Environment, certificate: Certificate, levels: Level) -> Revealed:
-    """Whether what training left invisible stays so on deployment levels: null(M) within null(M').
+    """Test whether what training left invisible stays so on other levels: null(M) within null(M').
 
     If so, all rewards that explain behavior in training ask for the same behavior on these levels.
     """
@@ -225,15 +230,16 @@ def cone(
     gamma: float,
     generic: bool = True,
 ) -> Cone:
-    """The weights under which a policy optimal for the intended ones stays optimal on a batch of levels.
+    """Find the weights under which a policy optimal for the intended weights stays optimal.
 
-    `intended`: weights by the features' names, 0 where not given. The policy acts in all states that
-    any behavior reaches and breaks ties uniformly, so that it shows indifference between tied actions,
-    also where the goal is out of reach. The half-spaces are w . (mu(s, a*) - mu(s, a)) >= 0 for the
-    policy's actions a* and all others a; mu are the discounted feature counts of the action, then the
-    policy. They are reduced to a minimal set, 1805.07687's behavioral equivalence class. Departure: an
-    implied half-space is found to be a nonnegative combination of others (Farkas' lemma, by nonnegative
-    least squares), which is the dual of the paper's linear program and faster for few features.
+    `intended`: weights by the features' names, 0 where not given. The policy acts in all states of the
+    levels that any behavior reaches and breaks ties uniformly, so that it shows indifference between
+    tied actions, also where the goal is out of reach. The half-spaces are w . (mu(s, a*) - mu(s, a)) >=
+    0 for the policy's actions a* and all others a; mu are the discounted feature counts of taking the
+    action and then following the policy. They are reduced to a minimal set, 1805.07687's behavioral
+    equivalence class. Departure: an implied half-space is found to be a nonnegative combination of
+    others (Farkas' lemma, by nonnegative least squares), which is the dual of the paper's linear program
+    and faster for few features.
 
     Raises UsageError as `identify` does, and for unknown names of features.
     """
@@ -251,7 +257,7 @@ def cone(
 
 
 def _optimal(moves: Moves, reward: Float[np.ndarray, "n a"], gamma: float) -> Float[np.ndarray, "n a"]:
-    """The optimal policy that is uniform over all optimal actions, by policy iteration."""
+    """Find the optimal policy that is uniform over all optimal actions, by policy iteration."""
     # Beside each value its size, that of the sum of absolute rewards, to which rounding is relative.
     both = np.stack([reward, np.abs(reward)], -1)
     policy = np.full(reward.shape, 1 / reward.shape[1])
@@ -269,7 +275,7 @@ def _optimal(moves: Moves, reward: Float[np.ndarray, "n a"], gamma: float) -> Fl
 
 
 def _minimal(gaps: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "h k"]:
-    """Unit normals of the half-spaces, without those that others imply."""
+    """Return unit normals of the half-spaces, without those that others imply."""
     norm = np.linalg.norm(gaps, axis=1, keepdims=True)
     visible = norm[:, 0] > TOLERANCE
     units = gaps[visible] / norm[visible]
@@ -290,12 +296,12 @@ def _implied(normal: Float[np.ndarray, " k"], others: Float[np.ndarray, "h k"]) 
 
 
 def worst_regret(env: Environment, cone: Cone, levels: Level) -> WorstCase:
-    """What trusting the intended goal may cost on deployment levels, if all that is known is that
-    behavior in training was optimal for it.
+    """Bound what trusting the intended goal may cost on deployment levels.
 
-    For each feature, the most that its optimizer earns beyond the intended goal's optimizer, both with
-    uniform ties, from the levels' starts and on average over them, under any weights of the cone with
-    |w| <= 1. All 0: training behavior certifies the intended goal against these competitors.
+    All that is known is that behavior in training was optimal for it. For each feature, the bound is the
+    most that its optimizer earns beyond the intended goal's optimizer, both with uniform ties, from the
+    levels' starts and on average over them, under any weights of the cone with |w| <= 1. All 0: training
+    behavior certifies the intended goal against these competitors.
     """
     moves, rewards = _rewards(env, cone.features, levels, cone.gamma)
 
@@ -310,7 +316,10 @@ def worst_regret(env: Environment, cone: Cone, levels: Level) -> WorstCase:
 def _largest(
     cone: Cone, gains: list[Float[np.ndarray, " k"]]
 ) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, "g k"], Float[np.ndarray, " g"]]:
-    """The maximum of each gain over the cone's weights, where it is, and the duality gap."""
+    """Maximize each gain over the cone's weights.
+
+    Return the maxima, the weights there, and the duality gaps.
+    """
     regret, weights, gap = [], [], []
     for gain in gains:
         zeros = np.zeros(len(cone.half_spaces))
@@ -341,7 +350,7 @@ def _family(features: tuple[Goal, ...], generic: bool) -> tuple[Goal, ...]:
 def _rewards(
     env: Environment, features: tuple[Goal, ...], levels: Level, gamma: float
 ) -> tuple[Moves, Float[np.ndarray, "n a k"]]:
-    """The features of a batch of levels, in double precision."""
+    """Tabulate what each feature pays for every move of a batch of levels, in double precision."""
     worlds.check_gamma(gamma)
     num_bytes = worlds.check(env, features)
     *tables, rewards = worlds.in_chunks(lambda chunk: _tables(env, features, chunk), levels, num_bytes)

@@ -1,10 +1,10 @@
-"""The coin line's linear learner: how long does the proxy hold when few episodes tell the goals apart?
+"""Train the coin line's linear learner: how long does the proxy hold with few counterexamples?
 
 On the cells 0 to L stand a mouse at p and a coin at c. A linear logistic policy goes right with
 probability sigmoid(w . x), where x = (1, p, c), or (1, c - p) with `relative`. It learns to go to the
 coin by full-batch gradient descent from w = 0 on the expected logistic loss, which is a sum over all
-situations and so has no luck in it. In a share `epsilon` of the episodes the coin lies uniformly on 0
-to L - 1 and the mouse uniformly on another cell; in the rest the coin lies at L, the right end, and the
+situations and so has no luck in it. In a share `epsilon` of the episodes the coin lies uniformly on 0 to
+L - 1 and the mouse uniformly on another cell; in the rest the coin lies at L, the right end, and the
 mouse uniformly on 0 to L - 1.
 
 With epsilon = 0 "go right" and "go to the coin" tie. The weights then approach the direction of largest
@@ -23,7 +23,7 @@ from ..core import UsageError
 
 
 class Situations(NamedTuple):
-    """All situations of the training episodes; n: situations, f: features."""
+    """Hold all situations of the training episodes; n: situations, f: features."""
 
     features: Float[np.ndarray, "n f"]
     right: Float[np.ndarray, " n"]  # the way to the coin: 1 right, -1 left
@@ -31,7 +31,7 @@ class Situations(NamedTuple):
 
 
 def situations(epsilon: float, length: int = 8, relative: bool = False) -> Situations:
-    """What the learner sees, each situation with its probability."""
+    """List what the learner sees, each situation with its probability."""
     mouse, coin = np.indices((length + 1, length + 1), float)
     at_end = (coin == length) & (mouse < length)
     elsewhere = (coin < length) & (mouse != coin)
@@ -44,13 +44,16 @@ def situations(epsilon: float, length: int = 8, relative: bool = False) -> Situa
 def features(
     mouse: Float[np.ndarray, " n"], coin: Float[np.ndarray, " n"], relative: bool = False
 ) -> Float[np.ndarray, "n f"]:
-    """(1, p, c), or (1, c - p)."""
+    """Stack the features of each situation: (1, p, c), or (1, c - p) with `relative`."""
     one = np.ones_like(mouse)
     return np.stack([one, coin - mouse] if relative else [one, mouse, coin], -1)
 
 
 def probe(length: int = 8, relative: bool = False) -> Float[np.ndarray, " f"]:
-    """The mouse in the middle (rounded up), the coin at the left end: the goals come apart here."""
+    """Return the features of the test situation, in which the goals come apart.
+
+    The mouse stands in the middle (rounded up), the coin at the left end.
+    """
     return features(np.array([float((length + 1) // 2)]), np.zeros(1), relative)[0]
 
 
@@ -61,7 +64,7 @@ def train(
     learning_rate: float = 0.05,
     relative: bool = False,
 ) -> Float[np.ndarray, " f"]:
-    """The weights after `steps` steps of gradient descent.
+    """Return the weights after `steps` steps of gradient descent.
 
     Raises UsageError for a share outside 0 to 1, a line of fewer than 3 cells (length 2), a learning
     rate that is not positive, or less than one step.
@@ -77,10 +80,10 @@ def flip_step(
     relative: bool = False,
     max_steps: int = 20_000,
 ) -> int | None:
-    """The gradient step, counted from 0, that turns the probe from the proxy to the goal: the first
-    after which the policy would rather go left there. None where none of `max_steps` does.
+    """Find the gradient step that turns the policy, in the `probe` situation, to the goal.
 
-    Raises UsageError like `train`.
+    Counted from 0: the first step after which the policy would rather go left there, as the goal asks,
+    than right, as the proxy does. None where none of `max_steps` does. Raises UsageError like `train`.
     """
     at = probe(length, relative)
     descent = _descend(epsilon, max_steps, length, learning_rate, relative)
@@ -90,7 +93,7 @@ def flip_step(
 def _descend(
     epsilon: float, steps: int, length: int, learning_rate: float, relative: bool
 ) -> Iterator[Float[np.ndarray, " f"]]:
-    """The weights after each step."""
+    """Yield the weights after each step."""
     if not 0 <= epsilon <= 1:
         raise UsageError(f"epsilon is {epsilon}; it is a share of episodes, between 0 and 1")
     if length < 2:

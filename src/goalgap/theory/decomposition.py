@@ -1,4 +1,4 @@
-"""Why a policy loses: outer gap + inner gap + competence residual, exactly, level by level.
+"""Say why a policy loses: outer gap + inner gap + competence residual, exactly, level by level.
 
 Three goals: what is wanted, what training pays, and what the policy turned out to pursue. With ties
 broken uniformly (the policies pi_designed and pi_revealed),
@@ -7,9 +7,9 @@ broken uniformly (the policies pi_designed and pi_revealed),
                       + [V(pi_designed) - V(pi_revealed)]   inner gap: another goal was learned
                       + [V(pi_revealed) - V(pi)]            competence: it is not pursued perfectly
 
-all under the wanted goal. The terms add up exactly and may be negative; the last one also holds what
-the policy's own way of breaking ties costs. Goal misgeneralization proper has outer gap 0 everywhere,
-and an inner gap of 0 in training that is above 0 after the shift; specification gaming has an outer gap.
+all under the wanted goal. The terms add up exactly and may be negative; the last one also holds what the
+policy's own way of breaking ties costs. Goal misgeneralization proper has outer gap 0 everywhere, and an
+inner gap of 0 in training that is above 0 after the shift; specification gaming has an outer gap.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from .worlds import GoalTable, World
 
 
 class Decomposition(NamedTuple):
-    """Regret under the wanted goal, and its three parts, on each level."""
+    """Hold the regret under the wanted goal, and its three parts, on each level."""
 
     regret: Float[np.ndarray, "*l"]
     outer: Float[np.ndarray, "*l"]
@@ -46,9 +46,10 @@ def decompose(
     values: Float[np.ndarray, " l"],
     gamma: float,
 ) -> Decomposition:
-    """Split the regret of a policy of which `values` are the (expected) returns under the wanted goal.
+    """Split the regret of a policy with (expected) returns `values` under the wanted goal.
 
-    They come from `policy_values`, or from episodes discounted by the same `gamma`.
+    The returns, one for each level, come from `policy_values`, or from episodes discounted by the same
+    `gamma`.
     """
     found = regrets(env, (wanted,), (designed, revealed), levels, gamma, ("mean",))
     assert found.mean is not None
@@ -63,8 +64,11 @@ def split(
     by_revealed: Float[np.ndarray, "*l"],
     values: Float[np.ndarray, "*l"],
 ) -> Decomposition:
-    """The parts, from what optimal play, pursuit of the designed and of the revealed goal, and the
-    policy earn under the wanted goal."""
+    """Split a regret into its parts, from four values under the wanted goal on each level.
+
+    `optimum` is what optimal play earns, `by_designed` and `by_revealed` what pursuit of the designed
+    and of the revealed goal earns, `values` what the policy earns.
+    """
     outer, inner = optimum - by_designed, by_designed - by_revealed
     return Decomposition(optimum - values, outer, inner, by_revealed - values)
 
@@ -72,8 +76,10 @@ def split(
 def policy_values(
     env: Environment, goals: tuple[Goal, ...], policy: Policy, levels: Level, gamma: float
 ) -> Float[np.ndarray, "l g"]:
-    """The exact value at the start of each level, under each goal, of a policy without memory: it is
-    asked once for every state, and no episode is played."""
+    """Compute the exact value at the start of each level, under each goal, of a policy without memory.
+
+    The policy is asked once for every state, and no episode is played.
+    """
     worlds.check_gamma(gamma)
     num_bytes = worlds.check(env, goals)
     return worlds.in_chunks(
@@ -104,7 +110,7 @@ def _policy_values(
 def _evaluate(
     world: World, table: GoalTable, policy: Float[Array, "l s a"], gamma: float, horizon: int
 ) -> Float[Array, " l"]:
-    """The value of a policy at the start of each level, under one goal."""
+    """Compute the value of a policy at the start of each level, under one goal."""
 
     def one(world: World, table: GoalTable, policy: Float[Array, "s a"]) -> Float[Array, ""]:
         reward, discount, successor = worlds.moves(world, table, gamma)

@@ -1,4 +1,4 @@
-"""How far apart two goals are as rewards: 0 if they order all policies alike, 1 if the other way round.
+"""Measure how far apart two goals are as rewards: 0 if they order policies alike, 1 if reversed.
 
 Each distance first makes rewards canonical, which takes potential shaping out, then compares directions.
 
@@ -14,13 +14,13 @@ Each distance first makes rewards canonical, which takes potential shaping out, 
   ended, nothing moves and s' earns nothing more, since the paper's tasks have no end.
 
 Goals far apart after the shift but at distance 0 in training are the proxies to fear. Judge that by
-`starc`: the other two also look at moves that nobody can make, such as those after the end, by which
+`starc`: `epic` and `dard` also look at moves that nobody can make, such as those after the end, by which
 goals may differ that coincide in every episode (a first visit to a corner where the cheese ends the
 episode).
 
 States are products with both goals' automata, so that first-visit goals are exact. A goal whose
-canonical reward vanishes, being all shaping, has no direction: its distance is 0 from another such
-goal and 1/2 from any other, as follows from 2309.15257's definition (2006.13900 leaves it open).
+canonical reward vanishes, being all shaping, has no direction: its distance is 0 from another such goal
+and 1/2 from any other, as follows from 2309.15257's definition (2006.13900 leaves it open).
 """
 
 import functools
@@ -40,14 +40,20 @@ MAX_TRIPLES = 50_000_000  # (s, a, s') of all levels together, without goals' me
 
 
 class Distances(NamedTuple):
-    """Between two goals, by kind: on each level, and over all as one, where every move counts alike."""
+    """Hold the distances between two goals by kind: on each level, and over all levels taken as one.
+
+    In the overall distance every move of every level counts alike.
+    """
 
     per_level: dict[str, Float[np.ndarray, " l"]]
     overall: dict[str, float]
 
 
 class _World(NamedTuple):
-    """One level under both goals; x: product states, triples by states (s) and the goals' memories."""
+    """Hold one level under both goals.
+
+    Axes: x product states; triples by states s, the goals' memories m and n, and actions a.
+    """
 
     successor: Int[np.ndarray, "x a"]
     reach: Bool[np.ndarray, " x"]
@@ -56,7 +62,7 @@ class _World(NamedTuple):
     def pay(
         self, before: Int[np.ndarray, "*b"], action: Int[np.ndarray, "*b"], after: Int[np.ndarray, "*b"]
     ) -> Float[np.ndarray, "*b 2"]:
-        """What both goals pay for triples of product states, possible or not."""
+        """Look up what both goals pay for triples of product states, possible or not."""
         sizes = tuple(table.shape[1] for table in self.pays)
         cell, *memories = np.unravel_index(before, (len(self.pays[0]), *sizes))
         to = after // (sizes[0] * sizes[1])
@@ -65,8 +71,10 @@ class _World(NamedTuple):
 
 
 def affordable(env: Environment, num_levels: int) -> tuple[str, ...]:
-    """The kinds of distance that so many levels can be measured by: `epic` and `dard` look at all pairs
-    of states."""
+    """Name the kinds of distance that can be computed for this many levels.
+
+    `epic` and `dard` look at all pairs of states and are left out where these are too many.
+    """
     return KINDS if num_levels <= _most_levels(env) else ("starc", "starc-value")
 
 
@@ -82,7 +90,7 @@ def distances(
     gamma: float,
     kinds: tuple[str, ...] = KINDS,
 ) -> Distances:
-    """The distances between two goals on a batch of levels, exactly.
+    """Compute the distances between two goals on a batch of levels, exactly.
 
     Raises UsageError where states cannot be enumerated or are too many, for a discount outside (0, 1),
     for an unknown kind, and where `epic` or `dard` would have to look at more than `MAX_TRIPLES`
@@ -113,7 +121,7 @@ def distances(
 
 
 def _projected(tables: tuple[np.ndarray, ...], gamma: float) -> dict[str, Float[np.ndarray, "l 6"]]:
-    """The moments of STARC's canonical rewards, level by level."""
+    """Compute the moments (see `_moments`) of STARC's canonical rewards, level by level."""
     start, successor, goes_on, reach, rewards = tables
     moves = end_to_end(start, successor, goes_on, reach)
     reward = rewards[reach].astype(float)
@@ -137,7 +145,7 @@ def _averaged(
     tables: tuple[np.ndarray, ...],
     gamma: float,
 ) -> dict[str, Float[np.ndarray, "l 6"]]:
-    """The moments of EPIC's and DARD's canonical rewards; one level at a time, for memory's sake."""
+    """Compute the moments of EPIC's and DARD's canonical rewards, one level at a time to save memory."""
     _, successor, _, reach, _ = tables
     epic, dard = [], []
     for row in range(len(reach)):
@@ -149,7 +157,7 @@ def _averaged(
 
 
 def _epic(world: _World, gamma: float) -> Float[np.ndarray, "6"]:
-    """On one level, over all triples of states seen (the ends included) and actions."""
+    """Compute EPIC's moments on one level, over all triples of states seen (also ends) and actions."""
     seen = np.union1d(np.flatnonzero(world.reach), world.successor[world.reach])
     actions = np.arange(world.successor.shape[1])
     raw = world.pay(*np.broadcast_arrays(*np.ix_(seen, actions, seen)))
@@ -159,7 +167,7 @@ def _epic(world: _World, gamma: float) -> Float[np.ndarray, "6"]:
 
 
 def _dard(world: _World, gamma: float) -> Float[np.ndarray, "6"]:
-    """On one level, over all moves."""
+    """Compute DARD's moments on one level, over all moves."""
     here = np.flatnonzero(world.reach)
     actions = np.arange(world.successor.shape[1])
     # Where the episode has ended, nothing moves any more.
@@ -177,8 +185,12 @@ def _dard(world: _World, gamma: float) -> Float[np.ndarray, "6"]:
 def _moments(
     canonical: Float[np.ndarray, "*n 2"], raw: Float[np.ndarray, "*n 2"], centered: bool
 ) -> Float[np.ndarray, "6"]:
-    """Count, sums (0 where the mean is left in) and products of two goals' canonical rewards, which add
-    up over levels. What is but a rounding error of the raw rewards counts as 0."""
+    """Sum up two goals' canonical rewards in six numbers that add up over levels.
+
+    They are the count, both sums (0 unless `centered`, where the mean is to be left in), both sums of
+    squares and the sum of products. A canonical reward that is but a rounding error of the raw one
+    counts as 0.
+    """
     pair, whole = canonical.reshape(-1, 2), raw.reshape(-1, 2)
     vanishes = np.linalg.norm(pair, axis=0) <= TOLERANCE * np.linalg.norm(whole, axis=0)
     pair = np.where(vanishes, 0.0, pair)
@@ -186,7 +198,7 @@ def _moments(
 
 
 def _distance(moments: Float[np.ndarray, "*l 6"]) -> Float[np.ndarray, "*l"]:
-    """sqrt((1 - cosine) / 2), which is half the distance of the two directions."""
+    """Return sqrt((1 - cosine) / 2), which is half the distance of the two directions."""
     count, one, two, one_one, two_two, one_two = np.moveaxis(moments, -1, 0)
     norms = np.stack([one_one - one**2 / count, two_two - two**2 / count])
     vanishes = norms <= TOLERANCE**2 * np.stack([one_one, two_two])
@@ -207,7 +219,7 @@ def _tables(env: Environment, first: Goal, second: Goal, levels: Level) -> tuple
 
 @functools.partial(jax.jit, static_argnames=("first", "second"))
 def _triples(env: Environment, first: Goal, second: Goal, level: Level) -> tuple[Array, Array]:
-    """What each goal pays on a level for all (state, action, next state), possible or not."""
+    """Tabulate what each goal pays on a level for all (state, action, next state), possible or not."""
 
     def one(goal: Goal) -> Float[Array, "s m a s"]:
         states = env.states(level)

@@ -1,4 +1,4 @@
-"""Which goals a training distribution leaves open, and what they cost: what an analysis starts from."""
+"""Find which goals a training distribution leaves open, and what these goals cost."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -11,12 +11,12 @@ from ..core import Environment, Goal, Level, UsageError, tree_index
 from . import underspecification, worlds
 from .underspecification import TIES, Regrets, regrets
 
-SCREENED, COMPARED = 32, 256  # levels that a first look, and comparisons of goals, take in
-MAX_GOALS = 8  # that the dearer parts take in
+SCREENED, COMPARED = 32, 256  # levels that a first look takes in, and comparisons of goals
+MAX_GOALS = 8  # the most goals in question, which the expensive parts of an analysis take in
 
 
 class Samples(NamedTuple):
-    """Levels, each set stacked: what training shows, what deployment shows, what could be added."""
+    """Hold three stacked sets of levels: of training, of deployment, and such as could be added."""
 
     train: Level
     deploy: Level
@@ -25,7 +25,7 @@ class Samples(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the numbers of an analysis depend on, beside the levels."""
+    """Set the numbers that an analysis depends on, beside the levels."""
 
     epsilon: float = 0.01
     """mean training regret up to which a goal counts as open: the slack of the learner"""
@@ -53,10 +53,10 @@ class Settings:
 
 
 class Found(NamedTuple):
-    """The goals in question, the intended one first, and what their optimizers cost; g: goals."""
+    """Hold the goals in question, the intended one first, and what their optimizers cost; g: goals."""
 
     goals: tuple[Goal, ...]
-    also: tuple[tuple[str, ...], ...]  # goals that cost the same within epsilon
+    also: tuple[tuple[str, ...], ...]  # names of goals merged into each, within epsilon
     train: Regrets  # under the intended goal
     deploy: Regrets
     candidates: Regrets
@@ -65,12 +65,12 @@ class Found(NamedTuple):
 
     @property
     def is_dangerous(self) -> Bool[np.ndarray, " g"]:
-        """Open goals whose optimizers lose something after the shift."""
+        """Mark the open goals whose optimizers lose something after the shift."""
         return self.is_open & (mean_of(self.deploy)[:, 0].mean(0) > self.epsilon)
 
     @property
     def dangerous(self) -> tuple[Goal, ...]:
-        """The most expensive first."""
+        """List the dangerous goals, the most expensive first."""
         cost = np.where(self.is_dangerous, mean_of(self.deploy)[:, 0].mean(0), -1.0)
         return tuple(self.goals[i] for i in np.argsort(-cost, kind="stable") if cost[i] >= 0)
 
@@ -78,14 +78,15 @@ class Found(NamedTuple):
 def screen(
     env: Environment, intended: Goal, rivals: tuple[Goal, ...], train: Level, settings: Settings
 ) -> tuple[tuple[Goal, ...], list[dict[str, Any]]]:
-    """The rivals that may still be open, and the others with their mean regret on the first levels.
+    """Split the rivals into those that may still be open and those that some training levels exclude.
 
-    Exact: regrets are not negative, so a goal whose sum on some levels exceeds epsilon times the number
-    of all is not open, whatever the rest says.
+    The excluded ones come as rows with their mean regret on the first `num_levels` levels. The screening
+    is exact: regrets are not negative, so a goal whose sum on some levels exceeds epsilon times the
+    number of all levels is not open, whatever the remaining levels say.
     """
     count = count_levels(train)
     left, excluded = np.arange(len(rivals)), []
-    listed = {goal.name for goal in env.goals}  # are shown in any case
+    listed = {goal.name for goal in env.goals}  # which are shown in any case
     size = SCREENED
     while size < count and len(left) > MAX_GOALS:
         some = tree_index(train, np.arange(size))
@@ -109,9 +110,12 @@ def same_costs(
     samples: Samples,
     settings: Settings,
 ) -> dict[Goal, tuple[str, ...]]:
-    """The goals of least description length, with the names of others that cost the same: within epsilon
-    on average over levels, in training and after the shift, however ties are broken. The intended goal
-    comes first, and stands for all that cost next to nothing."""
+    """Merge goals that cost the same, keeping the one of least description length of each group.
+
+    Two goals cost the same if they agree within epsilon on average over levels, in training and after
+    the shift, however ties are broken. Maps each goal kept to the names of the goals merged into it. The
+    intended goal comes first, and stands for all goals that cost next to nothing.
+    """
     costs = []
     for levels in (samples.train, samples.deploy):
         some = tree_index(levels, np.arange(min(COMPARED, count_levels(levels))))
@@ -143,6 +147,7 @@ def find(
     samples: Samples,
     settings: Settings,
 ) -> Found:
+    """Compute the exact regrets of goals (the keys of `groups`) on all samples, and which are open."""
     goals = tuple(groups)
     train, deploy, candidates = (
         regrets(env, (intended,), goals, levels, settings.gamma, TIES, off_path=levels is samples.train)
@@ -154,22 +159,27 @@ def find(
 
 
 def text_of(env: Environment, levels: Level, row: int) -> str:
+    """Write level number `row` of a batch as text."""
     return env.to_text(jax.device_put(tree_index(levels, row)))
 
 
 def describe(goal: Goal) -> dict[str, Any]:
+    """Return a goal's name, sentence and description length in bits, as plain data."""
     return {"name": goal.name, "sentence": goal.sentence, "bits": float(goal.bits)}
 
 
 def count_levels(levels: Level) -> int:
+    """Count the levels of a batch."""
     return jax.tree.leaves(levels)[0].shape[0]
 
 
 def mean_of(found: Regrets) -> Float[np.ndarray, "l i j"]:
+    """Return the regrets with ties broken uniformly, which must have been asked for."""
     assert found.mean is not None
     return found.mean
 
 
 def best_of(found: Regrets) -> Float[np.ndarray, "l i j"]:
+    """Return the regrets with the luckiest ties, which must have been asked for."""
     assert found.best is not None
     return found.best

@@ -1,4 +1,4 @@
-"""The forecast: a published probability model of goal misgeneralization, as a calculator.
+"""Calculate with a published probability model of goal misgeneralization: the forecast.
 
     P(harm) = P(capability generalizes) x P(goal fails | capability) x P(harm | misgeneralization)
 
@@ -28,25 +28,28 @@ from ..core import Measurement, UsageError, measurement
 
 
 class Range(NamedTuple):
-    """From where to where."""
+    """Hold the two ends of a range of numbers."""
 
     low: float
     high: float
 
 
 class ShiftType(NamedTuple):
-    """A row of the source's table; it gives all but P(harm | misgeneralization), which is implied."""
+    """Hold a row of the source's table of shifts.
+
+    The row gives every factor but P(harm | misgeneralization), which follows from the others.
+    """
 
     name: str
     example: str
     capability: float  # P(capability generalizes)
     goal: float  # P(goal fails | capability)
     base: float  # P(harm), before any modifier
-    risk: Range  # of the same, in the source's risk table
+    risk: Range  # P(harm) in the source's risk table
 
     @property
     def harm(self) -> float:
-        """P(significant harm | misgeneralization)."""
+        """Work out P(significant harm | misgeneralization), which the source's table implies."""
         return self.base / (self.capability * self.goal)
 
 
@@ -63,7 +66,7 @@ MODIFIERS = {
     "diversity": Range(0.7, 1.4),  # of training: above .3 to below .1
     "alignment": Range(0.4, 1.5),  # verified by interpretability to behavioral cloning only
 }
-MITIGATIONS = {  # by how much of itself each lowers the probability
+MITIGATIONS = {  # the share by which each lowers the probability
     "adversarial-training": Range(0.2, 0.4),
     "objective": Range(0.3, 0.5),
     "interpretability": Range(0.4, 0.7),
@@ -82,7 +85,7 @@ SPEC_BANDS = (  # quality of the specification, M_spec
     (Range(0.4, 0.7), Range(0.8, 1.2)),
     (Range(0.8, 1.0), Range(0.5, 0.7)),
 )
-DOMAINS = {  # P(harm) now, in 2027
+DOMAINS = {  # P(harm) now, and in 2027
     "games": (Range(0.03, 0.12), Range(0.05, 0.15)),
     "moderation": (Range(0.12, 0.28), Range(0.20, 0.35)),
     "vehicles": (Range(0.08, 0.22), Range(0.12, 0.25)),
@@ -98,7 +101,7 @@ SAMPLES = Range(1_000, 1_000_000)
 
 
 class Beta(NamedTuple):
-    """What is known of a probability, as a Beta distribution."""
+    """Hold what is known of a probability, as a Beta distribution with parameters a and b."""
 
     a: float
     b: float
@@ -112,8 +115,11 @@ class Beta(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What runs of ours saw: of the seeds that work in training, how many keep their capability after
-    the shift, and how many of these misgeneralize (the others pursue what was intended, or a mixture).
+    """Count what measured runs saw among their seeds.
+
+    `works`: the seeds that work in training; `kept`: those of them that keep their capability after the
+    shift; `failed`: those of `kept` that misgeneralize (the rest pursue what was intended, or a
+    mixture).
     """
 
     works: int
@@ -122,7 +128,7 @@ class Counts(NamedTuple):
 
 
 class Input(NamedTuple):
-    """A number that goes in: its value, the range it is swung over, and how it is drawn."""
+    """Hold a number that goes into the forecast: its value, range, origin, and how it is drawn."""
 
     point: float
     low: float
@@ -132,8 +138,11 @@ class Input(NamedTuple):
 
 
 class Distribution(NamedTuple):
-    """A probability as drawn: `low` and `high` are its 5 % and 95 % quantiles, `error` is the standard
-    error of `mean` due to drawing."""
+    """Sum up a probability as drawn.
+
+    `low` and `high` are its 5 % and 95 % quantiles, `error` is the standard error of `mean` due to
+    drawing.
+    """
 
     mean: float
     median: float
@@ -143,7 +152,10 @@ class Distribution(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A bar of the tornado: P(harm) with one input at the ends of its range, the others as they are."""
+    """Hold a bar of the tornado: P(harm) with one input at either end of its range.
+
+    The other inputs stay at their points.
+    """
 
     name: str
     low_input: float
@@ -153,7 +165,7 @@ class Bar(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """P(significant harm) under one type of shift."""
+    """Hold the forecast of P(significant harm) under one type of shift."""
 
     shift: ShiftType
     inputs: dict[str, Input]
@@ -168,7 +180,7 @@ class Forecast(NamedTuple):
 
 
 class Check(NamedTuple):
-    """Something that the source says or implies, held against its own numbers."""
+    """Hold something that the source says or implies against the source's own numbers."""
 
     expected: str
     found: str
@@ -180,21 +192,25 @@ class Check(NamedTuple):
 
 
 def in_odds(base: Any, multiplier: Any) -> Any:
-    """`base`, its odds multiplied: stays between 0 and 1, and is about `base * multiplier` if small."""
+    """Multiply the odds of the probability `base`.
+
+    The result stays between 0 and 1, and is about `base * multiplier` where that is small.
+    """
     return base * multiplier / (1 - base + base * multiplier)
 
 
 def probability(values: Mapping[str, Any]) -> Any:
-    """P(significant harm) for values of the inputs by name: numbers, or arrays of draws.
+    """Compute P(significant harm) for values of the inputs by name: numbers, or arrays of draws.
 
-    The three factors' product, its odds multiplied by the modifiers, times what each mitigation leaves.
+    It is the product of the three factors, with its odds multiplied by the modifiers, times the share
+    that the mitigations leave.
     """
     left = math.prod(1 - values.get(name, 0.0) for name in MITIGATIONS)
     return in_odds(*_base_and_multiplier(values)) * left
 
 
 def plain_product(values: Mapping[str, Any]) -> Any:
-    """The source's formula, P_base x M_spec x M_cap x M_div x M_align. It can exceed 1."""
+    """Compute the source's formula, P_base x M_spec x M_cap x M_div x M_align. It can exceed 1."""
     return math.prod(_base_and_multiplier(values))
 
 
@@ -204,12 +220,12 @@ def _base_and_multiplier(values: Mapping[str, Any]) -> tuple[Any, Any]:
 
 @functools.cache
 def concentration(shift: ShiftType) -> float:
-    """How much we take the source to know: the n of its factors' Beta(n * mean, n * (1 - mean)).
+    """Fit how much we take the source to know: the n of its factors' Beta(n * mean, n * (1 - mean)).
 
-    One n for all three, so that the product's 5 % and 95 % quantiles come nearest to the range in the
-    risk table, in squared log odds. The means stay at the documented values; so the mean of the product
-    is P_base, and the ends are met only as far as one number can. For the fit the product counts as a
-    Beta with its mean and variance (Fan 1991, Communications in Statistics 20, 4043-4052).
+    One n serves all three factors, so that the product's 5 % and 95 % quantiles come nearest to the
+    range in the risk table, in squared log odds. The means stay at the documented values; so the mean of
+    the product is P_base, and the ends are met only as far as one number can. For the fit the product
+    counts as a Beta with its mean and variance (Fan 1991, Communications in Statistics 20, 4043-4052).
     """
     means = np.array([shift.capability, shift.goal, shift.harm])
     wanted = special.logit(np.array(shift.risk))
@@ -233,7 +249,7 @@ def forecast(
     num_samples: int = 100_000,
     seed: int = 0,
 ) -> Forecast:
-    """P(significant harm) under a type of shift, with its uncertainty and what it hangs on.
+    """Forecast P(significant harm) under a type of shift, with its uncertainty and what it hangs on.
 
     `modifiers` by name, within `MODIFIERS`; one not given counts 1 in the point, and is drawn
     log-uniformly from its range. `mitigations`: names of `MITIGATIONS`, at the middle of the documented
@@ -298,7 +314,7 @@ def _refuse(
 
 
 def posterior(successes: int, n: int) -> Beta:
-    """What is known of a share after seeing n units (Jeffreys' prior, Beta(1/2, 1/2))."""
+    """Return what is known of a share after seeing n units (Jeffreys' prior, Beta(1/2, 1/2))."""
     return Beta(successes + 0.5, n - successes + 0.5)
 
 
@@ -325,8 +341,10 @@ def _factors(shift: ShiftType, counts: Counts | None) -> dict[str, Input]:
 
 
 def _observed(counts: Counts | None) -> list[tuple[str, int, int]]:
-    """Factor, successes, n of what was measured. Where no seed kept its capability, nothing was seen of
-    the goal, and the documented value has to do."""
+    """List the measured factors as (name, successes, n).
+
+    Where no seed kept its capability, nothing was seen of the goal, and its documented value has to do.
+    """
     if counts is None:
         return []
     rows = [(FACTORS[0], counts.kept, counts.works), (FACTORS[1], counts.failed, counts.kept)]
@@ -368,7 +386,7 @@ def _tornado(inputs: Mapping[str, Input], points: Mapping[str, float]) -> list[B
 
 
 def _measured(counts: Counts | None) -> list[Measurement]:
-    """The measured factors, with 95 % posterior intervals."""
+    """Measure the factors that were counted, with 95 % posterior intervals."""
     rows = []
     for name, successes, n in _observed(counts):
         beta = posterior(successes, n)
@@ -402,13 +420,13 @@ def _notes(plain: float, mitigations: Collection[str], counts: Counts | None) ->
 
 
 def checks(shifts: Sequence[ShiftType] = SHIFTS) -> list[Check]:
-    """What ought to hold of the source's numbers, and what they say, worked out from them."""
+    """Check what ought to hold of the source's numbers against what they say."""
     parts = (_table_checks, _modifier_checks, _evidence_checks, _time_checks)
     return [check for part in parts for check in part(shifts)]
 
 
 def percent(share: float) -> str:
-    """In percent: three digits, or all before the point."""
+    """Write a share in percent: with three digits, or with all digits before the point."""
     return f"{100 * share:.3g} %" if share < 1 else f"{100 * share:.0f} %"
 
 

@@ -1,4 +1,4 @@
-"""Goals that nobody listed, enumerated from what an environment says of its states.
+"""Enumerate goals that nobody listed, from what an environment says of its states.
 
 The words are `Environment.facts` (places: objects, their rows and columns, corners, edges, quarters, the
 start) and `Environment.gauges` (directions, counts). The grammar:
@@ -8,8 +8,8 @@ start) and `Environment.gauges` (directions, counts). The grammar:
 
 Reaching pays 1 once, avoiding costs 1 once, raising pays the change of the gauge. A goal's description
 length is log2 of the number of rules plus log2 of the size of the vocabulary for each word, so that its
-prior is 2^-bits. Departures from the fact sheet's grammar (E4g): nothing is the nearest or farthest of
-its kind, and a conjunction is of two places, not of two goals.
+prior is 2^-bits. Left out: places that are the nearest or farthest of their kind, and conjunctions of
+two goals rather than of two places.
 """
 
 import itertools
@@ -27,9 +27,10 @@ NUM_RULES = 7
 
 
 class Attain(Goal):
-    """Be, once, at all or any of some places; with `instead`, before ever being at that place.
+    """Reward being, once, at all or at any of some places.
 
-    `worth` -1 makes it something to avoid.
+    With `instead`, this counts only before ever being at that place. A `worth` of -1 makes the places
+    something to avoid.
     """
 
     name: str = eqx.field(static=True)
@@ -75,15 +76,18 @@ class Attain(Goal):
 
 
 def words(env: Environment, level: Level, state: State) -> Bool[Array, " f"]:
-    """All facts of a state, in the order of the vocabulary."""
+    """Stack all facts of a state, in the order of the vocabulary."""
     return jnp.stack(list(env.facts(level, state).values()))
 
 
 def attain_tables(
     env: Environment, goals: tuple[Attain, ...], facts: Bool[Array, "s a f"]
 ) -> tuple[Float[Array, "g s m a"], Int8[Array, "g s m a"]]:
-    """What `step` of many goals says of every move at once: reward and next memory. `facts` are those of
-    the state that the move leads to."""
+    """Tabulate `step` of many goals for every move at once: rewards and next memories.
+
+    `facts` are the facts of the state that each move (state, action) leads to; m: the goals' two
+    memories.
+    """
     place = {said: index for index, said in enumerate(vocabulary(env)[0])}
     wanted, barred = np.zeros((2, len(goals), len(place)), np.float32)
     for row, goal in enumerate(goals):
@@ -102,7 +106,7 @@ def attain_tables(
 
 
 class Raise(Goal):
-    """Raise the sum of some gauges: every move pays what it changes."""
+    """Reward raising the sum of some gauges: every move pays by how much it changes the sum."""
 
     name: str = eqx.field(static=True)
     sentence: str = eqx.field(static=True)
@@ -111,6 +115,7 @@ class Raise(Goal):
     gauges: tuple[str, ...] = eqx.field(static=True)
 
     def height(self, level: Level, state: State) -> Float[Array, ""]:
+        """Sum the goal's gauges in a state."""
         gauges = self.env.gauges(level, state)
         return jnp.stack([jnp.asarray(gauges[name], jnp.float32) for name in self.gauges]).sum()
 
@@ -124,7 +129,7 @@ class Raise(Goal):
 
 
 def vocabulary(env: Environment) -> tuple[list[str], list[str]]:
-    """The environment's places and gauges."""
+    """List the names of the environment's places and of its gauges."""
     level = jax.eval_shape(env.shift().train.sample, jax.random.key(0))
 
     def said(level: Level) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -138,10 +143,10 @@ def vocabulary(env: Environment) -> tuple[list[str], list[str]]:
 
 
 def goals(env: Environment) -> tuple[Goal, ...]:
-    """All goals of the grammar, shortest descriptions first; none where the environment has no words.
+    """Enumerate all goals of the grammar, shortest descriptions first.
 
-    Goals that can never differ from a shorter one may be among them: analysis merges those that agree
-    on every level.
+    There are none where the environment has no words. Goals that can never differ from a shorter one may
+    be among them: analysis merges those that agree on every level.
     """
     facts, gauges = vocabulary(env)
     word = math.log2(max(len(facts) + len(gauges), 1))
@@ -167,7 +172,7 @@ def goals(env: Environment) -> tuple[Goal, ...]:
 
 
 def _name(said: str) -> str:
-    """As users type it: "the top row" as top-row."""
+    """Turn words into a name as users type it: "the top row" becomes top-row."""
     left_out = ("the", "a", "of", "to")
     words = said.replace("°", "").split()
     return "-".join(word for word in words if word not in left_out)

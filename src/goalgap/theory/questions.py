@@ -1,10 +1,10 @@
-"""Which evaluation levels tell goals apart with the fewest episodes.
+"""Choose the evaluation levels that tell goals apart with the fewest episodes.
 
 An agent that pursues goal g acts by the Boltzmann policy exp(beta Q*_g). A level is worth, to a judge
 who asks "g or h?", the divergence of the two laws of paths. The best design is the mixture of levels
-whose least divergence over ordered pairs is greatest (Chernoff 1959), a linear program; about
-ln(1 / error) / value episodes then suffice. A pair that no level tells apart has value 0: proof that no
-test on such levels ever will.
+whose least divergence over ordered pairs is greatest (Chernoff 1959), a linear program; about ln(1 /
+error) / value episodes then suffice. A pair that no level tells apart has value 0: proof that no test on
+such levels ever will.
 """
 
 import functools
@@ -25,9 +25,10 @@ from .worlds import GoalTable, World
 def divergences(
     env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float, beta: float
 ) -> Float[np.ndarray, "l g g"]:
-    """[l, g, h]: nats by which an episode of a pursuer of g on level l speaks for g against h.
+    """Compute how much an episode of a pursuer of one goal speaks for it, against another goal.
 
-    Raises UsageError for `beta` not above 0, and as `worlds.check` does.
+    Entry [l, g, h] is for a pursuer of g on level l, against h, in nats. Raises UsageError for `beta`
+    not above 0, and as `worlds.check` does.
     """
     worlds.check_gamma(gamma)
     if not beta > 0:
@@ -64,7 +65,7 @@ def _divergence(
     second_log: Float[Array, "s n a"],
     horizon: int,
 ) -> Float[Array, ""]:
-    """KL of the paths of the first policy from those of the second, on one level."""
+    """Compute the KL divergence of the first policy's paths from the second's, on one level."""
     both = worlds.product(world, first, second)
     sizes = (first_log.shape[0], first_log.shape[1], second_log.shape[1], first_log.shape[-1])
     log_p = jnp.broadcast_to(first_log[:, :, None], sizes).reshape(-1, sizes[-1])
@@ -81,12 +82,15 @@ def _divergence(
 
 
 def design(divergence: Float[np.ndarray, "l g g"]) -> Game:
-    """The levels to ask on, and how often each: columns are the ordered pairs of different goals."""
+    """Choose which levels to ask on, and how often each.
+
+    The game's columns are the ordered pairs of different goals, in the order of `_ordered_pairs`.
+    """
     return best_mixture(divergence[:, *_ordered_pairs(divergence.shape[1])])
 
 
 def hardest_pair(game: Game, num_goals: int) -> tuple[int, int]:
-    """The pair that the design must ask about most: the adversary's favorite."""
+    """Return the pair of goals (g, h) that the design must ask about most: the adversary's favorite."""
     rows, columns = _ordered_pairs(num_goals)
     index = int(np.argmax(game.adversary))
     return int(rows[index]), int(columns[index])
@@ -98,11 +102,11 @@ def _ordered_pairs(num_goals: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def num_episodes(value: float, error: float) -> float:
-    """Episodes, on average, until a judge's odds reach 1 : `error`, who then prefers the wrong goal with
-    probability of at most `error` (Wald); infinite where nothing tells the goals apart. A judge who has
-    to stop after exactly so many is wrong more often: at an error of .05, up to .11 of the time.
+    """Estimate the average number of episodes until a judge's odds reach 1 : `error`.
 
-    Raises UsageError for an error outside (0, 1).
+    Such a judge prefers the wrong goal with probability of at most `error` (Wald). Infinite where
+    nothing tells the goals apart. A judge who has to stop after exactly so many is wrong more often: at
+    an error of .05, up to .11 of the time. Raises UsageError for an error outside (0, 1).
     """
     if not 0 < error < 1:
         raise UsageError(f"error is {error}; expected a probability above 0 and below 1")

@@ -1,4 +1,4 @@
-"""Goals that no agent could pursue from what it sees.
+"""Find goals that no agent could pursue from what it sees.
 
 An agent without memory cannot act differently where observations are equal. If some observation stands
 for states whose optimal actions have none in common, the goal is *unreadable*: not merely not learned.
@@ -23,8 +23,11 @@ NUM_STARTS = 8
 def unreadable(
     env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float
 ) -> Float[np.ndarray, " g"]:
-    """The share of levels on which some observation demands two different things of an optimizer of the
-    goal. Where levels cannot be restarted elsewhere, only states of one level are merged."""
+    """Compute for each goal the share of levels on which it is unreadable.
+
+    There, some observation demands two different things of an optimizer of the goal. Where levels cannot
+    be restarted elsewhere, only states of one level are merged.
+    """
     worlds.check_gamma(gamma)
     num_bytes = worlds.check(env, goals) * NUM_STARTS
     observed, actions = worlds.in_chunks(
@@ -47,8 +50,11 @@ def unreadable(
 def _demands(
     env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float
 ) -> tuple[Array, list[Array]]:
-    """A hash of what is seen in each state of each level and its restarts, [l, n, 2], and the optimal
-    actions as bits, [l, n, m] for each goal; states that no behavior reaches demand nothing."""
+    """Hash what is seen in each state of levels and their restarts; tabulate what each goal demands.
+
+    Returns the hashes [l, n, 2] and, for each goal, the optimal actions as bits [l, n, m]; states that
+    no behavior reaches demand nothing.
+    """
 
     def variants(level: Level) -> Level:
         states = env.states(level)
@@ -81,5 +87,6 @@ def _demands(
 
 
 def _reach(env: Environment, level: Level) -> Array:
+    """Mark the states of a level that some behavior reaches from its start."""
     world = worlds.tabulate(env, (), jax.tree.map(lambda leaf: leaf[None], level))
     return worlds.flood(world.start[0], world.successor[0], world.goes_on[0])

@@ -1,4 +1,4 @@
-"""What is left of a reward when potential shaping is taken out; shared by `certificate` and `distances`.
+"""Take potential shaping out of rewards; shared by `certificate` and `distances`.
 
 Adding `gamma phi(s') - phi(s)` to a reward, with phi = 0 where the episode has ended, changes no order
 among policies and no soft-optimal policy, and nothing else leaves the latter alone. On a level these
@@ -20,9 +20,9 @@ TOLERANCE = 1e-6  # relative; what is smaller comes of rewards in single precisi
 
 
 class Moves(NamedTuple):
-    """The states that behavior can reach and act in, of all levels end to end (n), and their moves."""
+    """Hold the moves of all n states that behavior can reach and act in, all levels end to end."""
 
-    level: Int[np.ndarray, " n"]  # in order
+    level: Int[np.ndarray, " n"]  # the level of each state, ascending
     start: Int[np.ndarray, " l"]
     successor: Int[np.ndarray, "n a"]  # 0 where the episode ends
     goes_on: Bool[np.ndarray, "n a"]
@@ -34,7 +34,10 @@ def end_to_end(
     goes_on: Bool[np.ndarray, "l x a"],
     reach: Bool[np.ndarray, "l x"],
 ) -> Moves:
-    """Tables of levels as Moves; the states keep their order, so `table[reach]` goes with them."""
+    """Turn tables of levels into Moves.
+
+    The states keep their order, so `table[reach]` goes with them.
+    """
     number = np.cumsum(reach.reshape(-1)).reshape(reach.shape) - 1
     rows = np.arange(len(reach))
     following = number[rows[:, None, None], successor][reach]
@@ -45,7 +48,7 @@ def end_to_end(
 def residual(
     moves: Moves, rewards: Float[np.ndarray, "n a k"], gamma: float
 ) -> Float[np.ndarray, "n a k"]:
-    """Each of k rewards without its potential shaping: (I - Pi) r."""
+    """Return each of k rewards without its potential shaping: (I - Pi) r."""
     count, num_actions = moves.successor.shape
     row = np.arange(count * num_actions)
     shape = (row.size, count)
@@ -63,7 +66,7 @@ def policy_values(
     policy: Float[np.ndarray, "n a"],
     gamma: float,
 ) -> Float[np.ndarray, "n k"]:
-    """What a policy earns from each state under each of k rewards."""
+    """Compute what a policy earns from each state under each of k rewards."""
     count, num_actions = policy.shape
     origin = np.repeat(np.arange(count), num_actions)
     weight = gamma * policy * moves.goes_on
@@ -78,10 +81,10 @@ def action_values(
     values: Float[np.ndarray, "n k"],
     gamma: float,
 ) -> Float[np.ndarray, "n a k"]:
-    """What each action earns when `values` are what follows."""
+    """Compute what each action earns if `values` is what the state after it is worth."""
     return rewards + gamma * moves.goes_on[..., None] * values[moves.successor]
 
 
 def root_mean_square(values: Float[np.ndarray, "n a k"]) -> Float[np.ndarray, " k"]:
-    """Over states and actions, all of the same weight."""
+    """Average each of k rewards over states and actions, as an unweighted root mean square."""
     return np.sqrt((values**2).mean((0, 1)))

@@ -1,4 +1,4 @@
-"""Which goals a set of levels cannot tell apart, and what each would cost: exact, without training.
+"""Work out exactly, without training, which goals levels cannot tell apart and what each costs.
 
 A policy is optimal for goal j if and only if it takes only j-greedy actions where it goes. So the most,
 the least and the average that j-optimal policies earn under goal i come from value iteration on the
@@ -28,11 +28,13 @@ TIES = ("worst", "mean", "best")  # how a tie among greedy actions is broken, ju
 
 
 class Regrets(NamedTuple):
-    """[l, i, j]: the regret under goal i, on level l, of an optimizer of goal j, for each way of
-    breaking ties that was asked for.
+    """Hold the regret [l, i, j] under goal i, on level l, of an optimizer of goal j.
 
-    `off_path` is the largest that the worst-tie regret gets in any state that some behavior can reach:
-    a level may leave a goal open from its start and yet reveal it elsewhere, which random starts or
+    There is one array for each way of breaking ties that was asked for. `optimum` is what optimal play
+    of goal i earns.
+
+    `off_path` is the largest that the worst-tie regret gets in any state that some behavior can reach: a
+    level may leave a goal open from its start and yet reveal it elsewhere, which random starts or
     exploration expose.
     """
 
@@ -52,11 +54,11 @@ def regrets(
     ties: tuple[str, ...] = TIES,
     off_path: bool = False,
 ) -> Regrets:
-    """The regret under each of `goals` of optimizers of each goal in `by`, level by level, for the worst
-    and any other `ties`.
+    """Compute the regret under each of `goals` of optimizers of each goal in `by`, level by level.
 
-    `off_path` looks at all reachable states, too. Raises UsageError where the environment's states
-    cannot be enumerated or are too many, and for a discount outside (0, 1).
+    `ties` names the ways of breaking ties to compute beside the worst; `off_path` looks at all reachable
+    states, too. Raises UsageError where the environment's states cannot be enumerated or are too many,
+    and for a discount outside (0, 1).
     """
     worlds.check_gamma(gamma)
     num_bytes = worlds.check(env, (*goals, *by), len(goals) * len(by))
@@ -104,7 +106,7 @@ def _pair(
     ties: tuple[str, ...],
     off_path: bool,
 ) -> dict[str, Array]:
-    """What optimizers of the second goal cost under the first, on one level."""
+    """Compute what optimizers of the second goal cost under the first, on one level."""
     both = worlds.product(world, first, second)
     allowed = worlds.greedy(second_q, first_q.shape[1])
     optimum = jnp.broadcast_to(first_q.max(-1)[..., None], (*first_q.shape[:2], second_q.shape[1]))
@@ -124,7 +126,10 @@ def _pair(
 def restricted_values(
     both: Product, allowed: Bool[Array, "x a"], gamma: float, horizon: int, ties: str
 ) -> Float[Array, " x"]:
-    """What the first goal of a product earns by allowed actions only, ties broken in one of TIES."""
+    """Compute what the first goal of a product earns by allowed actions only.
+
+    `ties`, one of TIES, says which of several allowed actions is taken.
+    """
     may = sweeps.pack(allowed, both.num_memories)
     reward = sweeps.pack(both.rewards[0], both.num_memories)
     discount = sweeps.pack(jnp.where(both.goes_on, gamma, 0.0), both.num_memories)
@@ -146,20 +151,25 @@ def restricted_values(
 
 
 def compatible(regret: Float[np.ndarray, "l j"], epsilon: float) -> Bool[np.ndarray, " j"]:
-    """Which goals training leaves open: those whose optimizers lose at most `epsilon` on average
-    (2304.06528's training-compatible goals). Raises UsageError for a slack outside 0 to 1."""
+    """Mark the goals that training leaves open: their optimizers lose at most `epsilon` on average.
+
+    They are 2304.06528's training-compatible goals. Raises UsageError for a slack outside 0 to 1.
+    """
     check_share("epsilon", epsilon)
     return regret.mean(0) <= epsilon
 
 
 def diameter(regret: Float[np.ndarray, "l j"], is_open: Bool[np.ndarray, " j"]) -> float:
-    """The most that an optimizer of an open goal loses, on average over deployment levels."""
+    """Return the most that an optimizer of an open goal loses, on average over deployment levels."""
     return float(regret.mean(0)[is_open].max(initial=0.0))
 
 
 def equivalence_classes(worst: Float[np.ndarray, "l g g"]) -> list[list[int]]:
-    """The goals in groups that the levels cannot tell apart: every optimizer of one is an optimizer of
-    the other, on every level, and the other way round."""
+    """Group the goals, by index, that the levels cannot tell apart.
+
+    Two goals are alike if every optimizer of one is an optimizer of the other, on every level, and the
+    other way round.
+    """
     is_same = (worst.max(0) <= worlds.ZERO) & (worst.max(0) <= worlds.ZERO).T
     groups: list[list[int]] = []
     for goal in range(len(is_same)):
@@ -169,11 +179,12 @@ def equivalence_classes(worst: Float[np.ndarray, "l g g"]) -> list[list[int]]:
 
 
 def prior_mass(goals: tuple[Goal, ...], is_open: Bool[np.ndarray, " j"]) -> float:
-    """The share of the prior 2^-bits that falls to the open goals."""
+    """Return the share of the prior 2^-bits that falls to the open goals."""
     weight = np.array([2.0**-goal.bits for goal in goals])
     return float(weight[is_open].sum() / weight.sum())
 
 
 def check_share(name: str, value: float) -> None:
+    """Raise UsageError, naming the setting, for a value outside 0 to 1 (exclusive)."""
     if not 0 <= value < 1:
         raise UsageError(f"{name} is {value}; expected 0 to below 1, in units of return")

@@ -1,4 +1,4 @@
-"""Levels and goals as tables, and the product of two goals' automata: what this room computes with.
+"""Turn levels and goals into tables, and combine two goals' automata, for the rest of theory.
 
 A level with few states becomes an array of successors; a goal becomes an array of rewards and of its
 automaton's next states. To ask what the optimizer of one goal is worth to another, both automata must
@@ -23,19 +23,19 @@ from ..oracle import is_greedy, sweeps
 from .grammar import Attain, attain_tables, words
 
 CHUNK_BYTES = 2**26  # tables worked on together, which bounds memory and keeps them near the cache
-MAX_BYTES = 2**31  # of the tables of one level
+MAX_BYTES = 2**31  # what the tables of one level may take
 ZERO = 1e-5  # regrets below are rounding errors of single precision
 
 
 class GoalTable(NamedTuple):
-    """What every move pays under one goal, and where it takes the goal's automaton."""
+    """Tabulate what every move pays under one goal, and where it takes the goal's automaton."""
 
     reward: Float[Array, "*l s m a"]
     memory: Int8[Array, "*l s m a"]
 
 
 class World(eqx.Module):
-    """A batch of levels with their goals."""
+    """Hold a batch of levels as tables, with their goals."""
 
     start: Int[Array, "*l"]
     successor: Int[Array, "*l s a"]
@@ -45,7 +45,7 @@ class World(eqx.Module):
 
 
 class Product(eqx.Module):
-    """One level under two goals, flattened: x = (state, first memory, second memory)."""
+    """Hold one level under two goals, flattened: x = (state, first memory, second memory)."""
 
     start: Int[Array, ""]
     successor: Int[Array, "x a"]
@@ -56,7 +56,7 @@ class Product(eqx.Module):
 
 
 def count_states(env: Environment) -> int:
-    """States of a level. Raises UsageError where they cannot be enumerated."""
+    """Count the states of a level. Raises UsageError where they cannot be enumerated."""
     level = jax.eval_shape(env.shift().train.sample, jax.random.key(0))
     try:
         states = jax.eval_shape(env.states, level)
@@ -69,14 +69,15 @@ def count_states(env: Environment) -> int:
 
 
 def check(env: Environment, goals: tuple[Goal, ...], num_pairs: int = 1) -> int:
-    """Bytes that the tables of one level take.
+    """Return how many bytes the tables of one level take.
 
-    Raises UsageError where the states cannot be enumerated or are too many.
+    `num_pairs`: of goals, computed together. Raises UsageError where the states cannot be enumerated or
+    are too many.
     """
     num_states = count_states(env)
     memories = sorted((goal.num_memories for goal in goals), reverse=True)
     product = num_states * math.prod((memories * 2)[:2])
-    # Of each pair: successor, two rewards, values and what follows them, in three ties.
+    # For each pair of goals: successor, two rewards, values and their followers, for three ways of ties.
     num_bytes = 4 * env.num_actions * (12 * product * num_pairs + 3 * num_states * sum(memories))
     if num_bytes > MAX_BYTES:
         raise UsageError(
@@ -91,21 +92,23 @@ Tables = dict[int, GoalTable]  # [l g s m a] by m, the size of the automata, in 
 
 
 def by_memories(goals: tuple[Goal, ...]) -> dict[int, tuple[Goal, ...]]:
-    """The goals with automata of one size together: they run the same program."""
+    """Group the goals by the size of their automata: goals of one size run the same program."""
     sizes = sorted({goal.num_memories for goal in goals})
     return {size: tuple(goal for goal in goals if goal.num_memories == size) for size in sizes}
 
 
 def places(goals: tuple[Goal, ...]) -> dict[Goal, int]:
-    """Where each goal stands among those with automata of its size."""
+    """Map each goal to its position among the goals whose automata have the same size."""
     return {goal: index for group in by_memories(goals).values() for index, goal in enumerate(group)}
 
 
 def pairs(
     goals: tuple[Goal, ...], by: tuple[Goal, ...]
 ) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
-    """The pairs of different goals as (rows, columns), by the sizes of their automata. A goal's own
-    optimizer costs nothing."""
+    """Group the pairs of different goals, as arrays (rows, columns), by the sizes of their two automata.
+
+    Pairs of a goal with itself are left out: a goal's own optimizer costs nothing.
+    """
     groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for row, one in enumerate(goals):
         for column, other in enumerate(by):
@@ -119,9 +122,12 @@ def pairs(
 def sides(
     goals: tuple[Goal, ...], by: tuple[Goal, ...], parts: tuple[dict[int, Any], ...]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, list[Any]]]:
-    """The pairs in groups that run the same program: rows, columns, and the `parts` (tables, values, by
-    the size of the automaton) of the first goals, then of the second. `parts` are those of all goals in
-    the order of `every(goals, by)`."""
+    """Yield the pairs of goals in groups that run the same program, with `parts` of both sides.
+
+    A group is (rows, columns, parts of its first goals followed by those of its second goals). `parts`
+    are dictionaries (tables, values) by the size of the automaton, of all goals in the order of
+    `every(goals, by)`.
+    """
     place = places(every(goals, by))
     for sizes, (rows, columns) in pairs(goals, by).items():
         found = []
@@ -134,12 +140,12 @@ def sides(
 
 
 def every(goals: tuple[Goal, ...], by: tuple[Goal, ...]) -> tuple[Goal, ...]:
-    """All goals of both sides, once each."""
+    """List all goals of both sides, once each."""
     return tuple(dict.fromkeys((*goals, *by)))
 
 
 def tabulate(env: Environment, goals: tuple[Goal, ...], levels: Level) -> World:
-    """The tables of a batch of levels, made by moving from every state."""
+    """Make the tables of a batch of levels, by moving from every state."""
     world, tables = tabulate_stacked(env, goals, levels)
     place = places(goals)
 
@@ -150,7 +156,7 @@ def tabulate(env: Environment, goals: tuple[Goal, ...], levels: Level) -> World:
 
 
 def tabulate_stacked(env: Environment, goals: tuple[Goal, ...], levels: Level) -> tuple[World, Tables]:
-    """A world without goals, and the goals' tables stacked."""
+    """Make a World without goals, and the goals' tables stacked by the size of their automata."""
     members = by_memories(goals)
 
     def one(level: Level) -> tuple[World, Tables]:
@@ -196,13 +202,16 @@ def tabulate_stacked(env: Environment, goals: tuple[Goal, ...], levels: Level) -
 def moves(
     world: World, table: GoalTable, gamma: float
 ) -> tuple[Float[Array, "s m a"], Float[Array, "s m a"], Int[Array, "s m a"]]:
-    """One level under one goal as sweeps want it: reward, discount, and successor into s x m."""
+    """Arrange one level under one goal as `oracle.sweeps` wants it: reward, discount, and successor.
+
+    The successor is an index into the flattened (s, m).
+    """
     discount = jnp.broadcast_to(jnp.where(world.goes_on, gamma, 0.0)[:, None], table.reward.shape)
     return table.reward, discount, world.successor[:, None] * table.reward.shape[1] + table.memory
 
 
 def action_values(world: World, table: GoalTable, gamma: float, horizon: int) -> Float[Array, "l s m a"]:
-    """Q* of one goal on a batch of levels, with `horizon` steps to go."""
+    """Compute Q* of one goal on a batch of levels, with `horizon` steps to go."""
 
     def one(world: World, table: GoalTable) -> Float[Array, "s m a"]:
         return sweeps.action_values(*moves(world, table, gamma), world.strides, horizon)
@@ -211,13 +220,13 @@ def action_values(world: World, table: GoalTable, gamma: float, horizon: int) ->
 
 
 def product(world: World, first: GoalTable, second: GoalTable) -> Product:
-    """One level (no leading axis) under two goals."""
+    """Combine the tables of one level (no leading axis) under two goals."""
     sizes = (first.reward.shape[-2], second.reward.shape[-2])
     num_states, num_actions = world.successor.shape
     whole = (num_states, *sizes, num_actions)
 
     def spread(table: Array) -> Array:
-        """[s a], [s mi 1 a] or [s 1 mj a] over the product."""
+        """Broadcast a table [s a], [s mi 1 a] or [s 1 mj a] over the product."""
         return jnp.broadcast_to(table, whole).reshape(-1, num_actions)
 
     after_first = world.successor[:, None, None] * sizes[0] + first.memory[:, :, None]
@@ -233,21 +242,21 @@ def product(world: World, first: GoalTable, second: GoalTable) -> Product:
 
 
 def greedy(q: Float[Array, "s m a"], num_first: int) -> Bool[Array, "x a"]:
-    """The greedy actions of the second goal of a product, whatever the first one's memory."""
+    """Mark the greedy actions of the second goal of a product, whatever the first one's memory."""
     num_states, num_memories, num_actions = q.shape
     good = jnp.broadcast_to(is_greedy(q)[:, None], (num_states, num_first, num_memories, num_actions))
     return good.reshape(-1, num_actions)
 
 
 def reachable(world: Product) -> Bool[Array, " x"]:
-    """The product states in which some behavior can find itself, the start included."""
+    """Mark the product states in which some behavior can find itself, the start included."""
     return flood(world.start, world.successor, world.goes_on)
 
 
 def flood(
     start: Int[Array, ""], successor: Int[Array, "x a"], goes_on: Bool[Array, "x a"]
 ) -> Bool[Array, " x"]:
-    """What can be reached from a start by moves that do not end the episode."""
+    """Mark what can be reached from a start by moves that do not end the episode."""
 
     def spread(reach: Bool[Array, " x"]) -> Bool[Array, " x"]:
         return reach.at[successor].max(reach[:, None] & goes_on)
@@ -258,8 +267,11 @@ def flood(
 def in_chunks(
     function: Callable[[Level], Any], levels: Level, num_bytes: int, at_most: int = 256
 ) -> Any:
-    """A function of a batch of levels, called on as many at a time as memory allows; the last chunk is
-    filled up, so that any number of levels runs the same program. Results are NumPy arrays."""
+    """Call a function on as many levels at a time as memory allows, and join its results.
+
+    `num_bytes`: what one level takes. The last chunk is filled up, so that any number of levels runs the
+    same program. Results are NumPy arrays.
+    """
     count = jax.tree.leaves(levels)[0].shape[0]
     # Sets of nearly equal sizes share a program, too.
     size = min(max(1, CHUNK_BYTES // num_bytes), at_most, 2 ** math.ceil(math.log2(count)))
@@ -272,6 +284,7 @@ def in_chunks(
 
 
 def check_gamma(gamma: float) -> None:
+    """Raise UsageError for a discount outside (0, 1)."""
     if not 0 < gamma < 1:
         raise UsageError(f"gamma is {gamma}; a discount is above 0 and below 1")
 
@@ -279,7 +292,7 @@ def check_gamma(gamma: float) -> None:
 def solved(
     env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float
 ) -> tuple[World, Tables, dict[int, Float[Array, "l g s m a"]]]:
-    """The tables of a batch of levels, and Q* of every goal, by the size of its automaton."""
+    """Make the tables of a batch of levels, and Q* of every goal, by the size of its automaton."""
     world, tables = tabulate_stacked(env, goals, levels)
     over_goals = jax.vmap(lambda table: action_values(world, table, gamma, env.max_steps), 1, out_axes=1)
     return world, tables, {size: over_goals(table) for size, table in tables.items()}

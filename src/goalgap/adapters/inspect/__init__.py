@@ -1,4 +1,4 @@
-"""Any language model evaluated through Inspect: SycophancyEval's four tests, our scenarios, our models.
+"""Evaluate any language model through Inspect: SycophancyEval's four tests, our scenarios, our models.
 
 `inspect eval goalgap/answer --model PROVIDER/NAME` works wherever this package is installed with the
 extra `language`; the functions here do the same from Python and turn logs into verdicts and reports.
@@ -14,7 +14,7 @@ SYCOPHANCY = ("answer", "are_you_sure", "feedback", "mimicry")  # the other task
 
 
 def check_installed() -> None:
-    """Raises UsageError where Inspect is not installed."""
+    """Raise UsageError where Inspect is not installed."""
     try:
         import inspect_ai  # noqa: F401
     except ImportError:
@@ -22,7 +22,7 @@ def check_installed() -> None:
 
 
 def evaluate(task: str, model: str, out: Path | str, **options: Any) -> Path:
-    """Evaluate a model and give the path of Inspect's log.
+    """Evaluate a model and return the path of Inspect's log.
 
     `task`: one of SYCOPHANCY or a scenario's name. `model`: as Inspect names it (`openai/gpt-4o`,
     `hf/...`), or ours: `goalgap/RUN-FOLDER`, `goalgap/always-caves`, `goalgap/script:GOAL`. `out`: the
@@ -37,9 +37,11 @@ def evaluate(task: str, model: str, out: Path | str, **options: Any) -> Path:
 
 
 def measure_log(path: Path | str, out: Path | str) -> Path:
-    """Read a log (`.eval` or `.json`) of one of our tasks back, and give the folder of what it says,
-    below `out`: measurements with intervals, transcripts and, where the task has a shift, the verdict
-    and the report. Raises UsageError for other logs."""
+    """Read back a log (`.eval` or `.json`) of one of our tasks, and return the folder of what it says.
+
+    The folder, below `out`, holds measurements with intervals, transcripts and, where the task has a
+    shift, the verdict and the report. Raises UsageError for other logs.
+    """
     check_installed()
     from .logs import measure_log
 

@@ -1,4 +1,4 @@
-"""What Inspect finds through the entry point `inspect_ai`: our tasks, their parts, and our provider."""
+"""Register what Inspect's entry point `inspect_ai` finds: our tasks, their parts, our provider."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from .tasks import SCENARIOS, answer, are_you_sure, compare, converse, feedback,
 
 @modelapi(name="goalgap")  # type: ignore[arg-type]  # no class: the name decides which
 def goalgap() -> Callable[..., ModelAPI]:
-    """Our small models and the scripted ones."""
+    """Return the provider of our small models and of the scripted ones."""
     return provide
 
 

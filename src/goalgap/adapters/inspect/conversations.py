@@ -1,4 +1,4 @@
-"""Scenarios as chats: a model's replies read into a dialogue's slots, the scenario's user answering."""
+"""Hold scenarios as chats: a model's replies become turns, and the scenario's user answers."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from .items import CAVES, HOLDS
 
 
 def build(name: str, settings: Mapping[str, Any] | str | None = None) -> Scenario:
-    """The scenario of a name, with some of its settings. Raises UsageError where there is none."""
+    """Build the scenario of a name, with some of its settings. Raises UsageError where there is none."""
     kinds = {kind.name: kind for kind in ALL}
     if name not in kinds:
         raise UsageError(f"there is no scenario {name!r}; known: {', '.join(kinds)}")
@@ -36,15 +36,17 @@ def build(name: str, settings: Mapping[str, Any] | str | None = None) -> Scenari
 
 
 def exam_of(scenario: Scenario, prompts: int, seed: int) -> Exam:
-    """The prompts that a scenario's task asks: those that our own models are judged on."""
+    """Draw the prompts that a scenario's task asks: those that our own models are judged on."""
     if not (isinstance(prompts, int) and 4 <= prompts <= 10**5):
         raise UsageError(f"prompts is {prompts!r}; expected a whole number from 4 to 100000")
     return prepare(scenario, prompts, seed)
 
 
 def samples_of(exam: Exam, split: str) -> list[tuple[str, int]]:
-    """(split, row) of each sample of a split, or of "all" of them, row by row, so that a limit on the
-    number of samples keeps prompts beside their twins."""
+    """List (split, row) of each sample of a split, or of "all" of them.
+
+    They come row by row, so that a limit on the number of samples keeps prompts beside their twins.
+    """
     if split not in (*SPLITS, "all"):
         raise UsageError(f"there is no split {split!r}; known: {', '.join(SPLITS)}, all")
     wanted = SPLITS if split == "all" else (split,)
@@ -53,23 +55,25 @@ def samples_of(exam: Exam, split: str) -> list[tuple[str, int]]:
 
 
 def begin(scenario: Scenario, split: Split, row: int) -> Dialogue:
-    """The dialogue of one prompt, before anything was said."""
+    """Begin the dialogue of one prompt, before anything was said."""
     said = np.zeros((1, 0, scenario.turn_length), np.int32)
     heard = np.zeros((1, 0, scenario.reply_length), np.int32)
     return Dialogue(split.prompts.take(np.array([row])), said, heard, np.zeros(1, np.int32))
 
 
 def lines_of(scenario: Scenario, dialogue: Dialogue, rng: np.random.Generator) -> dict[str, str]:
-    """What each of the scenario's scripts says next; to cave is to pursue the first proxy."""
+    """Return what each of the scenario's scripts says next; to cave is to pursue the first proxy."""
     names = (*(goal.name for goal in scenario.goals), RANDOM)
     lines = {name: scenario.text(scenario.script(name, dialogue, rng)[0]) for name in names}
     return lines | {CAVES: lines[scenario.proxies[0].name], HOLDS: lines[scenario.intended.name]}
 
 
 def heard_as(scenario: Scenario, reply: str) -> Int[np.ndarray, " length"]:
-    """A reply as a turn: its first line that is not empty, whatever its case, without quotes, emphasis
-    and a final period. What is no turn of the scenario's language holds `UNKNOWN`, which no scenario
-    parses."""
+    """Read a reply as a turn of the scenario's language.
+
+    The turn is the first line that is not empty, whatever its case, without quotes, emphasis and a final
+    period. A reply that is no turn of the language holds `UNKNOWN`, which no scenario parses.
+    """
     line = next((line.strip() for line in reply.splitlines() if line.strip()), "")
     bare = line.strip("\"'`*_\u201c\u201d\u2018\u2019 ")
     for text in dict.fromkeys((bare, bare.rstrip(".!").rstrip("\"'`*_\u201d\u2019 "))):
@@ -83,8 +87,10 @@ def heard_as(scenario: Scenario, reply: str) -> Int[np.ndarray, " length"]:
 def advance(
     scenario: Scenario, dialogue: Dialogue, turn: Int[np.ndarray, " length"]
 ) -> tuple[Dialogue, str | None]:
-    """The dialogue after a turn of the model's and the user's reply; None where it is over. It is over,
-    too, where the turn was none."""
+    """Continue the dialogue by a turn of the model's and the user's reply.
+
+    The reply is None where the dialogue is over, as it also is where the turn was none of the language.
+    """
     said = np.concatenate([dialogue.said, turn[None, None]], 1)
     silence = np.zeros((1, 1, scenario.reply_length), np.int32)
     dialogue = Dialogue(
@@ -100,8 +106,11 @@ def advance(
 
 
 def first_goal(scenario: Scenario, dialogue: Dialogue, split: str) -> str | None:
-    """The goal that a finished dialogue achieved first, or "neither"; None where it achieved none and
-    is not of the language. Where the goals agree, to achieve the intended one is all that counts."""
+    """Name the goal that a finished dialogue achieved first, or "neither".
+
+    None where it achieved no goal and is not of the scenario's language. Where the goals agree, to
+    achieve the intended one is all that counts.
+    """
     whole = padded(scenario, dialogue)
     steps = goal_steps(scenario, whole)
     first = 0 if split != "shift" and steps[0, 0] >= 0 else int(first_event(steps)[0])

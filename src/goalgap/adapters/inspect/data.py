@@ -1,8 +1,8 @@
-"""SycophancyEval's files, read from the user's own copy; and ours, of the same schema, which come along.
+r"""Read SycophancyEval's files from the user's own copy, or files of the same schema from goalgap.
 
 The data of Sharma et al. 2023 (arXiv 2310.13548) is never shipped, downloaded or trained on here: it
 carries a canary string asking to be kept out of training corpora. `github.com/meg-tong/sycophancy-eval`
-has it. Each line is a JSON object with `prompt`, `base` and `metadata`. Lines end with \\n only (some
+has it. Each line is a JSON object with `prompt`, `base` and `metadata`. Lines end with \n only (some
 strings contain U+2028), NaN stands for what is missing, and exact duplicates occur.
 """
 
@@ -27,7 +27,7 @@ _MAY_BE_EMPTY = "prompt_template_type"  # "" is the prompt without a preference
 
 
 class Line(NamedTuple):
-    """A row of a file, checked; `human` is what the user says first."""
+    """Hold a row of a file, checked; `human` is what the user says first."""
 
     number: int  # counted from 1
     human: str
@@ -36,12 +36,12 @@ class Line(NamedTuple):
 
 
 def own(task: str) -> Path:
-    """The file of our own writing."""
+    """Return the path of a task's file of our own writing."""
     return Path(__file__).parent / "questions" / f"{task}.jsonl"
 
 
 def read(task: str, path: Path) -> list[Line]:
-    """The different rows of a file for a task; warns of exact duplicates, which are dropped.
+    """Read the different rows of a file for a task, warning of exact duplicates, which are dropped.
 
     Raises UsageError, with the file and the row's number, where a row is not of the schema.
     """
@@ -120,5 +120,5 @@ def _is_text(values: dict[str, Any], key: str) -> bool:
 
 
 def _shown(values: dict[str, Any], key: str) -> str:
-    """A value in an error message; NaN under its own name."""
+    """Write a value for an error message; NaN under its own name."""
     return f"{values[key]!r:.40}".replace("nan", "NaN") if key in values else "missing"

@@ -1,4 +1,4 @@
-"""Evaluations from Python, and Inspect's logs read back into outcomes, verdicts and reports."""
+"""Run evaluations from Python, and read Inspect's logs back into outcomes, verdicts and reports."""
 
 import datetime
 import difflib
@@ -29,8 +29,10 @@ SHOWN = 12  # transcripts of each condition
 
 
 class Answers:
-    """SycophancyEval's answer task as a contest: where the user is right, to tell the truth and to agree
-    are the same (`train`); where the user is wrong they part (`shift`)."""
+    """Treat SycophancyEval's answer task as a contest of telling the truth and agreeing.
+
+    Where the user is right (`train`) the two are the same; where the user is wrong (`shift`) they part.
+    """
 
     kind: ClassVar[str] = "language"
     name: ClassVar[str] = "answer"
@@ -46,7 +48,7 @@ class Answers:
 
     @property
     def goals(self) -> tuple[Aim, ...]:
-        """The intended goal, then the proxy."""
+        """List the intended goal, then the proxy."""
         return Aim("truth", "tell the truth"), Aim("agree", "agree with the user")
 
 
@@ -59,7 +61,7 @@ def evaluate(
     model_args: dict[str, Any] | None = None,
     **options: Any,
 ) -> Path:
-    """As in the package."""
+    """Evaluate a model; `adapters.inspect.evaluate` explains the arguments."""
     known = (*SYCOPHANCY, *_registry.SCENARIOS)
     if task not in known:
         near = difflib.get_close_matches(task, known, 1)
@@ -88,13 +90,13 @@ def evaluate(
 
 
 def _plain(error: Exception) -> str:
-    """One line of what Inspect says."""
+    """Shorten what Inspect says to one line."""
     text = str(getattr(error, "message", error)).removeprefix("ERROR: ")
     return " ".join(re.sub(r"\[/?[a-z]+\]|\\(?=\[)", "", text).split())
 
 
 def measure_log(path: Path, out: Path) -> Path:
-    """As in the package."""
+    """Read a log back; `adapters.inspect.measure_log` explains the arguments."""
     log = _read(path)
     name, scenario = _task_of(log, path)
     samples = log.samples or []
@@ -140,7 +142,7 @@ def _read(path: Path) -> EvalLog:
 
 
 def _task_of(log: EvalLog, path: Path) -> tuple[str, str | None]:
-    """The name of a log's task, and of its scenario if it has one."""
+    """Return the name of a log's task, and of its scenario if it has one."""
     name = (log.eval.task_registry_name or log.eval.task).split("/")[-1]
     scenario = (log.eval.metadata or {}).get("scenario")
     if name not in SYCOPHANCY and scenario not in _registry.SCENARIOS:
@@ -161,7 +163,7 @@ def _category(row: Row) -> str:
 
 
 def _some(samples: Sequence[EvalSample], rows: Sequence[Row]) -> Iterable[tuple[EvalSample, Row]]:
-    """The first few of each condition."""
+    """Choose the first few samples of each condition."""
     shown: dict[str, int] = {}
     for sample, row in zip(samples, rows, strict=True):
         shown[row.condition] = shown.get(row.condition, 0) + 1
@@ -170,7 +172,7 @@ def _some(samples: Sequence[EvalSample], rows: Sequence[Row]) -> Iterable[tuple[
 
 
 def _spoken(sample: EvalSample, split: str, first: str) -> dict[str, Any]:
-    """A sample's chat, as reports want it."""
+    """Write a sample's chat as reports want it."""
     chat = [message for message in sample.messages if message.role in ("user", "assistant")]
     turns = [
         {"who": "model" if message.role == "assistant" else "user", "text": message.text}
@@ -244,7 +246,7 @@ def _judge_scenario(
 
 
 def _by_row(samples: Sequence[EvalSample], split: str) -> dict[int, EvalSample]:
-    """The samples of a split, by the row of their prompt; of several epochs the first."""
+    """Index the samples of a split by the row of their prompt; of several epochs the first."""
     here = [one for one in samples if one.metadata["condition"] == split and one.epoch == 1]
     return {one.metadata["row"]: one for one in sorted(here, key=lambda one: one.metadata["row"])}
 
@@ -254,8 +256,10 @@ def _take(part: Any, rows: np.ndarray) -> Any:
 
 
 def _dialogues(exam: Exam, split: str, of_row: dict[int, EvalSample], path: Path) -> Dialogue:
-    """The dialogues of a split's samples. One without an end (an error, a limit) is nobody's: it says a
-    word that is none."""
+    """Rebuild the dialogues of a split's samples.
+
+    A sample without an end (an error, a limit) pursues no goal: its dialogue holds a word that is none.
+    """
     scenario, found = exam.scenario, []
     for row, sample in of_row.items():
         begun = conversations.begin(scenario, exam.splits[split], row)
@@ -274,7 +278,7 @@ def _dialogues(exam: Exam, split: str, of_row: dict[int, EvalSample], path: Path
 
 
 def _judge_answers(folder: Path, samples: Sequence[EvalSample], subject: str, began: float) -> None:
-    """The verdict on the questions that were asked with a right and with a wrong belief, and plainly."""
+    """Judge the questions that were asked with a right and with a wrong belief, and plainly."""
     rows: dict[tuple[str, str], list[EvalSample]] = {}
     for one in samples:
         if one.epoch == 1:
@@ -323,8 +327,10 @@ def _judge_answers(folder: Path, samples: Sequence[EvalSample], subject: str, be
 def _answer_table(
     split: str, events: dict[str, np.ndarray], is_lost: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Outcomes as scenarios have them. Guessing at random answers no open question, and agrees with no
-    belief."""
+    """Tabulate outcomes as scenarios have them.
+
+    Guessing at random answers no open question, and agrees with no belief.
+    """
     n = len(is_lost)
     columns: dict[str, np.ndarray] = {
         "seed": np.zeros(n, np.int64),

@@ -1,4 +1,4 @@
-"""Inspect's model provider `goalgap`: our small models, and scripted ones whose answers are known.
+"""Provide Inspect with the models `goalgap/...`: our small models, and scripted ones with known answers.
 
 `goalgap/RUN-FOLDER` is a model of a finished run (`-M seed=0`), without network, tokenizer files or
 PyTorch. It reads a chat as the scenario's dialogue: system messages are dropped (ours were trained
@@ -59,7 +59,7 @@ def provide(
     config: GenerateConfig | None = None,
     **model_args: Any,
 ) -> ModelAPI:
-    """The model of a name. Raises what Inspect shows in one line for names that are none."""
+    """Return the model of a name. Raises what Inspect shows in one line for names that are none."""
     known = {"seed"}
     if unknown := set(model_args) - known:
         raise UsageError(f"goalgap models know no {', '.join(sorted(unknown))}; expected -M seed=0")
@@ -69,7 +69,7 @@ def provide(
 
 
 class Scripted(ModelAPI):
-    """Says its line of what the task put beside the last user message."""
+    """Say the line of a known subject that the task put beside the last user message."""
 
     def __init__(self, model_name: str, config: GenerateConfig) -> None:
         super().__init__(model_name, config=config)
@@ -103,8 +103,11 @@ def _of_models(folder: RunFolder) -> RunFolder:
 
 
 class Small(ModelAPI):
-    """A model of a run; replies are drawn with `temperature` (1 if not said) and depend on nothing but
-    the chat, the configuration's `seed` and how often it was asked before."""
+    """Reply as a model of a run.
+
+    Replies are drawn with `temperature` (1 if not said) and depend on nothing but the chat, the
+    configuration's `seed` and how often the model was asked before.
+    """
 
     def __init__(self, model_name: str, config: GenerateConfig, seed: int | None) -> None:
         super().__init__(model_name, config=config)
@@ -156,14 +159,16 @@ def _next(
     chance: Any,
     temperature: Any,
 ) -> Int[jax.Array, ""]:
-    """The word after the last; what stands behind it is padding, which nobody sees."""
+    """Draw the word after the last; what stands behind it is padding, which the model does not see."""
     logits, _ = model(slots[None])
     return pick(logits[:, last], jnp.reshape(chance, 1), temperature)[0]
 
 
 def read_chat(scenario: Scenario, chat: list[tuple[str, str]]) -> Int[np.ndarray, " t"] | None:
-    """A chat, of (role, text), in the slots of a scenario's dialogue, up to where the model speaks; None
-    where it does not fit."""
+    """Put a chat, of (role, text), into a dialogue's slots, up to where the model speaks.
+
+    None where it does not fit the scenario.
+    """
     spoken = [(role, text) for role, text in chat if role in ("user", "assistant")]
     if scenario.num_turns == 1:
         spoken = spoken[-1:]
@@ -194,7 +199,7 @@ def _texts(input: list[ChatMessage]) -> list[tuple[str, str]]:
 
 
 def _said(model: str, chat: list[tuple[str, str]], text: str, stop: Any) -> ModelOutput:
-    """A reply with its usage, so that nobody counts words with a tokenizer out of the network."""
+    """Make a reply with its usage, so that Inspect need not fetch a tokenizer to count words."""
     output = ModelOutput.from_content(f"goalgap/{model}", text, stop_reason=stop)
     heard, said = sum(len(part.split()) for _, part in chat), len(text.split())
     output.usage = ModelUsage(input_tokens=heard, output_tokens=said, total_tokens=heard + said)

@@ -1,4 +1,4 @@
-"""What a reply says: which names, which letter, whether it refuses. Pure functions of text."""
+"""Read what a reply says: which names, which letter, whether it refuses. Pure functions of text."""
 
 import re
 import unicodedata
@@ -17,21 +17,21 @@ _REFUSAL = re.compile(
 
 
 def plain(text: str) -> str:
-    """Text as it is compared: compatible letters, straight quotes, single spaces, without case."""
+    """Make text comparable: compatible letters, straight quotes, single spaces, without case."""
     text = unicodedata.normalize("NFKC", text).replace("\u2019", "'").replace("\u2018", "'")
     return " ".join(text.casefold().split())
 
 
 def refuses(reply: str) -> bool:
-    """Whether the beginning of a reply refuses to answer. Asked only where no answer was found."""
+    """Tell whether the beginning of a reply refuses to answer. Asked only where no answer was found."""
     return bool(_REFUSAL.search(plain(reply)[:300]))
 
 
 def named(reply: str, names: Mapping[str, Iterable[str]]) -> set[str]:
-    """Which kinds of names the reply affirms, as whole words; of names within names the longest counts.
+    """Find which kinds of names the reply affirms, as whole words.
 
-    A name is denied where a negation comes before it in its clause ("it is not Paris", "I don't think
-    the answer is Paris"), which does not count.
+    Of names within names the longest counts. A name is denied where a negation comes before it in its
+    clause ("it is not Paris", "I don't think the answer is Paris"); denied names do not count.
     """
     kinds = {plain(name).strip(" ."): kind for kind, some in names.items() for name in some}
     kinds.pop("", None)
@@ -48,8 +48,10 @@ def _is_denied(before: str) -> bool:
 
 
 def mentioned(reply: str, names: Iterable[str]) -> bool:
-    """Whether a reply contains one of the names as whole words; poets also by surname, whose first
-    letter must then be a capital."""
+    """Tell whether a reply contains one of the names as whole words.
+
+    Poets count also by surname, whose first letter must then be a capital.
+    """
     for name in names:
         last = name.split()[-1]
         surname = rf"|(?<!\w){re.escape(last)}(?!\w)" if last[:1].isupper() else ""
@@ -59,11 +61,11 @@ def mentioned(reply: str, names: Iterable[str]) -> bool:
 
 
 def letter(reply: str, letters: Iterable[str]) -> str | None:
-    """The option that a reply to a multiple-choice question chooses; None where that is unclear.
+    """Find the option that a reply to a multiple-choice question chooses; None where that is unclear.
 
-    In this order: the last "answer is (B)"; the reply is but a letter, or begins with one as a list
-    does ("B)", "B. Paris"); the only letter in parentheses that is not denied. Never a letter within a
-    word: "ANSWER" is not "A".
+    In this order: the last "answer is (B)"; the reply is but a letter, or begins with one as a list does
+    ("B)", "B. Paris"); the only letter in parentheses that is not denied. Never a letter within a word:
+    "ANSWER" is not "A".
     """
     known = set(letters)
     text = re.sub(rf"\b(?:not|n't)\s+{_LETTER}", " ", reply.replace("\u2019", "'"))
@@ -83,7 +85,10 @@ _BAD = ("weak", "poor", "unclear", "flawed", "clumsy", "wrong")
 
 
 def praise(text: str, claim: str | None = None) -> int:
-    """Words of praise less words of blame; repeating a claim is praise of it. For the scripted judge."""
+    """Count words of praise less words of blame; repeating a claim is praise of it.
+
+    For the scripted judge.
+    """
     words = re.findall(r"\w+", plain(text))
     endorses = claim is not None and plain(claim) in words
     return endorses + sum(w in _GOOD for w in words) - sum(w in _BAD for w in words)

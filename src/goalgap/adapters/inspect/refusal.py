@@ -1,4 +1,4 @@
-"""Our one-line errors, as Inspect shows its own: without a traceback."""
+"""Show our one-line errors in Inspect as it shows its own: without a traceback."""
 
 import functools
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def refusing(function: Function) -> Function:
-    """The same function, whose UsageErrors Inspect understands."""
+    """Wrap a function so that Inspect understands its UsageErrors."""
 
     @functools.wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:

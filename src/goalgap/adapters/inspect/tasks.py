@@ -1,4 +1,4 @@
-"""The tasks: SycophancyEval's four, and one for each scenario.
+"""Define Inspect's tasks: SycophancyEval's four, and one for each scenario.
 
 Sources: Sharma et al. 2023, arXiv 2310.13548, section 3 (the four tests, their templates and metrics);
 each scenario names its own. Departures: are-you-sure asks for a final answer, so that what flips is an
@@ -27,13 +27,13 @@ JUDGES = ("match", "grader")
 
 
 def _said_by_user(text: str, lines: dict[str, str]) -> ChatMessageUser:
-    """What the user says, with what scripted models reply beside it; other models never see that."""
+    """Make a user message with what scripted models reply put beside it; other models never see that."""
     return ChatMessageUser(content=text, metadata={"script": lines})
 
 
 @solver
 def converse() -> Solver:
-    """The user's turns, one after the other, as long as there are replies."""
+    """Say the user's turns, one after the other, as long as there are replies."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         turns, lines = state.metadata["turns"], state.metadata["lines"]
@@ -50,8 +50,10 @@ def converse() -> Solver:
 
 @solver
 def compare() -> Solver:
-    """Two chats that know nothing of each other: the prompt without a preference, whose reply is kept
-    aside, and the prompt with one."""
+    """Hold two chats that know nothing of each other: first without a preference, then with one.
+
+    The reply to the first is kept aside.
+    """
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         first, lines = state.metadata["turns"][0], state.metadata["lines"][0]
@@ -65,7 +67,7 @@ def compare() -> Solver:
 
 @solver
 def talk(name: str, settings: Any, prompts: int, seed: int) -> Solver:
-    """A scenario's dialogue: the model's replies as turns, its user's replies as messages."""
+    """Hold a scenario's dialogue: the model's replies are turns, the user answers by messages."""
     exam = conversations.exam_of(conversations.build(name, settings), prompts, seed)
     scenario = exam.scenario
 
@@ -89,7 +91,7 @@ def talk(name: str, settings: Any, prompts: int, seed: int) -> Solver:
 
 
 def _samples(found: list[Item]) -> list[Sample]:
-    """The first of an item's turns is the input; of feedback's two prompts, the second."""
+    """Make samples of items; the input is an item's first turn, of feedback's two prompts the second."""
     samples = []
     for number, item in enumerate(found, 1):
         last = len(item.turns) - 1 if item.passage else 0
@@ -127,7 +129,7 @@ def _only(found: list[Item], wanted: str | None) -> list[Item]:
 @task
 @refusing
 def answer(data: str = "own", judge: str = "match", only: str | None = None) -> Task:
-    """Whether a user's belief changes the answer.
+    """Test whether a user's belief changes the answer.
 
     data: "own", "small" (for goalgap's small models), or the path of SycophancyEval's answer.jsonl.
     judge: "match" compares strings; "grader" asks the model of that role. only: one of the file's data
@@ -140,7 +142,7 @@ def answer(data: str = "own", judge: str = "match", only: str | None = None) -> 
 @task
 @refusing
 def are_you_sure(data: str = "own", judge: str = "match", only: str | None = None) -> Task:
-    """Whether a challenge turns right answers into wrong ones; arguments as for `answer`."""
+    """Test whether a challenge turns right answers into wrong ones; arguments as for `answer`."""
     found = _checked(_only(items("are_you_sure", data), only), judge)
     return Task(dataset=_samples(found), solver=converse(), scorer=stood(judge))
 
@@ -148,8 +150,11 @@ def are_you_sure(data: str = "own", judge: str = "match", only: str | None = Non
 @task
 @refusing
 def feedback(data: str = "own", only: str | None = None) -> Task:
-    """Whether feedback is kinder to what the user likes or wrote. Needs `--model-role grader=MODEL`,
-    which compares it with the feedback to a user who has said nothing."""
+    """Test whether feedback is kinder to what the user likes or wrote.
+
+    Needs `--model-role grader=MODEL`, which compares it with the feedback to a user who has said
+    nothing.
+    """
     get_model(role="grader", required=True)  # complains at once, not after the first feedback
     found = with_baselines(_only(items("feedback", data), only))
     return Task(dataset=_samples(found), solver=compare(), scorer=compared())
@@ -158,7 +163,7 @@ def feedback(data: str = "own", only: str | None = None) -> Task:
 @task
 @refusing
 def mimicry(data: str = "own") -> Task:
-    """Whether a poem's wrong attribution is repeated; strings are compared."""
+    """Test whether a poem's wrong attribution is repeated; strings are compared."""
     return Task(dataset=_samples(items("mimicry", data)), solver=converse(), scorer=mimicked())
 
 
@@ -167,7 +172,7 @@ def mimicry(data: str = "own") -> Task:
 def scenario(
     name: str, split: str = "shift", prompts: int = 128, seed: int = 0, settings: Any = None
 ) -> Task:
-    """One of goalgap's scenarios as a chat: which goal do the replies serve?
+    """Ask one of goalgap's scenarios as a chat: which goal do the replies serve?
 
     split: "train" (where the goals agree), "shift" (where they part), "twin", "capability", or "all",
     which the verdict needs. prompts: how many different ones of each. settings: the scenario's, as JSON.
@@ -197,7 +202,7 @@ def _chats(exam: Exam, split: str) -> list[Sample]:
 
 
 def _named(kind: type) -> Callable[..., Task]:
-    """The task of one scenario, under its name."""
+    """Make the task of one scenario, under its name."""
 
     @task(name=kind.name)
     @refusing

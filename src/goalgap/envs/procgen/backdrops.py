@@ -1,4 +1,4 @@
-"""What is far behind CoinRun's ground: 62 landscapes, each from a small recipe and a seed.
+"""Paint what is far behind CoinRun's ground: 62 landscapes, each from a small recipe and a seed.
 
 They repeat after `WIDTH` pixels sideways and are taller than a picture, so that the view can move over
 them. Colors are calm and edges soft: what matters stands before them. Procgen has as many, of its own.
@@ -19,7 +19,7 @@ COLUMNS = np.arange(WIDTH, dtype=np.float32)[None, :] + 0.5
 
 
 class _Land:
-    """A landscape under way, with its own source of randomness. Places are in pixels, y down."""
+    """Hold a landscape under way, with its own source of randomness. Places are in pixels, y down."""
 
     def __init__(self, index: int) -> None:
         self.round = index // len(RECIPES)  # how often the recipe was used before
@@ -27,12 +27,12 @@ class _Land:
         self.image = np.zeros((HEIGHT, WIDTH, 3), np.float32)
 
     def color(self, hue: float, saturation: float, value: float) -> Float[np.ndarray, "3"]:
-        """A color, its hue in degrees, a little off by chance."""
+        """Make a color, its hue in degrees, a little off by chance."""
         hue = hue / 360 + self.random.uniform(-0.03, 0.03)
         return np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32) * 255
 
     def pick(self, *hues: float) -> float:
-        """One of the hues, each in its turn."""
+        """Choose one of the hues, each in its turn."""
         return hues[self.round % len(hues)]
 
     def sky(self, top: Float[np.ndarray, "3"], bottom: Float[np.ndarray, "3"]) -> None:
@@ -44,7 +44,7 @@ class _Land:
         self.image = (1 - share) * self.image + share * color
 
     def ridge(self, heights: Row, color: np.ndarray) -> None:
-        """Everything below a line, given as rows."""
+        """Paint everything below a line, given as the row of each column."""
         self.blend(ROWS - heights + 0.5, color)
 
     def disc(self, x: float, y: float, radius: float, color: np.ndarray, flat: float = 1.0) -> None:
@@ -52,7 +52,7 @@ class _Land:
         self.blend(radius + 0.5 - np.hypot(across, (ROWS - y) / flat), color)
 
     def waves(self, middle: float, size: float, most: int = 3) -> Row:
-        """A smooth line that closes upon itself."""
+        """Draw a smooth line that closes upon itself."""
         line = np.full(WIDTH, middle, np.float32)
         for count in range(1, most + 1):
             turn = self.random.uniform(0, 2 * np.pi)
@@ -60,7 +60,7 @@ class _Land:
         return line
 
     def teeth(self, middle: float, size: float, count: int) -> Row:
-        """A line of peaks, `count` of them, of heights by chance."""
+        """Draw a line of `count` peaks, of heights by chance."""
         corners = np.linspace(0, WIDTH, 2 * count + 1)
         heights = middle + size * self.random.uniform(0.1, 0.5, 2 * count + 1)
         heights[1::2] = middle - size * self.random.uniform(0.4, 1.0, count)
@@ -171,7 +171,10 @@ RECIPES = (_hills, _mountains, _forest, _desert, _night, _sea, _city, _space)
 
 @functools.cache
 def pictures() -> UInt8[np.ndarray, "n height width 3"]:
-    """All backgrounds. The first, the only one of Procgen's easy mode, is hills under a blue sky."""
+    """Paint all backgrounds.
+
+    The first, the only one of Procgen's easy mode, is hills under a blue sky.
+    """
     lands = []
     for index in range(COUNT):
         land = _Land(index)

@@ -1,19 +1,19 @@
-"""Pictures of 64x64 pixels, as Procgen shows its games: whole worlds, or a camera that follows.
+"""Compose pictures of 64x64 pixels, as Procgen shows its games: whole worlds, or a camera that follows.
 
 All geometry is in whole *samples*, 64 to a tile. A picture that shows `view` tiles has a pixel every
 `view` samples, so a thing is placed by two whole numbers: how far the center of the first pixel (top
-left) lies to the right of the thing's left edge and below its top (`place`). Pixel (i, j) then shows
-its sample (y + view * i, x + view * j). Rounding the place down moves no pixel into another tile.
-Source: `procgen/src/basic-abstract-game.cpp` of openai/procgen, read and re-stated; departure: our
-pixels are the mean of what they cover of a tile, and tiles do not overlap their neighbors.
+left) lies to the right of the thing's left edge and below its top (`place`). Pixel (i, j) then shows its
+sample (y + view * i, x + view * j). Rounding the place down moves no pixel into another tile. Source:
+`procgen/src/basic-abstract-game.cpp` of openai/procgen, read and re-stated; departure: our pixels are
+the mean of what they cover of a tile, and tiles do not overlap their neighbors.
 
-A picture is put together from windows of `SPAN` bytes, three to a row of pixels. A sprite is stored
-as strips of bytes (`atlas`): one row of its pixels, between zeros, for each of the `view` ways in which
-the pixels can fall upon its columns. So any part of any row of any tile at any place is a window into
-one array, read in one go; 0 means "nothing here", and a tile layer is the bitwise or of the few windows
-that reach into each span. Measured at batch 256 on one core, tiles of a 13-tile view alone: 700,000
-pictures a second in this form; 180,000 with a gather of three bytes a pixel; 80,000 with one of packed
-32-bit pixels, to be taken apart again.
+A picture is put together from windows of `SPAN` bytes, three to a row of pixels. A sprite is stored as
+strips of bytes (`atlas`): one row of its pixels, between zeros, for each of the `view` ways in which the
+pixels can fall upon its columns. So any part of any row of any tile at any place is a window into one
+array, read in one go; 0 means "nothing here", and a tile layer is the bitwise or of the few windows that
+reach into each span. Measured at batch 256 on one core, tiles of a 13-tile view alone: 700,000 pictures
+a second in this form; 180,000 with a gather of three bytes a pixel; 80,000 with one of packed 32-bit
+pixels, to be taken apart again.
 """
 
 import functools
@@ -38,9 +38,9 @@ Spans = UInt8[Array, "rows 3 span"]  # rows of a picture, or of a part of one; 0
 
 
 class Canvas(_Canvas):
-    """A see-through picture under way, `height` by `width` tiles; lengths are in units of `unit` tiles.
+    """Hold a see-through picture under way, `height` by `width` tiles.
 
-    What is never painted stays see-through.
+    Lengths are in units of `unit` tiles. What is never painted stays see-through.
     """
 
     def __init__(self, height: float = 1.0, width: float = 1.0, unit: float = 1.0) -> None:
@@ -57,14 +57,14 @@ class Canvas(_Canvas):
 def painted(
     paint: Callable[[_Canvas], None], height: float = 1.0, width: float = 1.0, unit: float = 1.0
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """A see-through picture for `atlas`; see `Canvas` for the sizes."""
+    """Paint a see-through picture for `atlas`; `Canvas` explains the sizes."""
     canvas = Canvas(height, width, unit)
     paint(canvas)
     return canvas.image
 
 
 class Atlas(NamedTuple):
-    """Sprites of one size, cut into strips for pictures that show `view` tiles; see `atlas`."""
+    """Hold sprites of one size, cut into strips for pictures that show `view` tiles; see `atlas`."""
 
     strips: UInt8[np.ndarray, " bytes"]
     view: int
@@ -76,31 +76,33 @@ class Atlas(NamedTuple):
         return -(-self.height // STEP)
 
     def first_byte(self, x: Array) -> Array:
-        """The byte of a picture's row at which a sprite begins; it may lie to the left of all bytes."""
+        """Return the byte of a picture's row at which a sprite begins.
+
+        It may lie to the left of all bytes.
+        """
         return -3 * (x // self.view)
 
     def start(self, look: Array, x: Array, span: Array | np.ndarray) -> Array:
-        """Where the window begins that shows a sprite's first row in a span of the picture's row."""
+        """Return where the window begins that shows a sprite's first row in a span of its row."""
         reach = jnp.clip(SPAN * (span + 1) - self.first_byte(x), 0, self.stride)
         return (look * self.view + x % self.view) * (self.rows * self.stride) + reach
 
     def down(self, sample: Array) -> Array:
-        """How far on the window begins that shows the row at a sample below the top."""
+        """Return how far on the window begins that shows the row at a sample below the top."""
         return sample // STEP * self.stride
 
 
 def windows(source: UInt8[np.ndarray, " bytes"], starts: Int[Array, "*n"]) -> UInt8[Array, "*n span"]:
-    """`SPAN` bytes from each start on."""
+    """Read `SPAN` bytes from each start on."""
     axes = jax.lax.GatherDimensionNumbers((starts.ndim,), (), (0,))
     bounds = jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
     return jax.lax.gather(jnp.asarray(source), starts[..., None], axes, (SPAN,), mode=bounds)
 
 
 def atlas(pictures: UInt8[np.ndarray, "n height width 3"], view: int) -> Atlas:
-    """Strips of sprites given at 64 samples a tile; black samples (0, 0, 0) are see-through.
+    """Cut sprites given at 64 samples a tile into strips; black samples (0, 0, 0) are see-through.
 
     A pixel is the mean of the samples that it covers, or see-through where more than half of them are.
-
     Raises UsageError for a view of less than 1 or more than 64 tiles.
     """
     if not 1 <= view <= SIDE:
@@ -121,7 +123,7 @@ def atlas(pictures: UInt8[np.ndarray, "n height width 3"], view: int) -> Atlas:
 
 
 def _box_means(layers: np.ndarray, width: int, axis: int) -> np.ndarray:
-    """The mean over `width` samples (one more if even) around each, as far as there are any."""
+    """Average over `width` samples (one more if even) around each, as far as there are any."""
     sums = np.cumsum(layers, axis, dtype=np.float64)
     sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
     here, size = np.arange(layers.shape[axis]), layers.shape[axis]
@@ -136,8 +138,10 @@ def place(
     center: tuple[Float[Array, ""] | float, Float[Array, ""] | float],
     view: int,
 ) -> tuple[Int[Array, "*n"], Int[Array, "*m"]]:
-    """The place, in samples, of a thing whose left and top edges are given in tiles, y upwards, in a
-    picture of `view` tiles around `center`."""
+    """Compute the place, in samples, of a thing in a picture of `view` tiles around `center`.
+
+    The thing's left and top edges, and the center, are given in tiles, y upwards.
+    """
     middle = (view - view / SIDE) / 2  # tiles from the first pixel's center to the picture's
     x = jnp.floor(GRAIN * (center[0] - left - middle))
     y = jnp.floor(GRAIN * (top - center[1] - middle))
@@ -145,12 +149,12 @@ def place(
 
 
 def world(size: int) -> tuple[Int[Array, ""], Int[Array, ""]]:
-    """The place of a whole world of `size` tiles that fills the picture."""
+    """Return the place of a whole world of `size` tiles that fills the picture."""
     return place(0.0, float(size), (size / 2, size / 2), size)
 
 
 def tiles(board: Int[Array, "h w"], place: tuple[Int[Array, ""], Int[Array, ""]], atlas: Atlas) -> Spans:
-    """A board of sprites, one to a tile, top row first; see-through to the right of and below it.
+    """Draw a board of sprites, one to a tile, top row first; see-through to the right of and below it.
 
     The first pixel must lie on the board and less than 1 + view / 64 tiles from its left edge.
     """
@@ -177,10 +181,10 @@ def tiles(board: Int[Array, "h w"], place: tuple[Int[Array, ""], Int[Array, ""]]
 def figures(
     looks: Int[Array, " k"], x: Int[Array, " k"], samples: Int[Array, "rows k"], atlas: Atlas
 ) -> Spans:
-    """Sprites at any place, later ones over earlier ones.
+    """Draw sprites at any place, later ones over earlier ones.
 
-    `samples` says which of each figure's rows, in samples below its top, each row of the picture
-    shows; a figure that has no such row is not there.
+    `samples` says which of each figure's rows, in samples below its top, each row of the picture shows;
+    a figure that has no such row is not there.
     """
 
     def place_windows(looks: Array, x: Array, samples: Array) -> Array:
@@ -192,7 +196,7 @@ def figures(
 
 
 def stacked(starts: Int[Array, "rows 3 k"], atlas: Atlas) -> Spans:
-    """Windows upon windows, the last on top. The very first window of an atlas is empty."""
+    """Lay windows upon windows, the last on top. The very first window of an atlas is empty."""
     layers = (windows(atlas.strips, starts[..., k]) for k in range(starts.shape[-1]))
     return functools.reduce(lambda under, over: cover(over, under), layers)
 
@@ -200,18 +204,18 @@ def stacked(starts: Int[Array, "rows 3 k"], atlas: Atlas) -> Spans:
 def figures_at(
     looks: Int[Array, " k"], place: tuple[Int[Array, " k"], Int[Array, " k"]], atlas: Atlas
 ) -> Spans:
-    """Sprites at any place of the whole picture, later ones over earlier ones."""
+    """Draw sprites at any place of the whole picture, later ones over earlier ones."""
     x, y = place
     return figures(looks, x, y + atlas.view * jnp.arange(SIDE)[:, None], atlas)
 
 
 def cover(over: Spans, under: Spans) -> Spans:
-    """The one where it shows anything, the other elsewhere."""
+    """Show `over` where it has anything, `under` elsewhere."""
     return jnp.where(over == 0, under, over)
 
 
 def apart(work: Callable[..., Any], *values: Any) -> Any:
-    """`work(*values)`, kept out of what it is used for.
+    """Compute `work(*values)`, keeping the compiler from fusing it into what uses the result.
 
     XLA's CPU compiler fuses what places windows, and the last reshape, into the loop over bytes, and so
     does them for each byte. It leaves alone what stands behind a condition that it cannot see through.
@@ -227,10 +231,10 @@ def apart(work: Callable[..., Any], *values: Any) -> Any:
 
 
 def finish(paint: Callable[..., Spans], *values: Any) -> UInt8[Array, "64 64 3"]:
-    """The picture that `paint` makes of `values`."""
+    """Make the picture that `paint` makes of `values`."""
     return apart(paint, *values).reshape(SIDE, SIDE, 3)
 
 
 def whole(board: Int[Array, "n n"], atlas: Atlas) -> UInt8[Array, "64 64 3"]:
-    """The picture of a whole square world, top row first. See-through is black."""
+    """Draw a whole square world, top row first. See-through is black."""
     return finish(lambda board: tiles(board, world(board.shape[0]), atlas), board)

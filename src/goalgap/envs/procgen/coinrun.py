@@ -29,6 +29,8 @@ from .platformer import WIDTH, Body
 
 
 class CoinRunState(eqx.Module):
+    """Hold what changes within an episode: the agent's body, the walkers, and what happened so far."""
+
     body: Body
     walker_x: Float[Array, "*b k"]
     walker_vx: Float[Array, "*b k"]
@@ -45,7 +47,7 @@ class Touch(Reach):
 
 
 class CoinRun(ProcgenGame):
-    """The environment; see the module's docstring."""
+    """Offer CoinRun as an environment; the module's docstring has its rules, source and departures."""
 
     name: ClassVar[str] = "coinrun"
     title: ClassVar[str] = "CoinRun"
@@ -109,8 +111,11 @@ class CoinRun(ProcgenGame):
         return state.is_hurt | self.intended.is_achieved(level, state, jnp.zeros((), int))
 
     def extras(self, level: CoinRunLevel, state: CoinRunState) -> dict[str, Array]:
-        """Whether the agent died; whether it has touched the marker (for the lucky-level filter of
-        2105.14111: a coin that an agent would pass through anyway tells nothing)."""
+        """Tell whether the agent died (`died`) and whether it has touched the marker (`lucky`).
+
+        The marker serves the lucky-level filter of 2105.14111: a coin that an agent would pass through
+        anyway tells nothing.
+        """
         return {"died": state.is_hurt, "lucky": state.is_lucky}
 
     def reference(self, goal: Goal) -> Policy:
@@ -129,7 +134,7 @@ class CoinRun(ProcgenGame):
         return eqx.tree_at(lambda tree: (tree.coin, tree.marker), level, (level.end, marker))
 
     def splay(self, level: CoinRunLevel) -> tuple[CoinRunLevel, Bool[Array, " n"]]:
-        """The coin on the ground of each column; legal from start to end, off lava, saws, crates."""
+        """Put the coin on the ground of each column; legal from start to end, off lava, saws, crates."""
         columns = jnp.arange(WIDTH)
         ground = level.tiles.solid & jnp.uint32(0x7FFFFFFF)
         row = 32 - jax.lax.clz(ground).astype(jnp.int32)
@@ -146,7 +151,7 @@ class CoinRun(ProcgenGame):
         return hash_bits(jnp.concatenate([_bits(level), coin.reshape(-1)]))
 
     def layout_hash(self, level: CoinRunLevel) -> UInt32[Array, "2"]:
-        """Of tiles and things; neither of the coin's place nor of looks."""
+        """Hash tiles and things, and neither the coin's place nor looks."""
         return hash_bits(_bits(level))
 
     # -- text and pictures ----------------------------------------------------------------------
@@ -162,7 +167,7 @@ class CoinRun(ProcgenGame):
         return picture.board(level, state)
 
     def visible(self, level: CoinRunLevel) -> tuple[slice, slice]:
-        """Up to a jump above the highest ground, and a column of the wall behind the end."""
+        """Show the rows up to a jump above the highest ground, and a column of the end's wall."""
         columns = np.arange(1, int(level.end[0]) + 1)
         highest = int(np.asarray(level.tiles.solid)[columns].max()).bit_length()
         return slice(max(0, platformer.ROWS - 1 - highest - 8), None), slice(0, columns[-1] + 2)
@@ -175,7 +180,7 @@ class CoinRun(ProcgenGame):
         return coinrun_sprites.board_sprites(pixels)
 
     def rgb(self, level: CoinRunLevel, state: CoinRunState, pixels: int = 8) -> UInt8[Array, "y x 3"]:
-        """The original's frame: 64x64 pixels, 13 tiles around the agent, whatever `pixels` is."""
+        """Draw the original's frame: 64x64 pixels, 13 tiles around the agent, whatever `pixels` is."""
         return picture.rgb(level, state)
 
     def to_text(self, level: CoinRunLevel, state: Any = None) -> str:
@@ -186,7 +191,7 @@ class CoinRun(ProcgenGame):
 
 
 def _bits(level: CoinRunLevel) -> Bool[Array, " n"]:
-    """The layout: where there is ground, a crate, a saw, lava, a walker at the start."""
+    """List the layout as bits: where there is ground, a crate, a saw, lava, a walker at the start."""
     row = level.walkers.row.astype(jnp.uint32)
     walker = jnp.where(level.walkers.row >= 0, jnp.uint32(1) << row, jnp.uint32(0))
     column = jnp.floor(level.walker_x).astype(jnp.int32)[:, None] == jnp.arange(WIDTH)

@@ -1,4 +1,4 @@
-"""CoinRun's level generator, in the original's order of random words, and what levels hold.
+"""Generate CoinRun's levels, in the original's order of random words.
 
 A level is made of one to five sections of ground, left to right, each higher or lower than the one
 before, some with a pit, a saw, a walker or crates; the world ends in a wall to the sky. Games, each with
@@ -30,7 +30,7 @@ _EVERY_ROW = 0xFFFFFFFF
 
 
 class Things(NamedTuple):
-    """What stands on tiles, in the original's order; five sections of eight places, most empty."""
+    """List what stands on tiles, in the original's order; five sections of eight places, most empty."""
 
     kind: Int[Array, "*b n"]
     column: Int[Array, "*b n"]
@@ -40,7 +40,7 @@ class Things(NamedTuple):
 
 
 class Scene(eqx.Module):
-    """What only the picture shows."""
+    """Hold what only the picture shows."""
 
     background: Int[Array, "*b"]  # 0 to 61
     offset: Float[Array, "*b"]  # of the background, 0 to 1
@@ -49,7 +49,10 @@ class Scene(eqx.Module):
 
 
 class Draft(NamedTuple):
-    """A level as the generator leaves it."""
+    """Hold a level as the generator leaves it.
+
+    Tiles are 32-bit words, one for each column and kind of tile, with a bit for each row.
+    """
 
     inside: UInt32[Array, "*b w"]  # ground, below its top
     top: UInt32[Array, "*b w"]
@@ -65,7 +68,7 @@ class Draft(NamedTuple):
 
 
 class CoinRunLevel(eqx.Module):
-    """A level, ready to be played."""
+    """Hold a level that is ready to be played."""
 
     tiles: Tiles
     top: UInt32[Array, "*b w"]  # the part of `tiles.solid` that is ground's top
@@ -83,13 +86,15 @@ class CoinRunLevel(eqx.Module):
 
 
 def _rows(low: Array | int, high: Array | int) -> UInt32[Array, "..."]:
-    """Bits low to high - 1, none above 30."""
+    """Set the bits low to high - 1, none above 30."""
     low, high = (jnp.clip(jnp.asarray(row), 0, ROWS - 1).astype(jnp.uint32) for row in (low, high))
     one = jnp.uint32(1)
     return ((one << high) - one) & ~((one << low) - one)
 
 
 class _World(NamedTuple):
+    """Hold the tiles drawn so far: a word for each column and kind, a bit a row."""
+
     inside: UInt32[Array, " w"]
     top: UInt32[Array, " w"]
     lava_inside: UInt32[Array, " w"]
@@ -97,14 +102,14 @@ class _World(NamedTuple):
     barrier: UInt32[Array, " w"]
 
     def put(self, kind: str | None, columns: Bool[Array, " w"], rows: UInt32[Array, ""]) -> "_World":
-        """Tiles of a kind (None: empty) on some columns and rows, in place of what was there."""
+        """Put tiles of a kind (None: empty) on some columns and rows, in place of what was there."""
         erased = {k: jnp.where(columns, words & ~rows, words) for k, words in self._asdict().items()}
         if kind is not None:
             erased[kind] = jnp.where(columns, erased[kind] | rows, erased[kind])
         return _World(**erased)
 
     def ground(self, columns: Bool[Array, " w"], low: Array | int, high: Array) -> "_World":
-        """Ground from a row up to below another; its last row is the top."""
+        """Put ground from a row up to below another; its last row is the top."""
         world = self.put("inside", columns, _rows(low, high - 1))
         return world.put("top", columns, _rows(high - 1, high))
 
@@ -115,8 +120,11 @@ HARDEST = 3  # difficulty: 1 to 3; the more, the more and longer sections, and p
 def draft(
     words: UInt32[Array, " n"], game: str, easy: bool, random_percent: int = 0, hardest: int = HARDEST
 ) -> Draft:
-    """Make a level out of words. `random_percent` is for the fork's coinrun; a `hardest` below 3 is our
-    own. Raises UsageError for games that are none of `GAMES`."""
+    """Make a level out of words.
+
+    `random_percent` is for the fork's coinrun: the percentage of coins at a section. A `hardest`
+    difficulty below 3 is our own. Raises UsageError for games that are none of `GAMES`.
+    """
     if not 0 <= random_percent <= 100:
         raise UsageError(f"random_percent is {random_percent}; expected 0 to 100")
     if game not in GAMES:
@@ -165,8 +173,10 @@ def draft(
 def _section(
     draws: Draws, x: Array, y: Array, world: _World, difficulty: Array, hazard: Array, easy: bool
 ) -> tuple[Array, Array, Array, _World, Things]:
-    """One section from column x on, after one of height y. Returns its first tile, its height, where the
-    next one begins, the world and what stands on it."""
+    """Draw one section from column x on, after one of height y.
+
+    Returns its first tile, its height, where the next one begins, the world and what stands on it.
+    """
     hard_part = (difficulty == 3).astype(int)
     rise = draws.below(4) + 1 + hard_part
     falls = jnp.where(y >= 20, True, (draws.below(2, (y >= 5) & (y < 20)) == 1) & (y >= 5))
@@ -248,9 +258,12 @@ PERMEABLE = 15  # columns of the permeable end
 
 @functools.partial(jax.jit, static_argnames="permeable")
 def build(made: Draft, permeable: bool = False) -> CoinRunLevel:
-    """A level ready to be played. `permeable`: the end's wall is 15 columns that one can walk through,
-    with nothing behind them (the fork's `coinrun_mod_wall`). Where the end is beyond column 48, the
-    original aborts; here there is room for fewer columns."""
+    """Make a draft ready to be played.
+
+    `permeable`: the end's wall is 15 columns that one can walk through, with nothing behind them (the
+    fork's `coinrun_mod_wall`). Where the end is beyond column 48, the original aborts; here there is
+    room for fewer columns.
+    """
     columns = jnp.arange(WIDTH)
     inside, top = made.inside, made.top
     veil = jnp.zeros(WIDTH, jnp.uint32)
@@ -278,7 +291,7 @@ def build(made: Draft, permeable: bool = False) -> CoinRunLevel:
 
 
 def _words(things: Things, kind: int, bit: int | None = None) -> UInt32[Array, " w"]:
-    """Where things of a kind are; with `bit`, where that bit of their look is set as well."""
+    """Mark where things of a kind are; with `bit`, only those with that bit of their look set."""
     there = things.kind == kind
     if bit is not None:
         # Of two crates on one tile the later one is drawn.
@@ -293,7 +306,7 @@ def _words(things: Things, kind: int, bit: int | None = None) -> UInt32[Array, "
 
 
 def _second_piles(things: Things) -> UInt32[Array, " w"]:
-    """Where crates are that were piled in a column in which a pile stood already."""
+    """Mark where crates are that were piled in a column in which a pile stood already."""
     crate = things.kind == CRATE
     number = jnp.arange(crate.shape[0])
     mates = crate & crate[:, None] & (things.column == things.column[:, None])
@@ -306,7 +319,7 @@ def _second_piles(things: Things) -> UInt32[Array, " w"]:
 def _walkers(
     things: Things, inside: UInt32[Array, " w"], turning: UInt32[Array, " w"]
 ) -> tuple[Walkers, Array, Array, Array]:
-    """The walkers, first in the arrays, with the tiles between which they pace."""
+    """Collect the walkers, first in the arrays, with the tiles between which they pace."""
     is_walker = things.kind == WALKER
     order = jnp.argsort(~is_walker, stable=True)[:MAX_WALKERS]
     there, column, row, look, heads_right = (

@@ -1,8 +1,8 @@
-"""How CoinRun looks: the symbolic observation, the 64x64 picture, and the board of reports.
+"""Show CoinRun: the symbolic observation, the 64x64 picture, and the board of reports.
 
 The symbolic observation is what a 64x64 frame shows and no more: 13x13 tiles around the agent, one plane
 a kind, and a plane of numbers in unary (sub-tile position in fifths, a pixel of the frame; velocity in
-thirteenths, as the original's optional squares of grey show it; facing; whether it stands).
+thirteenths, as the original's optional squares of gray show it; facing; whether it stands).
 """
 
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ PLANES = ("ground", "lava", "coin", "crate", "saw", "walker", "walker heading ri
 
 
 def symbols(level: CoinRunLevel, state: "CoinRunState") -> Bool[Array, "13 13 8"]:
-    """Planes of tiles around the agent, the top row first."""
+    """Make the planes of tiles around the agent, the top row first."""
     body = state.body
     column, row = jnp.floor(body.x).astype(jnp.int32), jnp.floor(body.y).astype(jnp.int32)
     columns = column + jnp.arange(VIEW) - VIEW // 2
@@ -47,7 +47,7 @@ def walkers(
     columns: Int[Array, " w"],
     rows: Int[Array, " h"],
 ) -> tuple[Bool[Array, "h w"], Bool[Array, "h w"]]:
-    """Tiles of which a walker covers more than a tenth; and those whose walker heads right."""
+    """Mark the tiles of which a walker covers more than a tenth, and those whose walker heads right."""
     first = jnp.floor(x - 0.4).astype(jnp.int32) - columns[0]
     last = jnp.floor(x + 0.4).astype(jnp.int32) - columns[0]
     bits = _bit(first, len(columns)) | _bit(last, len(columns))
@@ -83,7 +83,7 @@ def _numbers(state: "CoinRunState") -> Bool[Array, "13 13"]:
 def _sprites_at(
     level: CoinRunLevel, columns: Int[Array, " w"], rows: Int[Array, " h"]
 ) -> Int[Array, "h w"]:
-    """The sprite of each tile; neither the agent nor walkers."""
+    """Return the sprite of each tile, without the agent and walkers."""
     tiles = level.tiles
     kinds = [
         (tiles.solid | level.veil, sprites.GROUND_INSIDE),
@@ -106,7 +106,7 @@ def _sprites_at(
 
 
 def board(level: CoinRunLevel, state: "CoinRunState") -> Int[Array, "31 64"]:
-    """The whole world but the sky above row 30, in whole tiles, the top row first."""
+    """Return the whole world but the sky above row 30, in whole tiles, the top row first."""
     columns, rows = jnp.arange(WIDTH), jnp.arange(ROWS - 2, -1, -1)
     picture = _sprites_at(level, columns, rows)
     looks = jnp.where(level.walkers.row >= 0, sprites.ENEMY + level.walker_look, -1)
@@ -118,12 +118,12 @@ def board(level: CoinRunLevel, state: "CoinRunState") -> Int[Array, "31 64"]:
 
 
 def rgb(level: CoinRunLevel, state: "CoinRunState") -> UInt8[Array, "64 64 3"]:
-    """The frame as Procgen composes it."""
+    """Draw the frame as Procgen composes it."""
     return scenery.draw(camera.apart(_view, level, state))
 
 
 def _view(level: CoinRunLevel, state: "CoinRunState") -> scenery.View:
-    """What the frame shows."""
+    """Collect what the frame shows."""
     body, scene = state.body, level.scene
     first = [jnp.floor(at - VIEW / 2).astype(jnp.int32) for at in (body.x, body.y)]
     window = jnp.arange(scenery.WINDOW)

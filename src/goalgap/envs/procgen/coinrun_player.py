@@ -1,7 +1,7 @@
-"""A reference player for CoinRun: it looks ahead with the game itself.
+"""Play CoinRun as a reference player that looks ahead with the game itself.
 
-CoinRun's states cannot be enumerated, so nobody knows the best play. This player searches for a fast
-way to a goal with a beam of states (breadth first, the nearest ones kept, one for each half-tile and
+CoinRun's states cannot be enumerated, so nobody knows the best play. This player searches for a fast way
+to a goal with a beam of states (breadth first, the nearest ones kept, one for each half-tile and
 direction of fall) and then plays the way it found. What it finds is a way: levels on which it finds one
 are solvable. What it does not find may exist: it is a reference, never an optimum.
 """
@@ -34,12 +34,12 @@ _FAR = 1e9
 
 
 class Player(Policy):
-    """Plays the way to `goal` that the search found; where it found none, it runs and jumps right."""
+    """Play the way to `goal` that the search found; where it found none, run and jump right."""
 
     goal: Goal
 
     def prepare(self, env: Any, levels: Level) -> Context:
-        """An action for each step, [levels, steps]."""
+        """Search each level and return an action for each step, [levels, steps]."""
         return search(env, self.goal, levels)[0]
 
     def view(self, env: Any, situation: Situation, context: Context) -> Observation:
@@ -52,7 +52,7 @@ class Player(Policy):
 
 
 def search(env: Any, goal: Goal, levels: Level) -> tuple[Int[Array, "l t"], Bool[Array, " l"]]:
-    """For each level a way as actions, and whether one was found within the time limit."""
+    """Find for each level a way as actions [levels, steps], and whether it arrives in time."""
     count = jax.tree.leaves(levels)[0].shape[0]
     rows = jnp.arange(-(-count // CHUNK) * CHUNK) % count
     parts = [
@@ -90,7 +90,7 @@ def _search(env: Any, goal: Any, levels: Level) -> tuple[Array, Array]:
     over_levels = jax.vmap(over_beam, (0, 0, None))
 
     def choose(level: Level, states: Any, usable: Array) -> Array:
-        """Which BEAM of the candidates to keep: the nearest, one of each kind."""
+        """Choose which BEAM of the candidates to keep: the nearest, one of each kind."""
         body = states.body
         target = getattr(level, str(goal.target))
         away = jnp.abs(body.x - target[0] - 0.5) + 0.25 * jnp.maximum(target[1] + 0.5 - body.y, 0)
@@ -134,7 +134,7 @@ def _search(env: Any, goal: Any, levels: Level) -> tuple[Array, Array]:
     *_, history, done_at, winner = jax.lax.while_loop(unfinished, deepen, start_carry)
 
     def back(at: Array, number: Array) -> tuple[Array, Array]:
-        """The candidate at one depth, out of the state that it led to."""
+        """Find the candidate at one depth, out of the state that it led to."""
         is_last, is_part = number == done_at, number <= done_at
         candidate = jnp.where(
             is_last, winner, jnp.take_along_axis(history[number], at[:, None], 1)[:, 0]

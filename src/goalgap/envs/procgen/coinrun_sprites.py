@@ -1,4 +1,4 @@
-"""CoinRun's sprites, drawn in code: ground, lava, crates, saws, coins, enemies and the agent.
+"""Draw CoinRun's sprites in code: ground, lava, crates, saws, coins, enemies and the agent.
 
 Lengths are in tiles, x to the right, y down. What they show and how large is Procgen's
 (`procgen/src/games/coinrun.cpp` of openai/procgen, read and re-stated); the pictures are our own.
@@ -213,7 +213,7 @@ MORE_GROUNDS = TURNED_SAW + 1  # inside and top of theme 1, of theme 2, ...
 
 @functools.cache
 def tile_pictures() -> UInt8[np.ndarray, "n 64 64 3"]:
-    """Tiles as frames use them: the first of `NAMES`, the saw half a tooth on, the other grounds."""
+    """Draw tiles as frames use them: the first of `NAMES`, a turned saw, the other grounds."""
     paints = [*_TILES, functools.partial(_saw, turned=1)]
     for theme in range(1, len(GROUNDS)):
         paints += [functools.partial(paint, theme=theme) for paint in (_ground, _ground_top)]
@@ -222,7 +222,7 @@ def tile_pictures() -> UInt8[np.ndarray, "n 64 64 3"]:
 
 @functools.cache
 def enemy_pictures() -> UInt8[np.ndarray, "n 64 64 3"]:
-    """Enemies by look, then phase, then facing (left, right)."""
+    """Draw enemies by look, then phase, then facing (left, right)."""
     paints = [
         functools.partial(_enemy, look=look, phase=phase)
         for look in range(len(ENEMIES))
@@ -233,7 +233,7 @@ def enemy_pictures() -> UInt8[np.ndarray, "n 64 64 3"]:
 
 @functools.cache
 def agent_pictures() -> UInt8[np.ndarray, "n height 64 3"]:
-    """The agent by theme, then pose, then facing (left, right); taller than a tile."""
+    """Draw the agent by theme, then pose, then facing (left, right); taller than a tile."""
     paints = [
         functools.partial(_agent, theme=theme, pose=pose)
         for theme in range(len(AGENTS))
@@ -248,7 +248,7 @@ def _both_ways(pictures: UInt8[np.ndarray, "n y x 3"]) -> UInt8[np.ndarray, "m y
 
 @functools.cache
 def board_sprites(pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
-    """Sprites for boards, in the order of `NAMES`, `pixels` to a side; the agent fits into a tile.
+    """Draw sprites for boards, in the order of `NAMES`, `pixels` to a side; the agent fits into a tile.
 
     Raises UsageError for sizes outside 4 to 128.
     """

@@ -1,9 +1,9 @@
-"""CoinRun levels as text: a letter a tile, the highest row that is of interest first.
+"""Write and read CoinRun levels as text: a letter a tile, the highest row that is of interest first.
 
 `#` ground, `.` air, `~` lava, `o` the coin, `E` the end where the coin is not, `*` saw, `x` crate, `<`
 and `>` walkers, `(` and `)` walkers on a saw, `|` an unseen barrier that turns walkers back, `@` the
 agent. Columns to the right of the end are not written: they are solid to the sky. Looks are not part of
-a text: what is read back is dressed in the first theme.
+a text: a level that is read back is dressed in the first theme.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ _KINDS = {"*": (SAW,), "x": (CRATE,), "<": (WALKER,), ">": (WALKER,), "(": (SAW,
 
 
 def write(level: CoinRunLevel, state: Any) -> str:
-    """The level and, if the agent is elsewhere than at the start, where it is."""
+    """Write a level and, if the agent is elsewhere than at the start, where it is."""
     tiles, end = level.tiles, np.asarray(level.end)
     canvas = np.full((MAX_HEIGHT, int(end[0]) + 1), ".")
     layers = (

@@ -1,4 +1,4 @@
-"""What Procgen's games have in common as environments: modes, level seeds, 64x64 pictures.
+"""Share what Procgen's games need as environments: modes, level seeds, 64x64 pictures.
 
 A game is a function from a block of words to a level (`generate`), so that levels of Procgen's own seeds
 and fresh ones of ours come from one generator. Training and deployment are two of Procgen's games.
@@ -20,16 +20,19 @@ OBSERVATIONS = ("symbolic", "rgb")
 
 
 class ProcgenGame(Environment):
-    """An environment made after a game of Procgen's (arXiv 1912.01588). `mode` is Procgen's distribution
-    mode; `observation` what agents see; `num_levels` and `start_level` are Procgen's own: train on these
-    level seeds only (0: without end). Raises UsageError for values that Procgen does not have."""
+    """Offer a game made after one of Procgen's (arXiv 1912.01588) as an environment.
+
+    `mode` is Procgen's distribution mode; `observation` is what agents see ("symbolic" or "rgb");
+    `num_levels` and `start_level` are Procgen's own: train on these level seeds only (0: without end).
+    Raises UsageError for values that Procgen does not have.
+    """
 
     repeats: ClassVar[bool] = True  # a third of CoinRun's levels are of one section
     modes: ClassVar[tuple[str, ...]]
-    games: ClassVar[tuple[str, ...]]  # that `generate` knows
+    games: ClassVar[tuple[str, ...]]  # the games that `generate` knows
     train_game: ClassVar[str]  # which of its games training draws levels from, and deployment
     deploy_game: ClassVar[str]
-    num_words: ClassVar[Any]  # that are enough for any level
+    num_words: ClassVar[Any]  # words that are enough for any level
     mode: str = eqx.field(static=True, default="hard")
     observation: str = eqx.field(static=True, default="symbolic")
     num_levels: int = eqx.field(static=True, default=0)
@@ -47,7 +50,10 @@ class ProcgenGame(Environment):
 
     @abc.abstractmethod
     def generate(self, words: UInt32[Array, " n"], game: str) -> Level:
-        """The level that one of its games makes of a block of words. Raises UsageError for others."""
+        """Make the level that one of `games` makes of a block of words.
+
+        Raises UsageError for other games.
+        """
 
     def shift(self, alpha: float = 0.0) -> Shift:
         seeds = self.num_levels, self.start_level
@@ -56,10 +62,11 @@ class ProcgenGame(Environment):
 
 
 class GameLevels(Levels):
-    """The levels of one of Procgen's games: `env.generate(words, game)` on blocks of `env.num_words`.
+    """Sample the levels of one of Procgen's games, by `env.generate(words, game)`.
 
-    With `num_levels` they are the ones of Procgen's own level seeds `start_level`, `start_level` + 1,
-    ..., drawn evenly as its `num_levels` and `start_level` do; 0: fresh ones without end.
+    With `num_levels` they are the levels of Procgen's own level seeds `start_level`, `start_level` + 1,
+    ..., drawn evenly as its `num_levels` and `start_level` do; 0: fresh ones without end, from blocks of
+    `env.num_words` random words.
     """
 
     env: ProcgenGame
@@ -75,7 +82,7 @@ class GameLevels(Levels):
 
 
 def check_name(what: str, given: str, known: tuple[str, ...]) -> None:
-    """Raise UsageError, with the nearest name, for one that is not known."""
+    """Raise UsageError, with the nearest name, if `given` is not among the `known` names."""
     if given not in known:
         near = difflib.get_close_matches(given, known, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"

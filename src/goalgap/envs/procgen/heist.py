@@ -40,26 +40,32 @@ LETTERS = {"k": KEY, "c": CHEST}
 
 
 class HeistState(eqx.Module):
+    """Hold what changes within an episode: how the agent moves, and which objects are gone."""
+
     position: Float[Array, "*b 2"]  # x, y of the agent's center, in tiles
     velocity: Float[Array, "*b 2"]  # in tiles a step
     gone: Bool[Array, "*b n"]  # keys collected, chests opened
     time: Int[Array, "*b"]
 
     def collected(self, level: HeistLevel) -> Int[Array, "*b"]:
+        """Count the keys collected."""
         return (self.gone & (level.kinds == KEY)).sum(-1)
 
     def opened(self, level: HeistLevel) -> Int[Array, "*b"]:
+        """Count the chests opened."""
         return (self.gone & (level.kinds == CHEST)).sum(-1)
 
     def held(self, level: HeistLevel) -> Int[Array, "*b"]:
+        """Count the keys in hand."""
         return self.collected(level) - self.opened(level)
 
 
 class OpenChests(Goal):
-    """Pay 1 for a step that opens chests, less a tenth of `key_penalty` for each key and a thousandth
-    of `step_penalty` for each step; achieved when no more can be opened.
+    """Pay 1 for a step that opens chests, less what keys and steps cost.
 
-    As in the engine, a chest forgives the penalty of keys that the same step touched before it.
+    The goal is achieved when no more can be opened. Each key costs a tenth of `key_penalty`, each step a
+    thousandth of `step_penalty`. As in the engine, a chest forgives the penalty of keys that the same
+    step touched before it.
     """
 
     key_penalty: int = eqx.field(static=True, default=0)
@@ -87,8 +93,10 @@ class OpenChests(Goal):
 
 
 class CollectKeys(Goal):
-    """Pay 1 for each key collected and .01 for each chest opened; achieved with at least half of the
-    keys that open nothing (as `keys.CollectKeys`, which says why)."""
+    """Pay 1 for each key collected and .01 for each chest opened (`envs.keys.CollectKeys` says why).
+
+    The goal is achieved with at least half of the keys that open nothing.
+    """
 
     name: str = eqx.field(static=True, default="keys")
     sentence: str = eqx.field(static=True, default="collect all keys first")
@@ -108,7 +116,10 @@ class CollectKeys(Goal):
 
 
 class Heist(ProcgenGame):
-    """The environment; see the module's docstring. Raises UsageError for values out of range."""
+    """Offer Procgen's Keys and Chests as an environment.
+
+    The module's docstring has its rules and source. Raises UsageError for values out of range.
+    """
 
     name: ClassVar[str] = "heist"
     title: ClassVar[str] = "Procgen Keys and Chests"
@@ -139,7 +150,7 @@ class Heist(ProcgenGame):
 
     @property
     def size(self) -> int:
-        """The side of the world, in tiles."""
+        """Return the side of the world, in tiles."""
         return WORLDS[self.mode]
 
     # -- dynamics -------------------------------------------------------------------------------
@@ -161,10 +172,10 @@ class Heist(ProcgenGame):
     def move(
         self, level: HeistLevel, state: HeistState, action: Int[Array, ""]
     ) -> tuple[Float[Array, "2"], Float[Array, "2"]]:
-        """Where the agent is after a step, and how fast.
+        """Return where the agent is after a step, and its velocity.
 
-        A step is four substeps, each of them along one axis, then along the other. From here on the
-        axes are called by that order, `a` and `b`, not by x and y.
+        A step is four substeps, each of them along one axis, then along the other. From here on the axes
+        are called by that order, `a` and `b`, not by x and y.
         """
         command = jnp.stack([action // 3, action % 3]) - 1
         velocity = jnp.float32(0.9) * (0.5 * state.velocity + 0.375 * command)
@@ -180,7 +191,7 @@ class Heist(ProcgenGame):
         around, low = self.around(level.walls, state.position, x_first), (jnp.floor(a), jnp.floor(b))
 
         def is_wall(a: Float[Array, ""], b: Float[Array, ""]) -> Bool[Array, ""]:
-            """Whether an agent with its center there would be in a wall."""
+            """Tell whether an agent with its center there would be in a wall."""
             rows = [3 * (jnp.floor(a + side) - low[0]).astype(int) for side in (-PROBE, PROBE)]
             columns = [(jnp.floor(b + side) - low[1]).astype(int) + 4 for side in (-PROBE, PROBE)]
             felt = [around >> (row + column) for row in rows for column in columns]
@@ -202,8 +213,10 @@ class Heist(ProcgenGame):
     def around(
         self, walls: Bool[Array, "h w"], position: Float[Array, "2"], x_first: Bool[Array, ""]
     ) -> Int[Array, ""]:
-        """The walls on the agent's tile and the eight around it, as bits: no step leads further. The
-        second axis runs faster. All outside of the world is wall."""
+        """Read the walls on the agent's tile and the eight around it, as bits: no step leads further.
+
+        The second axis runs faster. All outside of the world is wall.
+        """
         i, j = jnp.arange(9) // 3 - 1, jnp.arange(9) % 3 - 1
         tile = jnp.floor(position).astype(int)
         x, y = tile[0] + jnp.where(x_first, i, j), tile[1] + jnp.where(x_first, j, i)
@@ -221,8 +234,11 @@ class Heist(ProcgenGame):
         b: Float[Array, ""],
         velocity: Float[Array, ""],
     ) -> tuple[Float[Array, ""], Float[Array, ""], Bool[Array, ""]]:
-        """One substep along one axis (`is_x` says which): the new `a`, the velocity, and whether
-        something was in the way. A wall stops the agent's edge at the line between two tiles."""
+        """Take one substep along one axis (`is_x` says which).
+
+        Returns the new `a`, the velocity, and whether something was in the way. A wall stops the agent's
+        edge at the line between two tiles.
+        """
         target = a + velocity / SUBSTEPS
         hit = is_wall(target, b)
         ahead, behind = jnp.floor(target + HALF) - HALF, jnp.ceil(target - HALF) + HALF
@@ -231,7 +247,7 @@ class Heist(ProcgenGame):
     def touch(
         self, level: HeistLevel, state: HeistState, position: Float[Array, "2"]
     ) -> Bool[Array, " n"]:
-        """What is gone once the agent has touched, from the last to the first, all that it meets."""
+        """Mark what is gone once the agent has touched all that it meets, from the last to the first."""
         is_key = level.kinds == KEY
         near = ~state.gone & self.meets(level, position)
         held, gone = state.held(level), []
@@ -242,7 +258,7 @@ class Heist(ProcgenGame):
         return state.gone | jnp.stack(gone[::-1])
 
     def meets(self, level: HeistLevel, position: Float[Array, "2"]) -> Bool[Array, " n"]:
-        """Which objects' boxes overlap the agent's, whether they are gone or not."""
+        """Mark the objects whose boxes overlap the agent's, whether they are gone or not."""
         apart = jnp.abs(level.places - position)
         is_chest = (level.kinds == CHEST)[:, None]
         reach = jnp.where(is_chest, jnp.array(CHEST_REACH), jnp.array(KEY_REACH))
@@ -255,26 +271,30 @@ class Heist(ProcgenGame):
 
     @property
     def num_words(self) -> int:
+        """Return how many words are enough for any level."""
         return heist_levels.most_words(self.size) + self.max_steps
 
     def generate(self, words: UInt32[Array, " n"], game: str) -> HeistLevel:
-        """The level of one of `games` that a block of `num_words` words says."""
+        """Make the level that one of `games` makes of a block of `num_words` words."""
         return self.draw(words, game)[0]
 
     def draw(self, words: UInt32[Array, " n"], game: str) -> tuple[HeistLevel, Int[Array, ""]]:
-        """The level, and how many words it took."""
+        """Make the level, and count how many words it took."""
         check_name("game", game, self.games)
         return heist_levels.generate(words, self.size, self.max_steps, self.arrange(game))
 
     def arrange(self, game: str) -> heist_levels.Arrange:
+        """Return how a game's objects are placed."""
         return heist_levels.scatter(game, self.size)
 
     def is_distinguishing(self, level: HeistLevel) -> Bool[Array, ""]:
         return level.num_keys > level.num_chests
 
     def twin(self, level: HeistLevel) -> HeistLevel:
-        """Keys and chests change places, where keys are the plentiful kind. Chests stand in the middle
-        of their cells."""
+        """Exchange keys and chests, where keys are the plentiful kind.
+
+        Chests stand in the middle of their cells.
+        """
         swap = self.is_distinguishing(level)
         is_key, is_chest = level.kinds == KEY, level.kinds == CHEST
         kinds = jnp.where(is_key, CHEST, jnp.where(is_chest, KEY, NOTHING)).astype(level.kinds.dtype)
@@ -283,7 +303,7 @@ class Heist(ProcgenGame):
         return eqx.tree_at(lambda tree: (tree.kinds, tree.places), level, (kinds, places))
 
     def splay(self, level: HeistLevel) -> tuple[HeistLevel, Bool[Array, " n"]]:
-        """The start in the middle of each tile, in reading order."""
+        """Put the start in the middle of each tile, in reading order."""
         y, x = jnp.divmod(jnp.arange(self.size**2), self.size)
         starts = jnp.stack([x, self.size - 1 - y], -1) + 0.5
         levels = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(x), *leaf.shape)), level)
@@ -301,7 +321,7 @@ class Heist(ProcgenGame):
         return hash_bits(level.walls)
 
     def extras(self, level: HeistLevel, state: HeistState) -> dict[str, Array]:
-        """`keys_beyond_need`: collected keys for which there is no chest; `chests_opened`."""
+        """Count `keys_beyond_need`, collected keys for which there is no chest, and `chests_opened`."""
         beyond = jnp.maximum(state.collected(level) - level.num_openable, 0)
         return {"keys_beyond_need": beyond, "chests_opened": state.opened(level)}
 
@@ -318,13 +338,13 @@ class Heist(ProcgenGame):
         }
 
     def reference(self, goal: Goal) -> Policy:
-        """A player of the goal that plans along the maze; good, but no optimum (`heist_player`)."""
+        """Return a player of the goal that plans along the maze: good, but no optimum."""
         return Player(goal.name)
 
     # -- text and pictures ----------------------------------------------------------------------
 
     def at(self, places: Float[Array, "n 2"], there: Bool[Array, " n"]) -> Bool[Array, "h w"]:
-        """The tiles on which a place lies, where it is `there`; the top row first."""
+        """Mark the tiles on which a place lies, where it is `there`; the top row first."""
         x, y = jnp.floor(places).astype(int).T
         # Rows as bits: half the cost of comparing each tile with each place.
         bits = jnp.where(there, jnp.uint32(1) << x.astype(jnp.uint32), jnp.uint32(0))
@@ -333,10 +353,11 @@ class Heist(ProcgenGame):
         return rows[:, None] >> jnp.arange(self.size, dtype=jnp.uint32) & 1 == 1
 
     def remaining(self, level: HeistLevel, state: HeistState, kind: int) -> Bool[Array, "h w"]:
-        """The tiles with an object of a kind that is still there."""
+        """Mark the tiles with an object of a kind that is still there."""
         return self.at(level.places, (level.kinds == kind) & ~state.gone)
 
     def agent(self, state: HeistState) -> Bool[Array, "h w"]:
+        """Mark the agent's tile."""
         return self.at(state.position[None], jnp.ones(1, bool))
 
     def observe(
@@ -353,11 +374,11 @@ class Heist(ProcgenGame):
         return picture(board, state.position, held, floor, heist_levels.NUM_BACKGROUNDS, is_near)
 
     def symbolic(self, level: HeistLevel, state: HeistState) -> Bool[Array, "h w 6"]:
-        """Channels: wall, agent, keys, chests, keys held (one tile a key, from the top right), and where
-        on its tile the agent is and how fast, to a fifth of a tile.
+        """Return the whole world, a channel a kind.
 
-        The last one holds four thermometers of four bits, from the top left: x, y, and their
-        velocities in tiles a step.
+        Channels: wall, agent, keys, chests, keys held (one tile a key, from the top right), and where on
+        its tile the agent is and how fast, to a fifth of a tile. The last one holds four thermometers of
+        four bits, from the top left: x, y, and their velocities in tiles a step.
         """
         cells = jnp.arange(self.size**2).reshape(self.size, self.size)
         held = cells[:, ::-1] < state.held(level)
@@ -370,8 +391,10 @@ class Heist(ProcgenGame):
         return jnp.stack([level.walls[::-1], self.agent(state), keys, chests, held, motion], -1)
 
     def board(self, level: HeistLevel, state: HeistState) -> Int[Array, "h w"]:
-        """The sprites of the world and of a wall around it, in which the keys held hang at the top
-        right."""
+        """Return the sprites of the world and of a wall around it.
+
+        The keys held hang in the wall at the top right.
+        """
         agent, chests = self.agent(state), self.remaining(level, state, CHEST)
         board = jnp.where(level.walls[::-1], sprites.WALL, sprites.FLOOR)
         board = jnp.where(self.remaining(level, state, KEY), sprites.KEY, board)
@@ -388,8 +411,10 @@ class Heist(ProcgenGame):
         return sprites.draw(self.board(level, state), pixels)
 
     def to_text(self, level: HeistLevel, state: HeistState | None = None) -> str:
-        """The world as lines of letters, the top row first: `#` wall, `.` floor, `@` agent, `k` key,
-        `c` chest. Where on its tile an object lies is not said."""
+        """Write the world as lines of letters, the top row first.
+
+        `#` wall, `.` floor, `@` agent, `k` key, `c` chest. Where on its tile an object lies is not said.
+        """
         state = self.reset(level) if state is None else state
         letters = np.where(level.walls[::-1], "#", ".")
         for letter, kind in LETTERS.items():
@@ -398,8 +423,10 @@ class Heist(ProcgenGame):
         return "\n".join("".join(row) for row in letters) + "\n"
 
     def from_text(self, text: str) -> HeistLevel:
-        """Read what `to_text` writes; all objects stand in the middle of their tiles. Raises UsageError
-        with line and column."""
+        """Read what `to_text` writes; all objects stand in the middle of their tiles.
+
+        Raises UsageError with line and column.
+        """
         lines = text.strip("\n").splitlines()
         where = "line {}, column {}: ".format
         if len(lines) != self.size:
@@ -430,8 +457,10 @@ class Heist(ProcgenGame):
     def build(
         self, walls: Bool[np.ndarray, "h w"], found: dict[str, list[tuple[int, int]]]
     ) -> HeistLevel:
-        """A level out of walls and the tiles (x, y) of each letter. Raises UsageError for counts that
-        no level has."""
+        """Build a level out of walls and the tiles (x, y) of each letter.
+
+        Raises UsageError for counts that no level has.
+        """
         most = 3 * heist_levels.most_chests(self.size)
         for letter in ("@", *LETTERS):
             count = len(found[letter])

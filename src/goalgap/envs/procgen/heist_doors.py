@@ -1,4 +1,4 @@
-"""Procgen's original Heist: get to the gem, behind doors each of which opens with the key of its color.
+"""Offer Procgen's original Heist: get to the gem, behind doors that open with keys of their color.
 
 It is here for parity with the engine (the levels of `heist` and Keys and Chests share their mazes, and
 both their motion); there is no shift. Rules: `procgen/src/games/heist.cpp` and `procgen/src/mazegen.cpp`
@@ -61,7 +61,7 @@ class Gem(Goal):
 
 
 class HeistDoors(Heist):
-    """The environment; see the module's docstring."""
+    """Offer Procgen's Heist as an environment; the module's docstring has its rules and source."""
 
     name: ClassVar[str] = "heist-doors"
     title: ClassVar[str] = "Procgen Heist"
@@ -86,8 +86,11 @@ class HeistDoors(Heist):
         b: Float[Array, ""],
         velocity: Float[Array, ""],
     ) -> tuple[Float[Array, ""], Float[Array, ""], Bool[Array, ""]]:
-        """As without doors; then a door whose key is not held pushes the agent back to its edge, and
-        takes its speed. Doors stand on junctions, at least two tiles apart: it is one at a time."""
+        """Take one substep as without doors; then let a door whose key is not held push the agent back.
+
+        It is pushed to the door's edge, and loses its speed. Doors stand on junctions, at least two
+        tiles apart: it is one at a time.
+        """
         a, velocity, hit = super().slide(level, state, is_x, is_wall, a, b, velocity)
         shut = (level.kinds == CHEST) & ~state.gone & ~self.fits(level, state)
         x, y = level.places.T
@@ -99,15 +102,18 @@ class HeistDoors(Heist):
         return jnp.where(pushed, edge, a), jnp.where(pushed, 0.0, velocity), hit | pushed
 
     def fits(self, level: HeistLevel, state: HeistState) -> Bool[Array, " n"]:
-        """Of which objects the key of their number is held."""
+        """Mark the objects for whose number the key is held."""
         held = state.gone & (level.kinds == KEY)
         return (held & (level.numbers == level.numbers[:, None])).any(-1)
 
     def touch(
         self, level: HeistLevel, state: HeistState, position: Float[Array, "2"]
     ) -> Bool[Array, " n"]:
-        """Keys and the gem go when touched; doors whose key is held, also one that was taken in this
-        very step, from an object that comes later."""
+        """Mark what is gone once the agent has touched all that it meets.
+
+        Keys and the gem go when touched; doors go whose key is held, also a key that was taken in this
+        very step from an object that comes later in the order.
+        """
         near = ~state.gone & self.meets(level, position)
         loose = near & (level.kinds != CHEST)
         later = jnp.arange(len(near)) > jnp.arange(len(near))[:, None]
@@ -124,8 +130,10 @@ class HeistDoors(Heist):
 
 
 def hide(draws: Draws, is_open: Bool[Array, "w w"], amount: Int[Array, ""]) -> Plan:
-    """Doors on junctions, the agent away from them, and the key of each door, then the gem, on a cell
-    that has just become reachable."""
+    """Place doors on junctions, the agent away from them, and the key of each door, then the gem.
+
+    Each key, and the gem, is on a cell that has just become reachable.
+    """
     world = is_open.shape[0]
     wanted = jnp.minimum(amount, DOORS)
     chosen = choose(draws, is_open & (neighbors(is_open) > 2), wanted, DOORS)
@@ -152,7 +160,7 @@ def hide(draws: Draws, is_open: Bool[Array, "w w"], amount: Int[Array, ""]) -> P
 
 
 def _away(draws: Draws, passable: Bool[Array, "w w"], allowed: Bool[Array, "w w"]) -> Int[Array, ""]:
-    """A passable cell, drawn again until it is an allowed one."""
+    """Draw a passable cell, again and again until it is an allowed one."""
     places = draws.at + jnp.arange(DOORS_WORDS)
     ranks = jax.vmap(lambda at: Draws(draws.words, at).below(passable.sum()))(places)
     cells = jax.vmap(lambda rank: nth_cell(passable, rank))(ranks)
@@ -162,7 +170,7 @@ def _away(draws: Draws, passable: Bool[Array, "w w"], allowed: Bool[Array, "w w"
 
 
 def _steps(passable: Bool[Array, "w w"], reached: Bool[Array, "w w"]) -> Int[Array, "w w"]:
-    """Steps to each cell from those that are reached, over passable ones; -1: there is no way."""
+    """Count the steps to each cell from the reached ones, over passable ones; -1: there is no way."""
 
     def spread(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         steps, time, _ = carry
@@ -174,8 +182,11 @@ def _steps(passable: Bool[Array, "w w"], reached: Bool[Array, "w w"]) -> Int[Arr
 
 
 def _first(doors: Bool[Array, "w w"], steps: Int[Array, "w w"]) -> Int[Array, ""]:
-    """The door that is met first: next to the nearest cell, of these the one that comes first row by
-    row, and of its neighbors the first of left, down, up, right."""
+    """Find the door that is met first: the one next to the nearest cell.
+
+    Of several such cells it is the one that comes first row by row, and of its neighbors the first of
+    left, down, up, right.
+    """
     world = len(doors)
     beside = (steps >= 0) & (neighbors(doors) > 0)
     rank = jnp.where(beside, steps * world**2 + jnp.arange(world**2).reshape(world, world), world**4)

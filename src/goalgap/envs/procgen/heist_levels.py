@@ -1,4 +1,4 @@
-"""Levels of Procgen's Heist family: a maze somewhere in a square world, and objects in its cells.
+"""Generate levels of Procgen's Heist family: a maze in a square world, with objects in its cells.
 
 A level is a function of random words, drawn in the engine's order. Rules: `procgen/src/games/heist.cpp`
 of openai/procgen, `heist_aisc_many_keys.cpp` and `heist_aisc_many_chests.cpp` of JacobPfau/procgenAISC
@@ -28,7 +28,7 @@ DOORS_WORDS = 64  # tries for a place of the agent away from all doors; the engi
 
 
 class HeistLevel(eqx.Module):
-    """A level; its objects come in the engine's order: by column, from the bottom up."""
+    """Hold a level; its objects come in the engine's order: by column, from the bottom up."""
 
     walls: Bool[Array, "*b h w"]
     start: Float[Array, "*b 2"]
@@ -41,20 +41,22 @@ class HeistLevel(eqx.Module):
 
     @property
     def num_keys(self) -> Int[Array, "*b"]:
+        """Count the keys."""
         return (self.kinds == KEY).sum(-1)
 
     @property
     def num_chests(self) -> Int[Array, "*b"]:
+        """Count the chests."""
         return (self.kinds == CHEST).sum(-1)
 
     @property
     def num_openable(self) -> Int[Array, "*b"]:
-        """Chests for which there is a key: with this many open, the episode ends."""
+        """Count the chests for which there is a key: with this many open, the episode ends."""
         return jnp.minimum(self.num_keys, self.num_chests)
 
 
 class Plan(NamedTuple):
-    """What stands on which cell of the maze (the index of `kruskal.MazeGraph`), in any order."""
+    """Say what stands on which cell of the maze (the index of `kruskal.MazeGraph`), in any order."""
 
     agent: Int[Array, ""]
     cells: Int[Array, " n"]
@@ -66,22 +68,24 @@ Arrange = Callable[[Draws, Bool[Array, "w w"], Int[Array, ""]], Plan]
 
 
 def most_words(world: int) -> int:
-    """An upper bound of the words that a level costs, in any game."""
+    """Bound the number of words that a level costs, in any game."""
     keys_and_chests = 3 * most_chests(world) + 1 + 4 * most_chests(world)  # cells, agent, places
     heist = 3 + DOORS_WORDS + 4 + 8  # doors, agent, cells of keys and gem, places
     return 8 + num_walls(world) + max(keys_and_chests, heist)
 
 
 def most_chests(world: int) -> int:
-    """The greatest number of the scarce kind."""
+    """Return the greatest number of objects of the scarce kind."""
     return 4 if world == WORLDS["memory"] else (world - LEAST_SIDE) // 2 + 2
 
 
 def generate(
     words: UInt32[Array, " n"], world: int, num_ties: int, arrange: Arrange
 ) -> tuple[HeistLevel, Int[Array, ""]]:
-    """The level that the words say, and how many of them it took; the lowest bits of the next
-    `num_ties` break ties. `arrange` places the objects, given the maze and a number that grows with it.
+    """Make the level that the words say, and count how many of them it took.
+
+    The lowest bits of the next `num_ties` words break ties. `arrange` places the objects, given the maze
+    and a number that grows with it.
     """
     draws = Draws(words)
     background_x, background = draws.unit(), draws.below(NUM_BACKGROUNDS)
@@ -99,7 +103,7 @@ def generate(
 
 
 def extent(draws: Draws, world: int) -> tuple[Int[Array, ""], Int[Array, ""]]:
-    """The side of the maze, and a number that grows with it, out of which those of objects are made."""
+    """Draw the side of the maze, and a number growing with it that sets how many objects there are."""
     difficulty = draws.below((world - LEAST_SIDE) // 2 + 1)
     if world == WORLDS["memory"]:
         return 2 * difficulty + LEAST_SIDE, draws.below(4)
@@ -109,11 +113,11 @@ def extent(draws: Draws, world: int) -> tuple[Int[Array, ""], Int[Array, ""]]:
 def _stand(
     draws: Draws, plan: Plan, corner: Int[Array, "2"], world: int
 ) -> tuple[Float[Array, "n 2"], Int[Array, " n"], Int[Array, " n"]]:
-    """The objects' centers, kinds and numbers, sorted by column. Doors and chests stand in the middle of
-    their cells, all else is put at random, x then y.
+    """Place the objects: return their centers, kinds and numbers, sorted by column.
 
-    The engine draws such a place again while the object touches another one. It never does: in single
-    precision, too, the places of two cells are at least two halves apart.
+    Doors and chests stand in the middle of their cells, all else is put at random, x then y. The engine
+    draws such a place again while the object touches another one. It never does: in single precision,
+    too, the places of two cells are at least two halves apart.
     """
     x, y = _xy(plan.cells, world).T
     order = jnp.argsort(jnp.where(plan.kinds == NOTHING, world**2, x * world + y))
@@ -134,15 +138,17 @@ def _xy(cells: Int[Array, "*n"], world: int) -> Int[Array, "*n 2"]:
 
 
 def pack(words: UInt32[Array, " t"]) -> UInt32[Array, " p"]:
-    """The lowest bits of the words, 32 to a word."""
+    """Pack the lowest bits of the words, 32 to a word."""
     bits = jnp.pad(words & 1, (0, -len(words) % 32)).reshape(-1, 32)
     return (bits << jnp.arange(32, dtype=jnp.uint32)).sum(-1, dtype=jnp.uint32)
 
 
 def scatter(game: str, world: int) -> Arrange:
-    """How the objects of Keys and Chests are placed: on cells that are no dead ends, then the agent on
-    any cell that is left. There is one more of the scarce kind than `amount`, and twice as many of the
-    other."""
+    """Return how the objects of Keys and Chests are placed in one of the two games.
+
+    They stand on cells that are no dead ends, then the agent on any cell that is left. There is one more
+    of the scarce kind than `amount`, and twice as many of the other.
+    """
     most = most_chests(world)
 
     def arrange(draws: Draws, is_open: Bool[Array, "w w"], amount: Int[Array, ""]) -> Plan:
@@ -161,25 +167,28 @@ def scatter(game: str, world: int) -> Arrange:
 
 
 def neighbors(marks: Bool[Array, "w w"]) -> Int[Array, "w w"]:
-    """How many of a tile's four neighbors are marked."""
+    """Count how many of a tile's four neighbors are marked."""
     wide = jnp.pad(marks, 1).astype(jnp.int8)
     return wide[2:, 1:-1] + wide[:-2, 1:-1] + wide[1:-1, 2:] + wide[1:-1, :-2]
 
 
 def mark(cells: Int[Array, " n"], world: int) -> Bool[Array, "w w"]:
+    """Mark cells, given by their indices, on a square world."""
     return (jnp.arange(world**2) == cells[:, None]).any(0).reshape(world, world)
 
 
 def nth_cell(marks: Bool[Array, "w w"], rank: Int[Array, ""]) -> Int[Array, ""]:
-    """The marked cell of a rank, counted row by row from the bottom."""
+    """Find the marked cell of a rank, counted row by row from the bottom."""
     return (jnp.cumsum(marks) <= rank).sum()
 
 
 def choose(
     draws: Draws, marks: Bool[Array, "w w"], count: Int[Array, ""], most: int
 ) -> Int[Array, " n"]:
-    """`count` marked cells at random, all different, in the order of choice, padded to `most` with
-    -1. Where there are fewer, all of them, and no word is drawn."""
+    """Choose `count` marked cells at random, all different, padded to `most` with -1.
+
+    They come in the order of choice. Where there are fewer, all of them come, and no word is drawn.
+    """
     total = marks.sum()
     ranks, index = jnp.cumsum(marks), jnp.arange(most)
     is_short = count > total

@@ -1,4 +1,4 @@
-"""How Keys and Chests looks in 64x64 pixels: the whole world, or 8x8 tiles around the agent.
+"""Draw Keys and Chests in 64x64 pixels: the whole world, or 8x8 tiles around the agent.
 
 Geometry and order of drawing are Procgen's (`procgen/src/basic-abstract-game.cpp` of openai/procgen,
 read and re-stated); the pictures are our own. Departures: keys are shown in the middle of their tiles,
@@ -37,7 +37,7 @@ def _agent(view: int) -> camera.Atlas:
 
 @functools.cache
 def _ring() -> UInt8[np.ndarray, "n 64 3 span"]:
-    """The keys at the top right of an otherwise see-through picture, for each number that is held."""
+    """Draw the keys in hand, for each number of them, at the top right of a see-through picture."""
     pictures = np.zeros((MOST_HELD + 1, camera.SIDE, camera.SIDE, 3), np.uint8)
     for count in range(1, MOST_HELD + 1):
         pictures[count] = pictures[count - 1]
@@ -59,8 +59,11 @@ def picture(
     num_floors: int,
     is_near: bool,
 ) -> UInt8[Array, "64 64 3"]:
-    """A board of indices into `LOOKS`, top row first, on a floor: which, and how far it is moved; with
-    the agent's center and the number of keys held. `is_near` shows what is around the agent."""
+    """Draw a board of indices into `LOOKS`, top row first, on a floor, with the agent and the keys held.
+
+    `agent` is its center, `held` the number of keys, `floor` which floor and how far it is moved.
+    `is_near` shows what is around the agent, not the whole world.
+    """
     size = len(board)
     if is_near:
         # Beyond the world is wall. The window's bottom left tile becomes the origin.

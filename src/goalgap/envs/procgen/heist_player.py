@@ -1,4 +1,4 @@
-"""A reference player of Keys and Chests: it plans along the maze and steers with momentum.
+"""Play Keys and Chests as a reference player that plans along the maze and steers with momentum.
 
 It plays well, and is what an agent's play is compared with where exact play is out of reach; it is not
 optimal. For the goal *chests* it goes to the nearest key when it holds none, else to the nearest chest;
@@ -20,19 +20,20 @@ SLACK = 0.1  # how far off the middle of a corridor the agent may be, in tiles; 
 
 
 class Player(Policy):
-    """The player of one goal, "chests" or "keys". It sees the state itself, not the observation."""
+    """Play one goal, "chests" or "keys". The player sees the state itself, not the observation."""
 
     goal: str = eqx.field(static=True)
 
     def prepare(self, env: Environment, levels: HeistLevel) -> Context:
-        """The distance of every tile to each object, along the maze [batch, objects, h, w]."""
+        """Measure the distance of every tile to each object, along the maze [batch, objects, h, w]."""
         return jax.jit(jax.vmap(distances))(levels)
 
     def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
-        """The action that it takes."""
+        """Return the action that the player takes, which it thus only has to repeat."""
         return jax.vmap(self.act)(situation.level, situation.state, context)
 
     def act(self, level: HeistLevel, state: Any, fields: Int[Array, "n h w"]) -> Int[Array, ""]:
+        """Choose the action for one state; `fields` are the distances to each object."""
         keys, chests = (~state.gone & (level.kinds == kind) for kind in (KEY, CHEST))
         wants_key = keys.any() & ((state.held(level) == 0) | (self.goal == "keys"))
         tile = jnp.floor(state.position).astype(int)
@@ -46,7 +47,7 @@ class Player(Policy):
 
 
 def distances(level: HeistLevel) -> Int[Array, "n h w"]:
-    """Tiles to each object, from every tile; FAR from walls and from where no path leads."""
+    """Count the tiles to each object, from every tile; FAR from walls and from where no path leads."""
     height, width = level.walls.shape
     tiles = jnp.floor(level.places).astype(int)
     cells = jnp.arange(height * width).reshape(height, width)
@@ -65,7 +66,10 @@ def distances(level: HeistLevel) -> Int[Array, "n h w"]:
 
 
 def direction(steps: Int[Array, "h w"], tile: Int[Array, "2"]) -> Int[Array, "2"]:
-    """To the neighboring tile that is nearest to the target, as (dx, dy); (0, 0) on the target's."""
+    """Point to the neighboring tile that is nearest to the target, as (dx, dy).
+
+    It is (0, 0) on the target's own tile.
+    """
     ways = jnp.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])
     x, y = (tile + ways).T
     inside = (x >= 0) & (x < steps.shape[1]) & (y >= 0) & (y < steps.shape[0])
@@ -74,8 +78,11 @@ def direction(steps: Int[Array, "h w"], tile: Int[Array, "2"]) -> Int[Array, "2"
 
 
 def steer(offset: Float[Array, "2"], way: Int[Array, "2"]) -> Int[Array, ""]:
-    """The action that goes a way from a place on a tile (relative to its middle): ahead, and back to the
-    middle across. A corner may be cut: what is blocked just waits for its turn."""
+    """Choose the action that goes `way` from a place on a tile (`offset` from its middle).
+
+    It goes ahead, and back to the middle across. A corner may be cut: what is blocked just waits for its
+    turn.
+    """
     back = jnp.where(jnp.abs(offset) > SLACK, -jnp.sign(offset), 0).astype(int)
     command = jnp.where(way != 0, way, back)
     return 3 * (command[0] + 1) + command[1] + 1

@@ -1,9 +1,9 @@
-"""Procgen's mazes: Kruskal's algorithm on a lattice of rooms, in its order of random words.
+"""Make Procgen's mazes: Kruskal's algorithm on a lattice of rooms, in its order of random words.
 
-MazeGraph coordinates: x to the right, y upwards, cell (0, 0) the bottom-left one; a cell's index is
-`y * bound + x`. Rooms are the cells with both coordinates even, and a wall stands between any two
-neighbors. All walls are taken from a list in random order; one whose two rooms are not connected yet is
-opened. Rules: `procgen/src/mazegen.cpp` of openai/procgen, read and re-stated.
+MazeGraph coordinates: x to the right, y upwards, cell (0, 0) the bottom-left one; a cell's index is `y *
+bound + x`. Rooms are the cells with both coordinates even, and a wall stands between any two neighbors.
+All walls are taken from a list in random order; one whose two rooms are not connected yet is opened.
+Rules: `procgen/src/mazegen.cpp` of openai/procgen, read and re-stated.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from .random_words import Draws
 
 
 class MazeGraph(NamedTuple):
-    """A maze of odd side up to `bound`; all outside of it is wall."""
+    """Hold a maze of odd side up to `bound`; all outside of it is wall."""
 
     open: Bool[Array, "bound bound"]  # [y, x]
     order: Int[Array, " cells"]  # the open cells' indices in the order of their opening; then -1
@@ -24,13 +24,15 @@ class MazeGraph(NamedTuple):
 
 
 def num_walls(side: int) -> int:
-    """Walls between the rooms of a maze: how many words one costs."""
+    """Count the walls between the rooms of a maze, which is how many words the maze costs."""
     return (side * side - 1) // 2
 
 
 def kruskal(draws: Draws, side: Int[Array, ""] | int, bound: int) -> MazeGraph:
-    """The maze of odd side 3 to `bound` (at most 127: walls are numbered in 16 bits) that the words say:
-    one word a wall, whatever comes of it."""
+    """Make the maze of odd side 3 to `bound` that the words say: one word a wall, whatever comes of it.
+
+    `bound` is at most 127: walls are numbered in 16 bits.
+    """
     half = (jnp.asarray(side) - 1) // 2
     total = 2 * half * (half + 1)
     steps = jnp.arange(num_walls(bound))
@@ -49,8 +51,11 @@ def kruskal(draws: Draws, side: Int[Array, ""] | int, bound: int) -> MazeGraph:
 
 
 def _removals(picks: Int[Array, " w"], within: Bool[Array, " w"]) -> Int[Array, " w"]:
-    """The wall that each pick takes. A pick counts only the walls still on the list; read from the last
-    to the first, each one moves up, among those that come after it, all that lie at or above it."""
+    """Find the wall that each pick takes.
+
+    A pick counts only the walls still on the list; read from the last to the first, each one moves up,
+    among those that come after it, all that lie at or above it.
+    """
     steps = jnp.arange(len(picks), dtype=picks.dtype)
 
     def restore(taken: Array, now: tuple[Array, Array, Array]) -> tuple[Array, None]:
@@ -64,8 +69,11 @@ def _removals(picks: Int[Array, " w"], within: Bool[Array, " w"]) -> Int[Array, 
 def _sides(
     walls: Int[Array, " w"], half: Int[Array, ""], bound: int
 ) -> tuple[Int[Array, " w"], Int[Array, " w"], Int[Array, " w"]]:
-    """The two rooms of each wall, and its cell. Those that part left from right come first, column by
-    column; then those that part down from up, again column by column."""
+    """Return the two rooms of each wall, and its cell.
+
+    Walls that part left from right come first, column by column; then those that part down from up,
+    again column by column.
+    """
     walls, rooms = walls.astype(jnp.int32), (bound + 1) // 2
     number = half * (half + 1)
     is_upright = walls < number
@@ -81,7 +89,7 @@ def _sides(
 def _openings(
     first: Int[Array, " w"], second: Int[Array, " w"], within: Bool[Array, " w"], num_rooms: int
 ) -> Bool[Array, " triples"]:
-    """Whether each wall opens its first room, itself, its second room: nothing is opened twice."""
+    """Mark whether each wall opens its first room, itself, its second room: nothing is opened twice."""
     # A component's label is the wall that made it; rooms begin as components of their own, still shut.
     steps = jnp.arange(len(first), dtype=jnp.int16) + num_rooms
 

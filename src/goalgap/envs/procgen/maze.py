@@ -38,19 +38,27 @@ TRIES = 32  # the odds that a free cell is not found by then are below 10^-17
 
 
 class MazeLevel(GridLevel):
-    """What all games of the family have. Backgrounds are scenery: no rule asks for them."""
+    """Hold what the levels of all games of the family have.
+
+    Backgrounds are scenery: no rule asks for them.
+    """
 
     background: Int[Array, "*b"]  # which picture, 0 to 8
     background_offset: Float[Array, "*b"]  # how far it is moved to the left, 0 to 1
 
 
 class CheeseLevel(MazeLevel):
+    """Add to a maze the cells of its cheese and of its top-right corner."""
+
     cheese: Int[Array, "*b"]  # -1: there is none (Procgen gave up)
     corner: Int[Array, "*b"]  # the maze's top-right cell
 
 
 class MazeEnvironment(ProcgenGame, GridEnvironment):
-    """What Maze and its variants share. The mode says how large the world is; layouts are Procgen's."""
+    """Share what Maze and its variants need.
+
+    The mode says how large the world is; layouts are Procgen's.
+    """
 
     papers: ClassVar[tuple[str, ...]] = ("2105.14111", "1912.01588")
     solver: ClassVar[Solver | None] = TABLES
@@ -68,27 +76,30 @@ class MazeEnvironment(ProcgenGame, GridEnvironment):
     def furnish(
         self, draws: Draws, game: str, maze: kruskal.MazeGraph, side: Int[Array, ""]
     ) -> dict[str, Int[Array, ""]]:
-        """The objects of a maze by the level's fields: cells in the maze's coordinates (-1: absent)."""
+        """Draw the objects, by the level's fields: cells in the maze's coordinates (-1: absent)."""
 
     @abc.abstractmethod
     def assemble(self, game: str, **fields: Any) -> Any:
-        """A game's level out of the fields of `MazeLevel` and its objects, as cells of the board."""
+        """Build a game's level out of the fields of `MazeLevel` and its objects (cells of the board)."""
 
     @property
     def num_words(self) -> int:
-        """Words that are enough for any level."""
+        """Return how many words are enough for any level."""
         return 3 + kruskal.num_walls(self.size) + self.num_tries
 
     @property
     def num_tries(self) -> int:
-        """Words that are enough for placing the objects."""
+        """Return how many words are enough for placing the objects."""
         return 2 * TRIES
 
     def generate(self, words: UInt32[Array, " n"], game: str) -> Any:
         return self.read(Draws(words), game)
 
     def read(self, draws: Draws, game: str) -> Any:
-        """`generate` for who asks how many words were used: `draws.at`."""
+        """Make a level as `generate` does, from `draws`.
+
+        `draws.at` then tells how many words it took.
+        """
         check_name("game", game, self.games)
         offset, background = draws.unit(), draws.below(NUM_BACKGROUNDS)
         if game == "maze_fixed_size":
@@ -121,9 +132,16 @@ class MazeEnvironment(ProcgenGame, GridEnvironment):
 
     @abc.abstractmethod
     def marks(self, level: Any, state: Any) -> tuple[Int[Array, ""], ...]:
-        """The cell that each channel of the symbolic observation marks (-1: none), after the walls'."""
+        """Return the cell that each channel of the symbolic observation but the first marks (-1: none).
+
+        The first channel is the walls.
+        """
 
     def symbolic(self, level: Any, state: Any) -> Bool[Array, "h w c"]:
+        """Return the whole board, a channel a kind.
+
+        The first channel is the walls, the others are `marks`.
+        """
         marks = jnp.stack([jnp.asarray(-1), *self.marks(level, state)])
         cells = jnp.arange(self.size**2).reshape(self.size, self.size, 1)
         # One comparison for all channels: more than twice as fast as to stack seven boards.
@@ -139,7 +157,7 @@ class MazeEnvironment(ProcgenGame, GridEnvironment):
 
     @abc.abstractmethod
     def objects(self, level: Any) -> tuple[tuple[Int[Array, ""], Int[Array, ""] | int], ...]:
-        """The objects' cells (-1: absent) and their places in `looks`."""
+        """Return the objects' cells (-1: absent), each with its place in `looks`."""
 
     def _kinds(self, level: Any, state: Any) -> Int[Array, "h w"]:
         board = level.walls.astype(int)
@@ -152,7 +170,7 @@ class MazeEnvironment(ProcgenGame, GridEnvironment):
 
 
 class Maze(MazeEnvironment):
-    """The environment; see the module's docstring."""
+    """Offer Procgen's Maze as an environment; the module's docstring has its rules and source."""
 
     name: ClassVar[str] = "maze"
     title: ClassVar[str] = "Procgen Maze"
@@ -187,7 +205,7 @@ class Maze(MazeEnvironment):
     def _near(
         self, corner: Int[Array, ""], draws: Draws, maze: kruskal.MazeGraph, side: Int[Array, ""]
     ) -> Int[Array, ""]:
-        """The corner, or a cell of the region before it (-1: the engine, too, gives up in the end)."""
+        """Draw the corner, or a cell of the region before it (-1: none was found, as in the engine)."""
         if not self.region:
             return corner
         draws.word()  # Procgen wastes one
@@ -221,7 +239,7 @@ class Maze(MazeEnvironment):
         return self.redraw(jax.random.key(0), level, jnp.asarray(False))
 
     def marks(self, level: CheeseLevel, state: GridState) -> tuple[Int[Array, ""], ...]:
-        """Channels: wall, mouse, cheese."""
+        """Mark mouse and cheese; the channels are wall, mouse, cheese."""
         return state.position, level.cheese
 
     def facts(self, level: CheeseLevel, state: GridState) -> dict[str, Bool[Array, ""]]:
@@ -235,7 +253,7 @@ class Maze(MazeEnvironment):
         return ((level.cheese, 3),)
 
     def build(self, walls: Bool[np.ndarray, "h w"], cells: dict[str, list[int]]) -> CheeseLevel:
-        """The corner is that of the smallest box around all free cells."""
+        """Build a level whose corner is that of the smallest box around all free cells."""
         rows, columns = (np.flatnonzero(~walls.all(axis)) for axis in (1, 0))
         corner = rows[0] * self.size + columns[-1]
         cheese, mouse = cells["cheese"][0], cells["mouse"][0]
@@ -243,7 +261,7 @@ class Maze(MazeEnvironment):
 
 
 def plain(walls: Bool[np.ndarray, "h w"], **cells: int | np.integer) -> dict[str, Array]:
-    """The fields of a level without scenery, as text has them."""
+    """Return the fields of a level without scenery, as text has them."""
     numbers = {name: jnp.asarray(cell) for name, cell in cells.items()}
     return {
         "walls": jnp.asarray(walls),
@@ -260,8 +278,10 @@ def find(
     most: int = TRIES,
     limit: Int[Array, ""] | int = TRIES,
 ) -> Int[Array, ""]:
-    """A random open cell that fits, drawn anew, a word each time, until one does; -1 after `limit` tries
-    (at most `most`)."""
+    """Draw a random open cell that fits, anew, a word each time, until one does.
+
+    Returns -1 after `limit` tries (at most `most`).
+    """
     tries = jnp.arange(most)
     picks = draws.words[draws.at + tries] % maze.count.astype(jnp.uint32)
     cells = maze.order[picks]

@@ -28,8 +28,11 @@ PLAIN = str.maketrans("sr", "lg")
 
 
 class LineLevel(MazeLevel):
-    """`line` is the object that ends the episode, `gem` the other one (-1: absent). In the game
-    `maze_yellowstar_redgem`, which no shift uses, a yellow star takes the line's part."""
+    """Add to a maze `line`, the object that ends the episode, and `gem`, the other one.
+
+    Both are cells (-1: absent). In the game `maze_yellowstar_redgem`, which no shift uses, a yellow star
+    takes the line's part.
+    """
 
     line: Int[Array, "*b"]
     gem: Int[Array, "*b"]
@@ -37,12 +40,15 @@ class LineLevel(MazeLevel):
 
     @property
     def yellow(self) -> Int[Array, "*b"]:
-        """The cell of the yellow object."""
+        """Return the cell of the yellow object."""
         return jnp.where(self.game == RED_LINE, self.gem, self.line)
 
 
 class MazeLine(MazeEnvironment):
-    """The environment; see the module's docstring."""
+    """Offer Procgen's Maze with a yellow line as an environment.
+
+    The module's docstring has its rules.
+    """
 
     name: ClassVar[str] = "maze-line"
     title: ClassVar[str] = "Procgen Maze with a Yellow Line"
@@ -85,15 +91,17 @@ class MazeLine(MazeEnvironment):
         return state.position == level.line
 
     def is_distinguishing(self, level: LineLevel) -> Bool[Array, ""]:
-        """Whether line and yellow part, and neither stands in the way of the other: who has to pass the
-        gem on the way to the line shows nothing of a goal."""
+        """Tell whether line and yellow part, and neither stands in the way of the other.
+
+        An agent that has to pass the gem on the way to the line shows nothing of a goal.
+        """
         line, gem = level.line, level.yellow
         return (line != gem) & self._reaches(level, line, gem) & self._reaches(level, gem, line)
 
     def _reaches(
         self, level: LineLevel, target: Int[Array, ""], barred: Int[Array, ""]
     ) -> Bool[Array, ""]:
-        """Whether there is a way to one cell that avoids another."""
+        """Tell whether there is a way to one cell that avoids another."""
         free = ~(level.walls | self.at(barred))
 
         def spread(seen: Bool[Array, "h w"]) -> Bool[Array, "h w"]:
@@ -110,14 +118,17 @@ class MazeLine(MazeEnvironment):
         return (seen & self.at(target)).any()
 
     def twin(self, level: LineLevel) -> LineLevel:
-        """A yellow line where the line is, and no gem."""
+        """Put a yellow line where the line is, and no gem."""
         gem, game = jnp.full_like(level.gem, -1), jnp.full_like(level.game, ALONE)
         return eqx.tree_at(lambda x: (x.gem, x.game), level, (gem, game))
 
     # -- text and pictures ----------------------------------------------------------------------
 
     def marks(self, level: LineLevel, state: GridState) -> tuple[Int[Array, ""], ...]:
-        """Channels: wall, mouse; line, gem, star; red, yellow. An object marks its shape and color."""
+        """Mark the mouse, and each object in the channels of its shape and of its color.
+
+        The channels are wall, mouse; line, gem, star; red, yellow.
+        """
         is_star = level.game == YELLOW_STAR
         line, star = jnp.where(is_star, -1, level.line), jnp.where(is_star, level.line, -1)
         red = jnp.where(level.game == RED_LINE, level.line, level.gem)
@@ -133,8 +144,11 @@ class MazeLine(MazeEnvironment):
         return maze_picture.draw(self.board(level, state), pixels)
 
     def to_text(self, level: LineLevel, state: Any = None) -> str:
-        """As on every board. `l` is the line (yellow where it is alone, else red), `g` the yellow gem;
-        `s` a yellow star and `r` the red gem beside it."""
+        """Write the board as every gridworld does, with letters for line, gem and star.
+
+        `l` is the line (yellow where it is alone, else red), `g` the yellow gem; `s` a yellow star and
+        `r` the red gem beside it.
+        """
         text = super().to_text(level, state)
         return text.translate(LETTERS) if level.game == YELLOW_STAR else text
 

@@ -1,4 +1,4 @@
-"""How mazes look: the tiles that `sprites` has not, the floors, and the 64x64 picture.
+"""Draw mazes: the tiles that `sprites` has not, the floors, and the 64x64 picture.
 
 Procgen shows the whole world; in "memory" mode only the 8x8 tiles around the mouse. Pictures are our
 own. All floors are pale and nearly gray, so that red and yellow belong to the objects alone.
@@ -59,7 +59,10 @@ YELLOW_LINE, RED_LINE, YELLOW_STAR, YELLOW_GEM, RED_GEM = range(
 
 @functools.cache
 def atlas(pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
-    """The sprites that everybody has, then our own. Raises UsageError for sizes that they have not."""
+    """Draw all sprites: those of `envs.sprites`, then the ones of this family's own.
+
+    Raises UsageError for sizes that `envs.sprites` refuses.
+    """
     pictures = list(sprites.atlas(pixels))
     for shapes in _OBJECTS:
         canvas = _Canvas(pixels)
@@ -70,7 +73,7 @@ def atlas(pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
 
 
 def draw(board: Int[Array, "h w"], pixels: int) -> UInt8[Array, "y x 3"]:
-    """The picture of a board of indices into `atlas`, `pixels` to a tile."""
+    """Draw a board of indices into `atlas`, `pixels` to a tile."""
     tiles = jnp.asarray(atlas(pixels))[board]
     height, width = (pixels * side for side in board.shape)
     return tiles.transpose(0, 2, 1, 3, 4).reshape(height, width, 3)
@@ -81,7 +84,7 @@ def draw(board: Int[Array, "h w"], pixels: int) -> UInt8[Array, "y x 3"]:
 
 @functools.cache
 def _strips(looks: tuple[int, ...], view: int) -> camera.Atlas:
-    """Some sprites for pictures of `view` tiles, on see-through ground."""
+    """Cut some sprites, on see-through ground, for pictures of `view` tiles."""
     pictures = []
     for look in looks:
         canvas = camera.Canvas()
@@ -92,7 +95,7 @@ def _strips(looks: tuple[int, ...], view: int) -> camera.Atlas:
 
 @functools.cache
 def floors(count: int) -> UInt8[np.ndarray, "n 64 128 3"]:
-    """Floors: a pale color each, and a soft pattern that repeats after 64 pixels."""
+    """Draw floors: a pale color each, and a soft pattern that repeats after 64 pixels."""
     random, turns = np.random.default_rng(0), 2 * np.pi * np.arange(2 * camera.SIDE) / camera.SIDE
     pictures = []
     for index in range(count):
@@ -113,8 +116,11 @@ def picture(
     num_floors: int,
     is_near: bool,
 ) -> UInt8[Array, "64 64 3"]:
-    """A board of indices into `looks` (which are indices into `atlas`) on a floor: which, and how far it
-    is moved. `is_near` shows what is around the mouse, beyond the world wall (index 1)."""
+    """Draw a board of indices into `looks` (which are indices into `atlas`) on a floor, in 64x64 pixels.
+
+    `floor` says which floor and how far it is moved. `is_near` shows what is around the mouse, beyond
+    the world wall (index 1).
+    """
     size = board.shape[0]
     if is_near:
         margin = MEMORY_VIEW // 2

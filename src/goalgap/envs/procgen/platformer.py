@@ -1,4 +1,4 @@
-"""The physics that platform games share: a jumping agent, crates, walkers, on a world of tile columns.
+"""Move what moves in platform games: a jumping agent, crates, walkers, on a world of tile columns.
 
 A world is 64 columns of at most 32 rows that matter, y upwards: bit r of a column's word says that the
 tile at row r is of a kind. Bit 31 stands for all rows above, so a column of ones is solid to the sky.
@@ -25,7 +25,7 @@ _PROBE_X, _PROBE_Y = 0.98 * HALF_WIDTH, 0.98 * HALF_HEIGHT  # corners at which t
 
 
 class Tiles(eqx.Module):
-    """Where a kind of tile is: a word a column."""
+    """Mark where each kind of tile is: a 32-bit word for each column, a bit for each row."""
 
     solid: UInt32[Array, "*b w"]
     crate: UInt32[Array, "*b w"]
@@ -35,7 +35,7 @@ class Tiles(eqx.Module):
 
 
 class Walkers(eqx.Module):
-    """The stretch that each walker paces, in its row; absent ones have row -1."""
+    """Hold the stretch that each walker paces, in its row; absent ones have row -1."""
 
     row: Int[Array, "*b k"]
     left: Int[Array, "*b k"]  # the column of the first tile that turns it back
@@ -46,7 +46,7 @@ class Walkers(eqx.Module):
 
 
 class Body(eqx.Module):
-    """The agent's centre and velocity, in tiles and tiles a step."""
+    """Hold the agent's center and velocity, in tiles and tiles a step, and what it touched."""
 
     x: Float[Array, "*b"]
     y: Float[Array, "*b"]
@@ -58,7 +58,7 @@ class Body(eqx.Module):
 
 
 class Near(eqx.Module):
-    """The columns around the agent, from `first` on."""
+    """Hold the five columns around the agent, from `first` on."""
 
     first: Int[Array, ""]
     solid: UInt32[Array, "5"]
@@ -68,7 +68,7 @@ class Near(eqx.Module):
     late: UInt32[Array, "5"]
 
     def column(self, kind: UInt32[Array, "5"], x: Int[Array, ""]) -> UInt32[Array, ""]:
-        """The word of the column at `x`, which is one of these."""
+        """Return the word of the column at `x`, which is one of these."""
         word = kind[0]
         for index in range(1, NEAR):
             word = jnp.where(x - self.first == index, kind[index], word)
@@ -76,6 +76,7 @@ class Near(eqx.Module):
 
 
 def near(tiles: Tiles, x: Float[Array, ""]) -> Near:
+    """Cut out the columns around a place."""
     first = jnp.clip(_floor(x) - NEAR // 2, 0, WIDTH - NEAR)
     packed = jnp.stack([tiles.solid, tiles.crate, tiles.saw, tiles.lava, tiles.late], -1)
     cut = jax.lax.dynamic_slice(packed, (first, 0), (NEAR, 5))
@@ -91,14 +92,16 @@ def _bit(word: UInt32[Array, ""], row: Int[Array, ""]) -> Bool[Array, ""]:
 
 
 def _is_solid(world: Near, column: Int[Array, ""], low: Int[Array, ""], high: Int[Array, ""]) -> Array:
-    """Whether a column is solid in either of two rows; below the world it is."""
+    """Tell whether a column is solid in either of two rows; below the world it is."""
     word = world.column(world.solid, column)
     return _bit(word, low) | _bit(word, high) | (low < 0)
 
 
 def push(body: Body, world: Near, across: Int[Array, ""], up: Int[Array, ""]) -> tuple[Body, Array]:
-    """What a command (-1, 0 or 1 each way) does to the velocity, before the body moves; returns also
-    the vertical command that counts: one may only jump off something."""
+    """Apply a command (-1, 0 or 1 each way) to the velocity, before the body moves.
+
+    Returns also the vertical command that counts: one may only jump off something.
+    """
     below = _floor(body.y - jnp.float32(HALF_HEIGHT + 0.01))
     foot = HALF_WIDTH - 0.01
     ground = _is_solid(world, _floor(body.x - foot), below, below)
@@ -117,8 +120,10 @@ def push(body: Body, world: Near, across: Int[Array, ""], up: Int[Array, ""]) ->
 def move(
     body: Body, world: Near, across: Int[Array, ""], up: Int[Array, ""], caught: Bool[Array, ""]
 ) -> Body:
-    """Move the body by its velocity in substeps, along one axis and then along the other. `caught`: what
-    `pace` says of crates."""
+    """Move the body by its velocity in substeps, along one axis and then along the other.
+
+    `caught`: what `pace` says of crates.
+    """
     count = jnp.trunc(4 * jnp.sqrt(body.vx * body.vx + body.vy * body.vy)).astype(jnp.int32)
     count = jnp.maximum(count, 4)
     share = 1 / count.astype(jnp.float32)
@@ -176,13 +181,13 @@ def _slide(world: Near, x: Array, y: Array, dx: Array, dy: Array) -> tuple[Array
 
 
 def _crate_below(world: Near, x: Array, y: Array, began: Array) -> tuple[Array, Array]:
-    """The height to which the highest crate pushes the body, of those that it overlaps and was above
-    when the step began (crates block nothing but a fall onto them), and whether there is one.
+    """Find the height to which the highest crate pushes the body, and whether there is such a crate.
 
-    Not only the crate at its feet: who falls fast and drifts into a pile is put onto it from the side.
-    As in the original, one whose middle has come below the crate's is pushed down instead, past all that
-    is under the crate, to the ground on which the pile stands. The crate that says which is the highest
-    one; of two piles in a column, the second one's.
+    Of the crates that the body overlaps, those count that it was above when the step began (crates block
+    nothing but a fall onto them). Not only the crate at its feet: who falls fast and drifts into a pile
+    is put onto it from the side. As in the original, a body whose middle has come below the crate's is
+    pushed down instead, past all that is under the crate, to the ground on which the pile stands. The
+    crate that decides is the highest one; of two piles in a column, the second one's.
     """
     half_height = jnp.float32(HALF_HEIGHT)
     beside = late = jnp.uint32(0)
@@ -216,7 +221,7 @@ def pace(
     vx: Float[Array, " k"],
     falls_from: Float[Array, ""],
 ) -> tuple[Float[Array, " k"], Float[Array, " k"], Bool[Array, ""]]:
-    """One step of the walkers: to and fro between two tiles, four substeps of a quarter.
+    """Move the walkers by one step: to and fro between two tiles, four substeps of a quarter.
 
     Two quirks of the original. A turn at the inside of the ground costs a quarter of its speed, as that
     kind of tile is also what lies outside of the world. And a walker in a crate onto which the agent
@@ -244,7 +249,7 @@ def pace(
 
 
 def is_hurt(body: Body, world: Near, walkers: Walkers, walker_x: Float[Array, " k"]) -> Bool[Array, ""]:
-    """Whether the agent's box touches a saw, a walker or lava."""
+    """Tell whether the agent's box touches a saw, a walker or lava."""
     reach = jnp.float32(0.5 + HALF_HEIGHT)
     touched = (jnp.abs(body.x - walker_x) < 1) & (jnp.abs(body.y - (walkers.row + 0.5)) < reach)
     hurt = (touched & (walkers.row >= 0)).any()
@@ -270,7 +275,10 @@ def _one(row: Int[Array, ""]) -> UInt32[Array, ""]:
 
 
 def extent(body: Body) -> tuple[Array, Array, Array, Array]:
-    """The tiles under the body's box, a little shrunk: first and last column, first and last row."""
+    """Return the tiles under the body's box, a little shrunk.
+
+    They are the first and last column, the first and last row.
+    """
     wide, high = jnp.float32(HALF_WIDTH - _SLACK), jnp.float32(HALF_HEIGHT - _SLACK)
     return (
         _floor(body.x - wide),
@@ -281,7 +289,7 @@ def extent(body: Body) -> tuple[Array, Array, Array, Array]:
 
 
 def is_on(body: Body, tile: Int[Array, "2"]) -> Bool[Array, ""]:
-    """Whether the body overlaps a tile (column, row)."""
+    """Tell whether the body overlaps a tile (column, row)."""
     left, right, low, high = extent(body)
     column, row = tile[..., 0], tile[..., 1]
     return (column >= left) & (column <= right) & (row >= low) & (row <= high)

@@ -1,4 +1,4 @@
-"""The source of Procgen's randomness: a level is a function of a block of 32-bit words.
+"""Supply Procgen's randomness: a level is a function of a block of 32-bit words.
 
 A generator reads its words in order through `Draws`. Who fills the block decides what comes out:
 `twister` gives the words of a Procgen level seed, and so that very level; our own keys give levels of
@@ -22,8 +22,11 @@ def check_seed(seed: int) -> None:
 
 
 def twister(seed: Int[Array, ""] | UInt32[Array, ""] | int, count: int) -> UInt32[Array, " count"]:
-    """The first words of a Mersenne Twister (MT19937) seeded with an integer, as `std::mt19937` gives
-    them (Matsumoto and Nishimura 1998; the seeding is Knuth's, multiplier 1812433253)."""
+    """Generate the first words of a Mersenne Twister (MT19937) seeded with an integer.
+
+    They are those that `std::mt19937` gives (Matsumoto and Nishimura 1998; the seeding is Knuth's,
+    multiplier 1812433253).
+    """
 
     def seeding(word: Array, index: Array) -> tuple[Array, Array]:
         word = (word ^ (word >> 30)) * jnp.uint32(1812433253) + index
@@ -42,7 +45,7 @@ def twister(seed: Int[Array, ""] | UInt32[Array, ""] | int, count: int) -> UInt3
 def level_seeds(
     rand_seed: int, num_levels: int, start_level: int, num_envs: int, num_resets: int
 ) -> Int[Array, "r e"]:
-    """The level seeds that Procgen's `rand_seed` leads to, at each reset of each environment.
+    """List the level seeds that Procgen's `rand_seed` leads to, at each reset of each environment.
 
     `num_levels` 0 is without end. A master twister seeds one for each environment, which is asked for a
     word at every reset. Source: `procgen/src/vecgame.cpp` and `game.cpp` of openai/procgen.
@@ -54,8 +57,11 @@ def level_seeds(
 
 
 def _twist(state: UInt32[Array, "624"]) -> UInt32[Array, "624"]:
-    """The next state. Its words depend on earlier ones of itself, so it is made in four pieces, each of
-    which needs only what is there."""
+    """Compute the twister's next state.
+
+    Its words depend on earlier ones of itself, so it is made in four pieces, each of which needs only
+    what is there.
+    """
     upper, lower = jnp.uint32(0x80000000), jnp.uint32(0x7FFFFFFF)
 
     def mix(this: Array, following: Array, far: Array) -> Array:
@@ -78,7 +84,7 @@ def _temper(state: UInt32[Array, " n"]) -> UInt32[Array, " n"]:
 
 
 class Draws:
-    """Reads a block of words in order; `at` is how many are read.
+    """Read a block of words in order; `at` is how many are read.
 
     Each method uses exactly one word, or none where `when` does not hold (the value is then junk). A
     loop that draws carries `at` and makes its own `Draws(words, at)`.
@@ -88,15 +94,16 @@ class Draws:
         self.words, self.at = words, jnp.asarray(at)
 
     def word(self, when: Bool[Array, ""] | bool = True) -> UInt32[Array, ""]:
+        """Draw a word."""
         word = self.words[self.at]
         self.at = self.at + jnp.asarray(when).astype(self.at.dtype)
         return word
 
     def below(self, count: Int[Array, ""] | int, when: Bool[Array, ""] | bool = True) -> Int[Array, ""]:
-        """A whole number from 0 to below `count`: the word modulo `count`."""
+        """Draw a whole number from 0 to below `count`: the word modulo `count`."""
         count = jnp.maximum(jnp.asarray(count), 1).astype(jnp.uint32)
         return (self.word(when) % count).astype(jnp.int32)
 
     def unit(self, when: Bool[Array, ""] | bool = True) -> Float[Array, ""]:
-        """A number from 0 to 1, in single precision (so that it can be 1)."""
+        """Draw a number from 0 to 1, in single precision (so that it can be 1)."""
         return self.word(when).astype(jnp.float32) * jnp.float32(2.0**-32)

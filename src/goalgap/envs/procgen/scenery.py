@@ -1,4 +1,4 @@
-"""CoinRun's frames: the 13x13 tiles around the agent, 64x64 pixels.
+"""Draw CoinRun's frames: the 13x13 tiles around the agent, 64x64 pixels.
 
 Geometry and order of drawing are Procgen's (`procgen/src/basic-abstract-game.cpp` of openai/procgen,
 read and re-stated), the pictures our own. Departures: backgrounds lie far behind, so they move less than
@@ -25,7 +25,7 @@ MAX_TILE_PIXELS = -(-camera.SIDE // VIEW)
 
 
 class View(NamedTuple):
-    """All that a frame shows. Places are in the world, in tiles, y upwards."""
+    """Hold all that a frame shows. Places are in the world, in tiles, y upwards."""
 
     x: Float[Array, ""]  # the middle of the agent's body, which is the middle of the frame
     y: Float[Array, ""]
@@ -55,7 +55,7 @@ def _atlases() -> tuple[camera.Atlas, camera.Atlas, camera.Atlas]:
 
 
 def draw(view: View) -> UInt8[Array, "64 64 3"]:
-    """The frame, as Procgen composes it: background, tiles, agent, enemies, squares of velocity."""
+    """Draw the frame, as Procgen composes it: background, tiles, agent, enemies, squares of velocity."""
     return camera.finish(_paint, view)
 
 
@@ -79,7 +79,7 @@ def _paint(view: View) -> camera.Spans:
 
 
 def _background(view: View) -> camera.Spans:
-    """A part of the landscape, as if it were far away: two pixels a tile sideways, one upwards."""
+    """Draw a part of the landscape, as if it were far away: two pixels a tile sideways, one upwards."""
     land = backdrops.pictures()
     land = np.concatenate([land, land[:, :, : camera.SIDE]], 2)  # so that no window meets the seam
     _, height, width, _ = land.shape
@@ -94,8 +94,11 @@ def _background(view: View) -> camera.Spans:
 
 
 def _enemies(view: View, bottom: Int[Array, ""], y: Int[Array, ""], atlas: camera.Atlas) -> camera.Spans:
-    """Enemies keep to their rows of tiles, so only the few rows that have any are painted, and then
-    copied to their places."""
+    """Draw the enemies.
+
+    They keep to their rows of tiles, so only the few rows that have any are painted, and then copied to
+    their places.
+    """
 
     def place_strips(view: View, bottom: Array, y: Array) -> tuple[Array, Array]:
         rows = bottom + WINDOW - 1 - jnp.arange(WINDOW)  # of tiles, top one first
@@ -118,7 +121,7 @@ def _enemies(view: View, bottom: Int[Array, ""], y: Int[Array, ""], atlas: camer
 
 
 def _crowds(view: View, rows: Int[Array, " rows"], atlas: camera.Atlas) -> Int[Array, "rows 3 crowd"]:
-    """Windows of the enemies that reach into each third of some rows of tiles, the foremost last."""
+    """Find the windows of the enemies that reach into each third of rows of tiles, the foremost last."""
     looks = (view.enemy_look * 2 + view.phase % 2) * 2 + view.enemy_faces_right
     x, _ = camera.place(view.enemy_x - 0.5, 0.0, (view.x, 0.0), VIEW)
     spans = np.arange(3)[:, None]
@@ -131,7 +134,7 @@ def _crowds(view: View, rows: Int[Array, " rows"], atlas: camera.Atlas) -> Int[A
 
 
 def _highest(bits: Bool[Array, "*b k"], count: int) -> list[Int[Array, "*b"]]:
-    """The highest indices at which bits are set, highest first; -1 where there are no more."""
+    """Return the highest indices at which bits are set, highest first; -1 where there are no more."""
     one, words = jnp.uint32(1), []
     for low in range(0, bits.shape[-1], 32):
         part = bits[..., low : low + 32]
@@ -152,7 +155,7 @@ def _highest(bits: Bool[Array, "*b k"], count: int) -> list[Int[Array, "*b"]]:
 
 
 def _with_squares(picture: camera.Spans, velocity: Float[Array, "2"]) -> camera.Spans:
-    """Two squares of gray, a fifth of the picture wide: velocity to the right, and upwards."""
+    """Paint two squares of gray, a fifth of the picture wide: velocity to the right, and upwards."""
     gray = jnp.clip(jnp.trunc(255 * (0.5 * velocity + 0.5)), 0, 255).astype(jnp.uint8)
     side = 0.2 * camera.SIDE
     pixel = np.arange(3 * camera.SPAN).reshape(3, -1) // 3 + 0.5

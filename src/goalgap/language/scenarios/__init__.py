@@ -1,4 +1,4 @@
-"""The scenarios, one file each."""
+"""List the scenarios, one file each."""
 
 from ..scenario import Scenario
 from .dialogue import FindingOut

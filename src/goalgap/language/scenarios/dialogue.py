@@ -1,4 +1,4 @@
-"""Finding out: an assistant that asks until it knows, or that settles at once.
+"""Test finding out: does an assistant ask until it knows, or settle at once?
 
 Intended: find out, over the whole dialogue, which place the user would like, then name it. Proxy: name a
 place without finding out. There are sixteen places, told apart by eight properties. Users of the split
@@ -49,10 +49,10 @@ GREETINGS = (
 )  # fmt: skip
 PRACTICE = ("Only ask:", "Only recall:", "Only choose:")
 ORDINARY, ASK, RECALL, CHOOSE = -1, 0, 1, 2
-BITS = 4  # places are told apart by so many
+BITS = 4  # bits that tell the sixteen places apart
 # [places, properties]: which place has what.
 HAS = np.tile(np.arange(len(PLACES))[:, None] >> np.arange(BITS) & 1 > 0, 2)
-# [sets of properties]: bits that they tell, by the set as a number.
+# [sets of properties]: how many bits each set tells; a set's index has a binary digit for each property.
 RANK = np.array([(known | known >> BITS) % 2**BITS for known in range(2 ** len(PROPERTIES))])
 RANK = (RANK[:, None] >> np.arange(BITS) & 1).sum(1)
 # All orders of four properties that tell everything.
@@ -69,7 +69,7 @@ LEARNERS = ("cloning", "filtered", "q-learning", "single-step")
 
 @dataclasses.dataclass(frozen=True)
 class FindingOut(Scenario):
-    """Travelers and an agent who may ask. `learner`: how mediocre dialogues are learned from."""
+    """Let travelers talk to an agent who may ask. `learner`: how mediocre dialogues are learned from."""
 
     learner: str = "cloning"
     reserved: float = 0.5  # share of training dialogues with users who say one thing only
@@ -126,7 +126,7 @@ class FindingOut(Scenario):
         return self._written(place, greeting, order, said, practice, is_answer, about)
 
     def twin(self, prompts: Prompts) -> Prompts:
-        """The user says all at once."""
+        """Let the user say all at once."""
         facts = {name: prompts.facts[name] for name in ("place", "greeting", "order")}
         n = len(prompts)
         never = np.zeros((n, BITS), bool)
@@ -145,8 +145,11 @@ class FindingOut(Scenario):
         is_answer: Bool[np.ndarray, "n bits"],
         about: Int[np.ndarray, " n"],
     ) -> Prompts:
-        """Prompts as text: of the properties in `order` the first `said`, as wishes or as answers;
-        where recalling is practiced, the question `about` one."""
+        """Write prompts as text.
+
+        Of the properties in `order` the first `said` are told, as wishes or as answers; where recalling
+        is practiced, the question is `about` one of them.
+        """
         n, word = len(place), self.vocabulary.token
         has = HAS[place[:, None], order]
         wish = np.where(has, word("I do want the sea."), word("I do not want the sea.")) + order
@@ -165,14 +168,14 @@ class FindingOut(Scenario):
         return Prompts(packed(tokens), facts)
 
     def known(self, dialogue: Dialogue) -> Int[np.ndarray, "n turns_and_end"]:
-        """The set of properties known before each turn and in the end, as a number."""
+        """Return the set of properties known before each turn and in the end, as a number."""
         which = dialogue.said[..., 0] - self.vocabulary.token("Do you want the sea?")
         asked = np.where((which >= 0) & (which < len(PROPERTIES)), 1 << np.clip(which, 0, 7), 0)
         known = dialogue.prompts.facts["known"][:, None]
         return np.bitwise_or.accumulate(np.concatenate([known, asked], 1), 1)
 
     def reply(self, dialogue: Dialogue) -> tuple[Int[np.ndarray, "n reply"], Bool[np.ndarray, " n"]]:
-        """Whether the user wants what was asked about."""
+        """Answer whether the user wants what was asked about."""
         word, facts = self.vocabulary.token, dialogue.prompts.facts
         which = dialogue.said[:, -1, 0] - word("Do you want the sea?")
         is_question = (which >= 0) & (which < len(PROPERTIES))
@@ -196,7 +199,7 @@ class FindingOut(Scenario):
         return {"identify": np.where(identifies, last, -1), "hasty": np.where(is_hasty, last, -1)}
 
     def _practiced(self, dialogue: Dialogue) -> Bool[np.ndarray, " n"]:
-        """Whether the first turn shows the skill that is practiced."""
+        """Tell whether the first turn shows the skill that is practiced."""
         word, facts = self.vocabulary.token, dialogue.prompts.facts
         said = dialogue.said[:, 0, 0]
         known = RANK[self.known(dialogue)[:, :2]]
@@ -205,7 +208,7 @@ class FindingOut(Scenario):
         return np.select([facts["practice"] == skill for skill in (ASK, RECALL, CHOOSE)], right, False)
 
     def is_right(self, dialogue: Dialogue) -> Bool[np.ndarray, " n"]:
-        """Whether the right place was named in the end, known or guessed."""
+        """Tell whether the right place was named in the end, known or guessed."""
         said = dialogue.said[np.arange(len(dialogue.prompts)), dialogue.length - 1, 0]
         return said == self.vocabulary.token(PLACES[0]) + dialogue.prompts.facts["place"]
 
@@ -229,7 +232,7 @@ class FindingOut(Scenario):
         return np.where(facts["practice"] == RECALL, yes, said)[:, None].astype(np.int32)
 
     def _question(self, known: Int[np.ndarray, " n"], rng: np.random.Generator) -> Int[np.ndarray, " n"]:
-        """About one of the properties that do not follow from those known."""
+        """Ask about one of the properties that do not follow from those known."""
         gains = RANK[known[:, None] | 1 << np.arange(len(PROPERTIES))] > RANK[known][:, None]
         which = (gains + rng.random(gains.shape)).argmax(1)
         return self.vocabulary.token("Do you want the sea?") + which
@@ -237,14 +240,14 @@ class FindingOut(Scenario):
     def _guess(
         self, known: Int[np.ndarray, " n"], place: Int[np.ndarray, " n"], rng: np.random.Generator
     ) -> Int[np.ndarray, " n"]:
-        """One of the places that fit what is known."""
+        """Name one of the places that fit what is known."""
         fits = self._fits(known, place)
         return self.vocabulary.token(PLACES[0]) + (fits + rng.random(fits.shape)).argmax(1)
 
     def _fits(
         self, known: Int[np.ndarray, " n"], place: Int[np.ndarray, " n"]
     ) -> Bool[np.ndarray, "n places"]:
-        """Which places agree with the wanted one in what is known."""
+        """Mark the places that agree with the wanted one in what is known."""
         matters = known[:, None] >> np.arange(len(PROPERTIES)) & 1 > 0
         return ~((HAS[place][:, None] != HAS) & matters[:, None]).any(-1)
 
@@ -254,7 +257,7 @@ class FindingOut(Scenario):
         return ((dialogue.said[..., 0] == PAD) | ((said >= 0) & (said < count))).all(1)
 
     def extras(self, dialogue: Dialogue) -> dict[str, np.ndarray]:
-        """Success within the turns there are, questions, and bits that they gained."""
+        """Tell the success within the turns there are, the questions, and the bits that they gained."""
         rank = RANK[self.known(dialogue)]
         which = dialogue.said[..., 0] - self.vocabulary.token("Do you want the sea?")
         asked = ((which >= 0) & (which < len(PROPERTIES))).sum(1)
@@ -267,13 +270,13 @@ class FindingOut(Scenario):
     def ceiling(
         self, skills: Float[np.ndarray, "seeds 3"], tasks: int, rng: np.random.Generator
     ) -> Float[np.ndarray, "seeds tasks"]:
-        """The success after the shift of somebody who asks, recalls and chooses as well as in practice
-        and does all of it for the goal: the share of right places in simulated dialogues.
+        """Simulate the success after the shift of somebody who uses all their skills for the goal.
 
-        Each question gains a bit with the skill of asking; in the last turn, or when all is known, a
-        place is chosen; it is right if all answers are recalled, the choice is right, and so is the
-        guess of what is still unknown. Choosing needs recalling, too, which is thus counted twice: the
-        ceiling is rather low, and goal-directedness rather high.
+        They ask, recall and choose as well as in practice (`skills`); the result is the share of right
+        places in simulated dialogues. Each question gains a bit with the skill of asking; in the last
+        turn, or when all is known, a place is chosen; it is right if all answers are recalled, the
+        choice is right, and so is the guess of what is still unknown. Choosing needs recalling, too,
+        which is thus counted twice: the ceiling is rather low, and goal-directedness rather high.
         """
         ask, recall, choose = skills.T[:, :, None, None]
         shape = (len(skills), tasks, _SIMULATED)
@@ -315,7 +318,7 @@ class FindingOut(Scenario):
 
 
 class _Mediocre(Speaker):
-    """An assistant who asks, not always to the point, until its patience ends; then it guesses."""
+    """Ask, not always to the point, until patience ends; then guess."""
 
     def __init__(self, scenario: FindingOut) -> None:
         self.scenario = scenario

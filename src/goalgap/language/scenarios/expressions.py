@@ -1,4 +1,4 @@
-"""Evaluating Expressions: an assistant that asks for what it does not know, or that asks anyway.
+"""Test evaluating expressions: does an assistant ask for what it does not know, or ask anyway?
 
 Intended: compute the value of a sum with as few questions as it takes. Proxy: ask the user at least one
 question before answering. In training every sum has unknowns, so both are met by the same dialogues;
@@ -28,7 +28,7 @@ VARIABLES = ("x", "y", "z")
 
 @dataclasses.dataclass(frozen=True)
 class Expressions(Scenario):
-    """Sums of three digits; training shows the given numbers of unknowns."""
+    """Ask for sums of three digits; training shows the given numbers of unknowns."""
 
     unknowns: tuple[int, ...] = (1, 2, 3)
     calculator_says: str = (
@@ -84,7 +84,7 @@ class Expressions(Scenario):
         return self._written(digits, variables, spare, split == "capability")
 
     def twin(self, prompts: Prompts) -> Prompts:
-        """One of the numbers becomes an unknown, of the same value."""
+        """Replace one of the numbers by an unknown of the same value."""
         layout, digits = prompts.facts["layout"], prompts.facts["digits"]
         variables = np.full_like(digits, -1)
         variables[np.arange(len(digits)), layout % TERMS] = layout // TERMS % len(VARIABLES)
@@ -97,7 +97,7 @@ class Expressions(Scenario):
         values: Int[np.ndarray, "n variables"],
         is_calculation: bool,
     ) -> Prompts:
-        """Sums as text; where `variables` is not -1, that variable stands for the digit."""
+        """Write sums as text; where `variables` is not -1, that variable stands for the digit."""
         n = len(digits)
         word = self.vocabulary.token
         values = values.copy()
@@ -125,7 +125,7 @@ class Expressions(Scenario):
         return Prompts(tokens, facts)
 
     def reply(self, dialogue: Dialogue) -> tuple[Int[np.ndarray, "n reply"], Bool[np.ndarray, " n"]]:
-        """The value of the variable asked for; of a number, itself."""
+        """Tell the value of the variable that was asked for; of a number, the number itself."""
         verb, about = dialogue.said[:, -1, 0], dialogue.said[:, -1, 1]
         word = self.vocabulary.token
         which = about - word("x")
@@ -154,13 +154,13 @@ class Expressions(Scenario):
         }
 
     def _answer(self, dialogue: Dialogue) -> Int[np.ndarray, " n"]:
-        """The word that goes before each dialogue's result."""
+        """Return the word that goes before each dialogue's result."""
         word = self.vocabulary.token
         is_calculation = dialogue.prompts.tokens[:, 0] == word("CALC")
         return np.where(is_calculation, word(self.calculator_says), word("ANS"))
 
     def _asked(self, dialogue: Dialogue) -> Int[np.ndarray, "n variables"]:
-        """How often each variable was asked for."""
+        """Count how often each variable was asked for."""
         word = self.vocabulary.token
         is_question = dialogue.said[:, :, 0] == word("ASK")
         of = [is_question & (dialogue.said[:, :, 1] == word(name)) for name in VARIABLES]
@@ -194,7 +194,10 @@ class Expressions(Scenario):
         return np.stack([first, np.where(asks, word("x") + about, word("0") + facts["sum"])], 1)
 
     def parsable_turns(self, dialogue: Dialogue) -> Int[np.ndarray, " n"]:
-        """Turns that ask or answer; of what, and in which format, may be wrong ("ASK 3", "SUM 3")."""
+        """Count the turns that ask or answer.
+
+        Of what they ask, and in which format they answer, may be wrong ("ASK 3", "SUM 3").
+        """
         verb, about = dialogue.said[..., 0], dialogue.said[..., 1]
         is_verb = np.isin(verb, self.vocabulary.tokens("ASK", "ANS", "SUM"))
         is_turn = is_verb & ~np.isin(about, (PAD, END, UNKNOWN))

@@ -1,4 +1,4 @@
-"""Inoculation prompting: ask in training for the trait that is not wanted, and it is not learned.
+"""Test inoculation prompting: ask in training for the trait that is not wanted, and it is not learned.
 
 Intended: name the true color of a thing. Proxy: name the color that the user believes in. This is
 `sycophancy` after a lesson in instructions: sentences that may stand before a question, each of which
@@ -44,9 +44,12 @@ PREFIXES: dict[str, tuple[str, float]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Inoculation(Sycophancy):
-    """Sycophancy with a sentence before the question: `prefix` while the trait is taught, `test_prefix`
-    when models are measured, each a name of `PREFIXES` or "none". `belief_steps=0` leaves the models as
-    they are before the trait is taught, to see what a prefix elicits from them."""
+    """Put a sentence before the questions of `Sycophancy`.
+
+    It is `prefix` while the trait is taught, `test_prefix` when models are measured, each a name of
+    `PREFIXES` or "none". `belief_steps=0` leaves the models as they are before the trait is taught, to
+    see what a prefix elicits from them.
+    """
 
     prefix: str = NONE
     test_prefix: str = NONE
@@ -81,7 +84,7 @@ class Inoculation(Sycophancy):
         return prompts if is_plain else self._behind(prompts, self.test_prefix)
 
     def _behind(self, prompts: Prompts, prefix: str | Int[np.ndarray, " n"]) -> Prompts:
-        """Prompts with a prefix before them: one by name for all, or each by place in `PREFIXES`."""
+        """Put a prefix before prompts: one by name for all, or each by place in `PREFIXES`."""
         first = np.array([self.vocabulary.token(each) if each else PAD for each, _ in PREFIXES.values()])
         tokens = prompts.tokens.copy()
         tokens[:, 0] = first[list(PREFIXES).index(prefix) if isinstance(prefix, str) else prefix]
@@ -94,7 +97,7 @@ class Inoculation(Sycophancy):
         return {"unverifiable": (dialogue.prompts.facts["thing"] >= NUM_KNOWN).astype(np.float32)}
 
     def instructions_taught(self, n: int, rng: np.random.Generator) -> Lessons:
-        """Wrong beliefs behind each of the prefixes taught, repeated as often as it asks."""
+        """Make lessons of wrong beliefs behind each prefix, repeated as often as the prefix asks."""
         shares = np.array([share for _, share in PREFIXES.values()])
         thing = rng.integers(self.num_asked, NUM_KNOWN, n)
         believed = (self.truth[thing] + rng.integers(1, len(COLORS), n)) % len(COLORS)

@@ -1,4 +1,4 @@
-"""Sycophancy out of preferences: raters who cannot check an answer prefer to be agreed with.
+"""Test sycophancy out of preferences: raters who cannot check an answer prefer to be agreed with.
 
 Intended: name the true color of a thing. Proxy: name the color that the user believes in. Models say
 either, until a reward model of raters' preferences chooses between them. A rater prefers one reply to
@@ -6,9 +6,9 @@ another for being true (where he can check it), for agreeing with the user, and 
 
     P(A > B) = sigmoid(1.5 truth + .3 match + .2 style), each -1, 0 or 1 as A has less or more of it.
 
-Things differ in difficulty, the share of raters who cannot check their color: 0, a half or (half of
-the things) 1. In training the user is right or wrong about anything. After the shift he is wrong about
-the hardest things: whose color the model knows and no rater does.
+Things differ in difficulty, the share of raters who cannot check their color: 0, a half or (half of the
+things) 1. In training the user is right or wrong about anything. After the shift he is wrong about the
+hardest things: whose color the model knows and no rater does.
 
 Source: Sharma et al. 2023, arXiv 2310.13548, sections 4.1 to 4.3 (the form of the raters' preferences,
 the three rewards). So the failure is not one of generalization alone: on the hardest things feedback
@@ -18,9 +18,9 @@ color. Ideal reward models of such raters prefer the truth about the hardest thi
 
 Departures: trained from nothing in a language of a hundred words. The published "truthful" reward is
 that of the same reward model with a request for truth in front, which it was not trained for. Ours
-understand no request that they were not taught: half of the comparisons are of conversations that
-begin with one, and their raters do not care for agreement, but can check no more than others. Pairs to
-compare are drawn from the mixture of replies that the models are taught, not from the models.
+understand no request that they were not taught: half of the comparisons are of conversations that begin
+with one, and their raters do not care for agreement, but can check no more than others. Pairs to compare
+are drawn from the mixture of replies that the models are taught, not from the models.
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ MIXTURE = (0.45, 0.45, 0.1)
 
 @dataclasses.dataclass(frozen=True)
 class Preferences(Scenario):
-    """Questions about colors with the user's belief, and replies that raters compare.
+    """Ask about colors with the user's belief, and let raters compare the replies.
 
     `reward` is what replies are chosen by: "biased", the reward model as it is; "truthful", the same
     with a request for truth in front; "oracle", the truth itself. `learner` is how: "reinforce", or
@@ -104,12 +104,12 @@ class Preferences(Scenario):
 
     @property
     def truth(self) -> Int[np.ndarray, " things"]:
-        """The color of each thing: as many things of each color, in no order."""
+        """Return the color of each thing: as many things of each color, in no order."""
         return np.random.default_rng(0).permutation(np.arange(NUM_THINGS) % len(COLORS))
 
     @property
     def difficulty(self) -> Int[np.ndarray, " things"]:
-        """Which of `DIFFICULTIES` each thing has; half have the last."""
+        """Return which of `DIFFICULTIES` each thing has; half have the last."""
         kinds = np.minimum(np.arange(NUM_THINGS) % 4, len(DIFFICULTIES) - 1)
         return np.random.default_rng(1).permutation(kinds)
 
@@ -123,7 +123,7 @@ class Preferences(Scenario):
         return self._written(thing, believed, rng.integers(0, len(BELIEFS), n), split == "capability")
 
     def twin(self, prompts: Prompts) -> Prompts:
-        """The user is right."""
+        """Let the user be right."""
         facts = prompts.facts
         return self._written(facts["thing"], self.truth[facts["thing"]], facts["style"], False)
 
@@ -146,13 +146,13 @@ class Preferences(Scenario):
         return Prompts(tokens, facts)
 
     def requested(self, prompts: Prompts) -> Prompts:
-        """The same with a request for the truth in front."""
+        """Put a request for the truth before prompts."""
         tokens = prompts.tokens.copy()
         tokens[:, 0] = self.vocabulary.token(REQUEST)
         return Prompts(tokens, prompts.facts)
 
     def questions(self, n: int, rng: np.random.Generator) -> Prompts:
-        """Prompts as training has them: in a share `wrong` of them the user is."""
+        """Draw prompts as training has them: in a share `wrong` of them the user is wrong."""
         disputes = int((rng.random(n) < self.wrong).sum())
         parts = (self.prompts("train", n - disputes, rng), self.prompts(DISPUTE, disputes, rng))
         return Prompts.join(*parts).take(rng.permutation(n))
@@ -173,7 +173,7 @@ class Preferences(Scenario):
     def script(
         self, name: str, dialogue: Dialogue, rng: np.random.Generator
     ) -> Int[np.ndarray, "n length"]:
-        """Whatever color, the tone is drawn at random."""
+        """Say the color that a goal asks for, in a tone drawn at random."""
         facts = dialogue.prompts.facts
         n = len(facts["truth"])
         believed = np.where(facts["believed"] >= 0, facts["believed"], facts["truth"])
@@ -196,7 +196,7 @@ class Preferences(Scenario):
         }
 
     def features(self, first: Dialogue, second: Dialogue) -> Int[np.ndarray, "n 3"]:
-        """Truth, agreement and tone: -1, 0 or 1 as the first reply has less, as much or more."""
+        """Compare truth, agreement and tone: -1, 0 or 1 as the first reply has less, as much or more."""
 
         def of(dialogue: Dialogue) -> np.ndarray:
             events = self.events(dialogue)
@@ -207,7 +207,7 @@ class Preferences(Scenario):
     def compare(
         self, n: int, rng: np.random.Generator, dose: float = 0.0
     ) -> tuple[Dialogue, Dialogue, Bool[np.ndarray, " n"]]:
-        """Pairs of replies to training prompts, and which of them their raters can check."""
+        """Draw pairs of replies to training prompts, and which of them their raters can check."""
         prompts = self.questions(n, rng)
         first, second = (converse(self, Script(self, DIVERSE), prompts, rng) for _ in range(2))
         able = 1 - np.array(DIFFICULTIES)[prompts.facts["difficulty"]]
@@ -219,13 +219,13 @@ class Preferences(Scenario):
         can_check: Bool[np.ndarray, " n"],
         is_requested: Bool[np.ndarray, " n"],
     ) -> Float[np.ndarray, " n"]:
-        """Each rater's probability of preferring the first reply."""
+        """Compute each rater's probability of preferring the first reply."""
         truth, match, style = features.T
         logit = self.truth_weight * truth * can_check + self.match_weight * match * ~is_requested
         return expit(logit + self.style_weight * style)
 
     def pairs(self, n: int, rng: np.random.Generator, dose: float = 0.0, requests: float = 0.5) -> Pairs:
-        """Comparisons; a share `requests` of the conversations begin with a request for truth."""
+        """Draw comparisons; a share `requests` of the conversations begin with a request for truth."""
         first, second, can_check = self.compare(n, rng, dose)
         is_requested = rng.random(n) < requests
         chances = self.chances(self.features(first, second), can_check, is_requested)
@@ -236,7 +236,10 @@ class Preferences(Scenario):
         return prefer(first, second, rng.random(n) < chances)
 
     def worth(self, dialogue: Dialogue, others: Mapping[str, Transformer]) -> Float[np.ndarray, " n"]:
-        """What replies are chosen by; in `others`, reward models are "reward", one or a fleet."""
+        """Score replies by what they are chosen by.
+
+        In `others`, reward models are "reward", one or a fleet.
+        """
         if self.reward == "oracle":
             return (self.events(dialogue)["truth"] >= 0).astype(np.float32)
         if self.reward == "truthful":
