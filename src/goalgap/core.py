@@ -160,13 +160,19 @@ class Defaults:
     analysis: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+def option(default: Any, help: str, name: str | None = None) -> Any:
+    """A static field of an environment with words for the command line, and another name there."""
+    about = {"help": help} if name is None else {"help": help, "option": name}
+    return eqx.field(static=True, default=default, metadata=about)
+
+
 class Environment(Checked, eqx.Module):
     """Dynamics and pictures of levels. Never rewards, never resets by itself.
 
     All methods take one level and one state; callers `vmap`. An episode ends when `is_terminal` (the
     future is worth nothing) or after `max_steps` (it is merely not watched: truncation). Fields of
-    simple types are the options of the command line, and are checked by `settings.settle`; a field's
-    metadata may hold "help", and "option", the name on the command line.
+    simple types are the options of the command line, and are checked by `settings.settle`; a plain
+    field will do, `option` gives one words of help.
     """
 
     kind: ClassVar[str] = "environment"  # what sort of `Contest` this is

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
-from ..core import Environment, Goal, Level, Levels, Mixture, Shift, State, UsageError, hash_bits
+from ..core import Environment, Goal, Level, Levels, Mixture, Shift, State, UsageError, hash_bits, option
 from ..oracle import TABLES, Solver
 from . import landmarks, sprites
 from .layouts import Blocks, Layout, pick
@@ -96,9 +96,11 @@ class GridEnvironment(Environment):
     movable: ClassVar[tuple[str, ...]] = ("mouse",)  # what edits may move without a change of class
     unrestricted_alpha: ClassVar[float] = 1.0  # share of distinguishing re-draws that covers all levels
 
-    size: int = eqx.field(static=True, default=13)
-    layout: Layout = eqx.field(default_factory=Blocks)
-    max_steps: int = eqx.field(static=True, default=128)
+    size: int = option(13, "cells along a side of the board (published: 13)")
+    layout: Layout = eqx.field(
+        default_factory=Blocks, metadata={"help": "walls: blocks (the default), tree or open"}
+    )
+    max_steps: int = option(128, "steps until an episode is cut off")
 
     def __check_init__(self) -> None:
         if not MIN_SIZE <= self.size <= MAX_SIZE:

@@ -17,6 +17,7 @@ import optax
 from jaxtyping import Array, Int
 
 from ..core import UsageError
+from ..settings import Checked
 from .transformer import Transformer
 
 
@@ -48,7 +49,7 @@ class Adam(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage(abc.ABC):
+class Stage(Checked, abc.ABC):
     """What all stages have. Subclasses add what to learn from."""
 
     name: str  # of the stage, in progress and curves

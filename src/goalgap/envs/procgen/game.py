@@ -13,10 +13,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, UInt32
 
-from ...core import Environment, Level, Levels, Mixture, Shift, UsageError
+from ...core import Environment, Level, Levels, Mixture, Shift, UsageError, option
 from .random_words import check_seed, twister
 
 OBSERVATIONS = ("symbolic", "rgb")
+# Learners' defaults: Procgen's levels cost more to draw than boards, and its mazes need no push to
+# explore. Its games come in modes rather than sizes; by default their time limits are shorter than the
+# original's, which an agent that works does not need.
+FEWER = {"num_fresh_levels": 1024, "entropy_coefficient": 0.02}
+CALMER = {"num_fresh_levels": 1024, "entropy_coefficient": 0.005}
 
 
 class ProcgenGame(Environment):
@@ -30,10 +35,14 @@ class ProcgenGame(Environment):
     train_game: ClassVar[str]  # which of its games training draws levels from, and deployment
     deploy_game: ClassVar[str]
     num_words: ClassVar[Any]  # that are enough for any level
-    mode: str = eqx.field(static=True, default="hard")
-    observation: str = eqx.field(static=True, default="symbolic")
-    num_levels: int = eqx.field(static=True, default=0)
-    start_level: int = eqx.field(static=True, default=0)
+    mode: str = option("hard", "Procgen's distribution mode: hard is the published one")
+    observation: str = option("symbolic", "symbolic or rgb (64x64 pixels; published)")
+    num_levels: int = option(
+        0,
+        "train on so many of Procgen's level seeds (published: 100000; 0: without end)",
+        "train_levels",
+    )
+    start_level: int = option(0, "the first of these level seeds")
 
     def __check_init__(self) -> None:
         check_name("mode", self.mode, self.modes)
