@@ -211,14 +211,33 @@ _PARTS = ("id", "key", "title", "authors", "venue", "year")
 PAPERS |= {entry[0]: dict(zip(_PARTS, entry, strict=True)) for entry in _LANGUAGE}
 
 
+def paper(identifier: str) -> dict[str, str | int]:
+    """What is known of a paper; of one that is not listed, its identifier on arXiv."""
+    unlisted: dict[str, str | int] = {
+        "id": identifier,
+        "key": f"arxiv{identifier}".replace("/", ":"),
+        "title": f"arXiv:{identifier}",
+        "authors": "",
+        "venue": "",
+        "year": "",
+    }
+    return PAPERS.get(identifier, unlisted)
+
+
 def bibtex(identifier: str) -> str:
-    """One entry. Raises KeyError for a paper that is not listed."""
-    paper = PAPERS[identifier]
+    """One entry; of a paper that is not listed, only where it is."""
+    if identifier not in PAPERS:
+        key = paper(identifier)["key"]
+        return (
+            f"@misc{{{key},\n  url = {{https://arxiv.org/abs/{identifier}}},\n"
+            f"  eprint = {{{identifier}}},\n  archivePrefix = {{arXiv}},\n}}\n"
+        )
+    found = PAPERS[identifier]
     fields = "".join(
-        f"  {name} = {{{paper[part]}}},\n"
+        f"  {name} = {{{found[part]}}},\n"
         for name, part in (("title", "title"), ("author", "authors"), ("year", "year"))
     )
     return (
-        f"@misc{{{paper['key']},\n{fields}  note = {{{paper['venue']}}},\n"
+        f"@misc{{{found['key']},\n{fields}  note = {{{found['venue']}}},\n"
         f"  eprint = {{{identifier}}},\n  archivePrefix = {{arXiv}},\n}}\n"
     )

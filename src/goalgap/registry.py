@@ -172,6 +172,15 @@ def _load(path: Path) -> None:
         os.environ[VARIABLE] = os.pathsep.join([*listed, str(path)])
 
 
+def module_of(path: Path) -> ModuleType:
+    """A file of the user's as a module: the one of a plug-in that is loaded, or else imported anew."""
+    path = path.expanduser().resolve()
+    if not path.is_file():
+        raise UsageError(f"cannot import {str(path)!r}: there is no such file")
+    loaded = _ready().files.get(path)
+    return sys.modules[loaded] if loaded else _import(path, module_name(path))
+
+
 def module_name(path: Path) -> str:
     """The name under which a plug-in's module is known: equal in all processes."""
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]

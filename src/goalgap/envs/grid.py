@@ -119,9 +119,19 @@ class GridEnvironment(Environment):
     def redraw(self, key: Key[Array, ""], level: Any, distinguishing: Bool[Array, ""]) -> Any:
         """The level with its goal objects placed anew (the paper's transforming edit)."""
 
-    @abc.abstractmethod
     def tiles(self, level: Any, state: Any) -> Int[Array, "h w"]:
-        """The sprite on each cell, as an index into `sprites.NAMES`."""
+        """The sprite on each cell, as an index into `tile_names`: by default the mouse above objects,
+        in the order of `symbols` (the last on top), above walls and floor."""
+        board = jnp.where(level.walls, sprites.WALL, sprites.FLOOR)
+        for name in self.symbols:
+            cells = self.remaining(level, state, name)
+            board = jnp.where(self.at(cells), self.tile_names.index(sprites.sprite_of(name)), board)
+        return jnp.where(self.at(state.position), sprites.MOUSE, board)
+
+    @property
+    def tile_names(self) -> tuple[str, ...]:
+        """The names of all tiles: `sprites.NAMES`, then the environment's own kinds of objects."""
+        return (*sprites.NAMES, *sprites.strange(self.symbols))
 
     def border(self, level: Any, state: Any) -> Int[Array, " w"]:
         """The sprites on the wall above the board (an inventory, where there is one)."""
@@ -312,8 +322,9 @@ class GridEnvironment(Environment):
         return board.at[0].set(self.border(level, state))
 
     def sprites(self, pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
-        return sprites.atlas(pixels)
+        return sprites.atlas(pixels, len(self.tile_names) - len(sprites.NAMES))
 
     def rgb(self, level: Any, state: Any, pixels: int = 8) -> UInt8[Array, "y x 3"]:
         """The board with its border, from the sprite atlas: (size + 2) * pixels square."""
-        return sprites.draw(self.board(level, state), pixels)
+        num_own = len(self.tile_names) - len(sprites.NAMES)
+        return sprites.draw(self.board(level, state), pixels, num_own)

@@ -153,6 +153,10 @@ class Line(Environment):
         line = jnp.where(self.at(state.position), sprites.MOUSE, line)
         return jnp.pad(line, 1, constant_values=sprites.WALL)
 
+    @property
+    def tile_names(self) -> tuple[str, ...]:
+        return sprites.NAMES
+
     def sprites(self, pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
         return sprites.atlas(pixels)
 

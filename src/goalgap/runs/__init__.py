@@ -20,7 +20,7 @@ from ..core import Contest, Environment, Policy, UsageError, tree_index
 from ..descriptions import to_json
 from ..experiment import Experiment, fit
 from ..learn.ppo import Trainer, TrainState
-from ..literature import PAPERS
+from ..literature import paper
 from ..measure import Exam
 from ..store import RunFolder
 
@@ -334,7 +334,7 @@ def environment_content(env: Environment) -> dict[str, Any]:
         "proxies": goals[1:],
         "size": _extent(env),
         "exact": env.solver is not None,
-        "papers": [PAPERS[identifier] for identifier in env.papers],
+        "papers": [paper(identifier) for identifier in env.papers],
     }
 
 

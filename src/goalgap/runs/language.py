@@ -16,7 +16,7 @@ from ..language.experiment import Situation, fit
 from ..language.scenario import Scenario
 from ..language.stage import Learners, stack
 from ..language.transformer import Transformer, new
-from ..literature import PAPERS
+from ..literature import paper
 from ..store import RunFolder
 from . import SAVE_SECONDS, Interrupted, Listener, Run, finish, report_content, stack_tables
 
@@ -257,5 +257,5 @@ def scenario_content(scenario: Scenario) -> dict[str, Any]:
         "proxies": goals[1:],
         "size": f"{len(scenario.vocabulary)} words",
         "exact": True,
-        "papers": [PAPERS[identifier] for identifier in scenario.papers],
+        "papers": [paper(identifier) for identifier in scenario.papers],
     }

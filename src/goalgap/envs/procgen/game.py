@@ -35,7 +35,11 @@ class ProcgenGame(Environment):
     train_game: ClassVar[str]  # which of its games training draws levels from, and deployment
     deploy_game: ClassVar[str]
     num_words: ClassVar[Any]  # that are enough for any level
-    mode: str = option("hard", "Procgen's distribution mode: hard is the published one")
+    mode: str = option(
+        "hard", "easy, hard (published), memory (mazes, heist), tiny (mazes), small (not heist)"
+    )
+        "hard", "easy, hard (published), memory (mazes, heist), tiny (mazes), small (not heist)"
+    )
     observation: str = option("symbolic", "symbolic or rgb (64x64 pixels; published)")
     num_levels: int = option(
         0,
@@ -53,6 +57,10 @@ class ProcgenGame(Environment):
             raise UsageError(f"num_levels is {self.num_levels}; expected 0 (without end) or more")
         check_seed(self.start_level)
         check_seed(self.start_level + max(self.num_levels, 1) - 1)
+
+    @property
+    def tile_names(self) -> tuple[str, ...]:
+        return ()  # terminals show the game's frame
 
     @abc.abstractmethod
     def generate(self, words: UInt32[Array, " n"], game: str) -> Level:
