@@ -9,18 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from goalgap.cli import call
-from goalgap.cli.options import ENVIRONMENTS, LEARNER
-from goalgap.cli.verbs import Run
+from goalgap.cli import call, parse
+from goalgap.cli.verbs import Run, options
+from goalgap.envs import ALL
+from goalgap.learn.ppo import PPO
 
 
 def test_what_the_user_does_not_say_of_the_learner_is_the_environments_own():
-    own = Run(env="coinrun").experiment().learner
-    assert own != LEARNER
-    typed = dataclasses.replace(LEARNER, learning_rate=0.01)
-    assert Run(env="coinrun", learner=typed).experiment().learner == dataclasses.replace(
-        own, learning_rate=0.01
-    )
+    own = parsed("run", "coinrun").experiment().learner
+    assert own == PPO(num_fresh_levels=1024, entropy_coefficient=0.02)
+    typed = parsed("run", "coinrun", "--learner.learning-rate", "0.01").experiment().learner
+    assert typed == dataclasses.replace(own, learning_rate=0.01)
+
+
+def parsed(*argv: str) -> Run:
+    """The options that a command line means."""
+    return parse(options(argv[0], list(argv[1:])))
 
 
 def fails(capsys: pytest.CaptureFixture, *argv: str, code: int = 2) -> str:
@@ -139,7 +143,7 @@ def test_list_and_cite(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     (tmp_path / "broken" / "experiment.json").write_text("{")
     assert call(["list", "--out", str(tmp_path), "--json"]) == 0
     there = json.loads(capsys.readouterr().out)
-    assert list(there["environments"]) == list(ENVIRONMENTS)
+    assert list(there["environments"]) == [kind.name for kind in ALL]
     assert there["runs"][0]["verdict"] == "unfinished"
     assert call(["cite", "corner"]) == 0
     assert "2507.03068" in capsys.readouterr().out

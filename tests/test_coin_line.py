@@ -14,7 +14,8 @@ from jax import jit
 from goalgap import oracle, runs
 from goalgap.adapters.terminal import Game, board, play
 from goalgap.cli import BadArguments
-from goalgap.cli.options import Board
+from goalgap.cli.options import Board, board_of, check_owned
+from goalgap.cli.verbs import Run
 from goalgap.core import UsageError, tree_index
 from goalgap.envs import Line
 from goalgap.envs.line import LineLevel
@@ -213,8 +214,11 @@ def test_layouts_are_for_boards_with_walls():
     made: Any = Board().environment("line")
     assert isinstance(made, Line)
     with pytest.raises(BadArguments, match="--layout open is for corner, dish, keys, not for line"):
-        Board(layout="open").environment("line")
-    made = Board(layout="open").environment("corner")
+        check_owned(["--layout", "open"], Line, Run)
+    with pytest.raises(BadArguments, match="--layout=open is for corner"):
+        check_owned(["--layout=open"], Line, Run)
+    options: Any = board_of(Corner)
+    made = options(layout="open").environment("corner")
     assert made.layout.name == "open"
 
 

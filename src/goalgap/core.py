@@ -7,6 +7,7 @@ a function of (environment, goals, levels, policy). Of the package, only `settin
 
 import abc
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8, UInt32
 
-from .settings import Checked
+from .settings import Checked, hint
 from .settings import UsageError as UsageError
 
 Level = PyTree  # what is fixed within an episode: walls, objects, where the agent starts
@@ -163,16 +164,31 @@ class Defaults:
     analysis: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+def option(default: Any, help: str, name: str | None = None) -> Any:
+    """A static field of an environment with words for the command line, and another name there."""
+    about = {"help": help} if name is None else {"help": help, "option": name}
+    return eqx.field(static=True, default=default, metadata=about)
+
+
 class Environment(Checked, eqx.Module):
     """Dynamics and pictures of levels. Never rewards, never resets by itself.
 
     All methods take one level and one state; callers `vmap`. An episode ends when `is_terminal` (the
     future is worth nothing) or after `max_steps` (it is merely not watched: truncation). Fields of
-    simple types are the options of the command line, and are checked by `settings.settle`; a field's
-    metadata may hold "help", and "option", the name on the command line.
+    simple types are the options of the command line, and are checked by `settings.settle`; a plain
+    field will do, `option` gives one words of help.
     """
 
     kind: ClassVar[str] = "environment"  # what sort of `Contest` this is
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Make plain fields of simple types static: sizes and modes, which programs are compiled for."""
+        super().__init_subclass__(**options)
+        for name in inspect.get_annotations(cls):
+            default = cls.__dict__.get(name)
+            if isinstance(default, int | float | str) and hint(cls, name) in (int, float, bool, str):
+                setattr(cls, name, eqx.field(static=True, default=default))
+
     name: ClassVar[str]
     title: ClassVar[str]
     papers: ClassVar[tuple[str, ...]] = ()  # arXiv ids, for `goalgap cite`
@@ -227,6 +243,11 @@ class Environment(Checked, eqx.Module):
     @abc.abstractmethod
     def board(self, level: Level, state: State) -> Int[Array, "h w"]:
         """The picture as tiles: indices into `sprites`."""
+
+    @property
+    def tile_names(self) -> tuple[str, ...]:
+        """What is on each of the tiles, for terminals; empty: they show `rgb` pixels instead."""
+        return ()
 
     def visible(self, level: Level) -> tuple[slice, slice]:
         """Rows and columns of the board that are worth showing."""

@@ -1,4 +1,4 @@
-"""List the papers behind the environments and methods, for reports and for `goalgap cite`."""
+"""The papers behind the environments and methods, for reports and for `goalgap cite`."""
 
 PAPERS: dict[str, dict[str, str | int]] = {
     "2507.03068": {
@@ -212,20 +212,32 @@ PAPERS |= {entry[0]: dict(zip(_PARTS, entry, strict=True)) for entry in _LANGUAG
 
 
 def paper(identifier: str) -> dict[str, str | int]:
-    """Give what is known of a paper by its arXiv id; of one that is not listed, the identifier itself."""
-    unknown = {"key": f"arxiv-{identifier}", "title": f"arXiv:{identifier}", "authors": "", "year": ""}
-    return PAPERS.get(identifier, {"id": identifier, "venue": f"arXiv:{identifier}", **unknown})
+    """Give what is known of a paper; of one that is not listed, its identifier on arXiv."""
+    unlisted: dict[str, str | int] = {
+        "id": identifier,
+        "key": f"arxiv{identifier}".replace("/", ":"),
+        "title": f"arXiv:{identifier}",
+        "authors": "",
+        "venue": "",
+        "year": "",
+    }
+    return PAPERS.get(identifier, unlisted)
 
 
 def bibtex(identifier: str) -> str:
-    """Write one entry; of a paper that is not listed, with its identifier for a title."""
-    known = paper(identifier)
+    """Write a paper's BibTeX entry, given its arXiv id; of one that is not listed, only where it is."""
+    if identifier not in PAPERS:
+        key = paper(identifier)["key"]
+        return (
+            f"@misc{{{key},\n  url = {{https://arxiv.org/abs/{identifier}}},\n"
+            f"  eprint = {{{identifier}}},\n  archivePrefix = {{arXiv}},\n}}\n"
+        )
+    found = PAPERS[identifier]
     fields = "".join(
-        f"  {name} = {{{known[part]}}},\n"
+        f"  {name} = {{{found[part]}}},\n"
         for name, part in (("title", "title"), ("author", "authors"), ("year", "year"))
-        if known[part]
     )
     return (
-        f"@misc{{{known['key']},\n{fields}  note = {{{known['venue']}}},\n"
+        f"@misc{{{found['key']},\n{fields}  note = {{{found['venue']}}},\n"
         f"  eprint = {{{identifier}}},\n  archivePrefix = {{arXiv}},\n}}\n"
     )

@@ -172,6 +172,15 @@ def _load(path: Path) -> None:
         os.environ[VARIABLE] = os.pathsep.join([*listed, str(path)])
 
 
+def module_of(path: Path) -> ModuleType:
+    """A file of the user's as a module: the one of a plug-in that is loaded, or else imported anew."""
+    path = path.expanduser().resolve()
+    if not path.is_file():
+        raise UsageError(f"cannot import {str(path)!r}: there is no such file")
+    loaded = _ready().files.get(path)
+    return sys.modules[loaded] if loaded else _import(path, module_name(path))
+
+
 def module_name(path: Path) -> str:
     """The name under which a plug-in's module is known: equal in all processes."""
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
@@ -218,7 +227,8 @@ def _register_module(module: ModuleType, source: str) -> None:
     if not found and not has_study:
         known = ", ".join(dict.fromkeys(base.__name__ for group in _bases().values() for base in group))
         raise UsageError(
-            f"{source} defines nothing to use; expected a subclass of {known}, or a study: main(out, seed)"
+            f"{source} defines nothing to use; expected a subclass of {known}, or a study, which is a "
+            "function main(out, seed)"
         )
     for kind in found:
         _check(kind, source)
@@ -289,10 +299,9 @@ def name_of(kind: type) -> str:
 
 def _names(module: str) -> list[str]:
     kinds = [kind for kind in _outside.types.values() if kind.__module__ == module]
-    scripts = [
-        one for one in _outside.studies.values() if getattr(one.function, "__module__", "") == module
-    ]
-    return [name_of(kind) for kind in kinds] + [one.name for one in scripts]
+    scripts = _outside.studies.items()
+    own = [name for name, script in scripts if getattr(script.function, "__module__", "") == module]
+    return [name_of(kind) for kind in kinds] + own
 
 
 def _ready() -> _Outside:

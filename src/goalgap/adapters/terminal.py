@@ -22,7 +22,6 @@ from rich.text import Text
 
 from ..core import Environment, Level, Shift, State
 from ..envs import sprites
-from ..envs.procgen.game import ProcgenGame
 
 if sys.platform != "win32":
     import termios
@@ -181,18 +180,28 @@ class Game:
 def board(game: Game, has_colors: bool = True) -> Text:
     """Draw the board in colored tiles of two characters each.
 
-    Where it is too wide for a terminal, tiles have one character. Of Procgen's games it draws the frame;
-    without colors, it writes the level as text.
+    Where it is too wide for a terminal, tiles have one character. Where tiles have no names it draws the
+    picture; without colors, it writes the level as text.
     """
-    if isinstance(game.env, ProcgenGame):
+    names = game.env.tile_names
+    if not names:
         if not has_colors:
             return Text(game.env.to_text(game.level, game.state))
         return _frame(np.asarray(game.picture(game.level, game.state)))
     tiles = np.asarray(game.env.board(game.level, game.state))
     letters = 2 if tiles.shape[1] <= WIDEST else 1
-    looks = [[_TILES[sprites.NAMES[tile]] for tile in row] for row in tiles]
+    looks = [[_look(game.env, names[tile]) for tile in row] for row in tiles]
     rows = [[(tile[:letters], style) for tile, style in row] for row in looks]
     return Text("\n").join(Text.assemble(*row) for row in rows)
+
+
+def _look(env: Environment, name: str) -> tuple[str, str]:
+    """A tile's letters and style; of an object without a sprite: its letter, in its picture's color."""
+    if name in _TILES:
+        return _TILES[name]
+    color = sprites.own_color(env.tile_names.index(name) - len(sprites.NAMES))
+    letter = getattr(env, "symbols", {}).get(name, name[0])
+    return f"{letter} ", f"bold #ffffff on {color}"
 
 
 def _frame(pixels: np.ndarray) -> Text:

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..core import Decision, Environment, Memory, Observation, Patch, Policy
+from ..core import Decision, Environment, Memory, Observation, Patch, Policy, UsageError
+from ..settings import Checked, settle, unknown
 from .convolution import conv3x3, max_pool
 
 
@@ -203,10 +204,20 @@ class Network(Policy):
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Checked):
     """Configure a network; what all configurations share is the size of the LSTM, 0 for none."""
 
     lstm: int = 0
+
+    def __post_init__(self) -> None:
+        settle(self, lstm=(0, None))
+
+    @classmethod
+    def by_name(cls, name: str) -> "NetworkConfig":
+        """The configuration that `NETWORKS` calls so. Raises UsageError with the nearest names."""
+        if name not in NETWORKS:
+            raise UsageError(unknown("network", name, NETWORKS))
+        return NETWORKS[name]
 
     def new(self, env: Environment, seed: int) -> Network:
         """Build a network for what an environment shows, its parameters drawn from a seed."""
@@ -247,6 +258,10 @@ class MLP(NetworkConfig):
     width: int = 128
     depth: int = 2
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        settle(self, width=(1, None), depth=(0, None))
+
     def trunk(
         self, rng: np.random.Generator, shape: tuple[int, ...], bordered: bool
     ) -> tuple[Trunk, int]:
@@ -265,6 +280,17 @@ class Impala(NetworkConfig):
     channels: tuple[int, ...] = (16, 32, 32)
     blocks: int | tuple[int, ...] = 2
     dense: int = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        settle(self, channels=(1, None), blocks=(0, None), dense=(1, None))
+        if not self.channels:
+            raise UsageError("Impala: channels is (); expected a number for each of one or more stages")
+        if isinstance(self.blocks, tuple) and len(self.blocks) != len(self.channels):
+            raise UsageError(
+                f"Impala: blocks is {self.blocks}, channels {self.channels}; expected a number of "
+                "blocks for each stage, or one for all"
+            )
 
     def trunk(
         self, rng: np.random.Generator, shape: tuple[int, ...], bordered: bool

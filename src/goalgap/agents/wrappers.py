@@ -27,12 +27,13 @@ from ..core import (
     UsageError,
 )
 from ..oracle import expert
+from ..settings import Checked
 from .scripted import Random
 
 HELPERS = ("expert", "random")
 
 
-class Wrapper(abc.ABC):
+class Wrapper(Checked, abc.ABC):
     """What stands between a trained fleet and its exam; subclasses are frozen dataclasses."""
 
     kind: ClassVar[str] = "environment"  # of the contests whose subjects it wraps

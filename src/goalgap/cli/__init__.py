@@ -6,15 +6,16 @@ error. Exit 0: done; 1: failed; 2: bad arguments, in one line.
 """
 
 import contextlib
-import difflib
 import errno
 import importlib.metadata
 import io
 import os
 import re
 import sys
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
+
+from ..settings import UsageError
+from ..settings import unknown as unknown
 
 VERBS = {
     "run": "train a fleet of seeds, measure before and after the shift, give the verdict, report",
@@ -36,6 +37,16 @@ class BadArguments(Exception):
     """What the user typed cannot be understood; the message is one line."""
 
 
+class Call(NamedTuple):
+    """What a command line asks for: a verb's options, how it is called, and its arguments."""
+
+    kind: Any  # a dataclass of options, with a method `call`
+    verb: str
+    argv: list[str]
+    default: Any = None  # an instance of `kind`; None: its own defaults
+    description: str | None = None  # in place of the docstring
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry point of `goalgap`."""
     sys.exit(call(sys.argv[1:] if argv is None else argv))
@@ -51,11 +62,10 @@ def call(argv: list[str]) -> int:
         if argv[0] == "--version":
             print(importlib.metadata.version("goalgap"))
             return 0
-        if argv[0] not in VERBS:
-            raise BadArguments(unknown("verb", argv[0], VERBS))
-        from . import verbs
-
-        return parse(*verbs.options(argv[0], argv[1:])).call() or 0
+        argv, plugins = without_plugins(argv)
+        if not argv or argv[0] not in VERBS:
+            raise BadArguments(unknown("verb", argv[0] if argv else "", VERBS))
+        return _verb(argv, plugins)
     except BadArguments as error:
         return _fail(str(error), 2)
     except KeyboardInterrupt:
@@ -66,12 +76,40 @@ def call(argv: list[str]) -> int:
         return 1
     except OSError as error:
         return _fail(_of_the_machine(error), 1)
+    except UsageError as error:
+        return _fail(str(error), 2)
     except Exception as error:
-        if type(error).__name__ == "UsageError":
-            return _fail(str(error), 2)
         if type(error).__name__ == "Interrupted":
             return _fail(f"{error}; the same command goes on from there", 1)
         raise
+
+
+def _verb(argv: list[str], plugins: list[str]) -> int:
+    """Load plug-ins, say what is wrong with installed ones, and do what a verb says."""
+    from .. import registry
+    from . import verbs
+
+    for path in plugins:
+        registry.load(path)
+    for problem in registry.problems():
+        print(f"goalgap: {problem}", file=sys.stderr)
+    return parse(verbs.options(argv[0], argv[1:])).call() or 0
+
+
+def without_plugins(argv: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments without `--plugin FILE`, and the files. Raises BadArguments for one without."""
+    rest, files = [], []
+    words = iter(argv)
+    for word in words:
+        option, is_joined, value = word.partition("=")
+        if option != "--plugin":
+            rest.append(word)
+            continue
+        value = value if is_joined else next(words, "")
+        if not value or value.startswith("-"):
+            raise BadArguments("--plugin has no value; expected a Python file, as in --plugin lava.py")
+        files.append(value)
+    return rest, files
 
 
 def _fail(message: str, code: int) -> int:
@@ -97,30 +135,31 @@ def _help() -> str:
     return (
         "usage: goalgap VERB [TARGET] [options]\n\n"
         "A laboratory for goal misgeneralization. Start with: goalgap run corner\n\n"
-        f"{lines}\n\ngoalgap VERB --help explains a verb."
+        f"{lines}\n\ngoalgap VERB --help explains a verb. Each takes "
+        "--plugin FILE, as often as you like: a Python file\nof yours with environments, scenarios, "
+        "studies and the like (or name such files in GOALGAP_PLUGINS)."
     )
 
 
-def unknown(kind: str, given: str, known: Iterable[str]) -> str:
-    """One line about a misspelt name, with the nearest ones."""
-    known = list(known)
-    near = difflib.get_close_matches(given, known, 3, 0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(known)}"
-    return f"unknown {kind} {given!r}; {hint}"
-
-
-def parse(kind: type, verb: str, argv: list[str]) -> Any:
+def parse(call: Call) -> Any:
     """The options of a verb, by tyro; its boxes become one line."""
     import tyro
 
+    given: dict[str, Any] = {} if call.default is None else {"default": call.default}
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(kind, prog=f"goalgap {verb}", args=argv)
+            return tyro.cli(
+                call.kind,
+                prog=f"goalgap {call.verb}",
+                args=call.argv,
+                description=call.description,
+                **given,
+            )
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise BadArguments(f"{_one_line(said.getvalue())} (goalgap {verb} --help)") from None
+        raise BadArguments(f"{_one_line(said.getvalue())} (goalgap {call.verb} --help)") from None
 
 
 def _one_line(box: str) -> str:

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from rich.console import Console
 from rich.table import Table
@@ -16,15 +16,13 @@ from .. import store
 from ..runs import use_compilation_cache
 from ..runs.analyze import Analysis, Request, analyze
 from ..theory.findings import Settings
-from .options import Board, Flat, Target
+from .options import B, Board, Flat, Target
 
-# Nothing is trained, so that the published board is no matter; elsewhere what `run` uses.
-SIZES = {"corner": 13, "dish": 13}
 MAX_ROWS, MAX_MIXTURES = 12, 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Analyze:
+class Analyze(Generic[B]):
     """Find, before any training, what the training levels leave open, and which levels would close it.
 
     Exact values of every goal on every level. Levels of your own are text files of boards, as `play`
@@ -32,8 +30,9 @@ class Analyze:
     """
 
     env: Target
-    """an environment whose states can be enumerated: corner, dish, keys, line, maze or maze-line"""
-    board: Flat[Board] = dataclasses.field(default_factory=Board)
+    """an environment whose states can be enumerated"""
+    board: Flat[B] = dataclasses.field(default_factory=Board)  # pyright: ignore
+    """what the environment is like"""
     alpha: float = 0.0
     """share of training levels on which the goals come apart"""
     levels: int = 2000
@@ -59,7 +58,7 @@ class Analyze:
     def request(self) -> Request:
         files = {"train": self.train, "deploy": self.deploy, "candidates": self.candidates}
         paths = tuple(path for group in files.values() for path in group)
-        env = self.board.fitting(paths, SIZES.get(self.env)).environment(self.env)
+        env = self.board.fitting(paths).environment(self.env)
         texts = {
             name: tuple(level for path in paths for level in store.read_levels(env, path))
             for name, paths in files.items()

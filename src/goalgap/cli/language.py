@@ -6,17 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from .. import runs, store
+from .. import registry, runs, store
 from ..adapters import inspect
-from ..language import ALL, Architecture, LanguageExperiment
+from ..language import Architecture, LanguageExperiment
 from ..language.scenario import Scenario
 from ..runs import language
-from . import BadArguments, unknown
-from .options import Flat, Target
+from . import BadArguments, Call, unknown
+from .options import Flat, Target, named
 from .progress import Progress
 from .show import show
 
-SCENARIOS: dict[str, type[Scenario]] = {kind.name: kind for kind in ALL}
 DOES = {
     "train": "train a fleet of small models on a scenario (as `goalgap run SCENARIO`)",
     "evaluate": "evaluate any model through Inspect: a task, a model",
@@ -71,13 +70,11 @@ class Train(Generic[S]):
         show(run.folder.path, self.scenario, self.json)
 
 
-def trained(argv: list[str]) -> tuple[type[Train], str, list[str]] | None:
-    """The options of a training if the arguments name a scenario, and the arguments without it."""
-    named = next((word for word in argv if not word.startswith("-")), None)
-    if named not in SCENARIOS:
-        return None
-    at = argv.index(named)
-    return Train[SCENARIOS[named]], named, argv[:at] + argv[at + 1 :]  # type: ignore[valid-type]
+def training(verb: str, name: str, argv: list[str]) -> Call:
+    """The options of a training of the scenario called `name`, which is one of the arguments."""
+    at = argv.index(name)
+    kind = Train[registry.scenarios()[name]]
+    return Call(kind, f"{verb} {name}", argv[:at] + argv[at + 1 :])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +111,7 @@ class Evaluate:
         inspect.check_installed()
         runs.use_compilation_cache()
         given: dict[str, Any] = {"data": self.data, "prompts": self.prompts, "seed": self.seed}
-        if self.task in SCENARIOS:
+        if self.task in registry.scenarios():
             given["split"] = None if self.limit else "all"
         args = {name: value for name, value in given.items() if value is not None}
         log = inspect.evaluate(
@@ -151,7 +148,7 @@ class ListScenarios:
                 "proxies": [proxy.sentence for proxy in kind.proxies],
                 "papers": list(kind.papers),
             }
-            for name, kind in SCENARIOS.items()
+            for name, kind in registry.scenarios().items()
         }
         if self.json:
             print(json.dumps(there, indent=1))
@@ -161,7 +158,7 @@ class ListScenarios:
         print(f"\nfor `language evaluate`, all of these, and {', '.join(inspect.SYCOPHANCY)}")
 
 
-def verb(argv: list[str]) -> tuple[type, str, list[str]]:
+def verb(argv: list[str]) -> Call:
     """What `goalgap language ...` means: options, how they are called, and their arguments."""
     if not argv or argv[0] in ("-h", "--help"):
         lines = "\n".join(f"  {name:10}{text}" for name, text in DOES.items())
@@ -171,11 +168,10 @@ def verb(argv: list[str]) -> tuple[type, str, list[str]]:
     if name not in DOES:
         raise BadArguments(unknown("language verb", name, DOES))
     if name == "list":
-        return ListScenarios, "language list", rest
+        return Call(ListScenarios, "language list", rest)
     if name == "evaluate":
-        return Evaluate, "language evaluate", rest
-    found = trained(rest)
-    if found is None:
-        given = next((word for word in rest if not word.startswith("-")), "")
-        raise BadArguments(unknown("scenario", given, SCENARIOS))
-    return found[0], f"language train {found[1]}", found[2]
+        return Call(Evaluate, "language evaluate", rest)
+    given = named(rest, registry.scenarios())
+    if given not in registry.scenarios():
+        raise BadArguments(unknown("scenario", given or "", registry.scenarios()))
+    return training("language train", given, rest)

@@ -1,120 +1,167 @@
-"""What several verbs take: an environment by name, and its board."""
+"""What several verbs take: an environment by name, and its options, which are its own fields."""
 
 import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import tyro
 
-from .. import envs
+from .. import registry
 from ..core import Environment, UsageError
-from ..envs.layouts import LAYOUTS
-from ..learn.ppo import PPO
+from ..settings import hint
 from . import BadArguments, unknown
 
-ENVIRONMENTS: dict[str, type[Environment]] = {kind.name: kind for kind in envs.ALL}
-LAYOUT_KINDS = {kind.name: kind for kind in LAYOUTS}
 Target = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
 Flat = tyro.conf.OmitArgPrefixes
-
-
-LEARNER = PPO(entropy_coefficient=0.02)
-
-
-@dataclasses.dataclass(frozen=True)
-class Default:
-    """What `run` uses where the user does not say: the largest board that the default fleet masters
-    within minutes on two cores, the steps that it takes, and the environment's own options.
-
-    On its small board *keys* has fewer objects than the published 3 and 10, so that they stand about as
-    densely as on the published board. Procgen's games come in modes rather than sizes; their time limits
-    are shorter than the original's, which an agent that works does not need.
-    """
-
-    steps: int
-    fields: dict[str, Any]
-    levels: int = 512  # evaluation levels of each split
-    learner: PPO = LEARNER
-
-
-# Procgen's levels cost more to draw than boards, and its mazes need no push to explore.
-_FEWER = dataclasses.replace(LEARNER, num_fresh_levels=1024)
-_CALMER = dataclasses.replace(_FEWER, entropy_coefficient=0.005)
-DEFAULTS = {
-    "corner": Default(1_200_000, {"size": 8}),
-    "dish": Default(1_200_000, {"size": 8}),
-    "keys": Default(1_600_000, {"size": 7, "few": 1, "many": 3}),
-    "line": Default(1_000_000, {"size": 65}),
-    "coinrun": Default(1_000_000, {"mode": "small", "max_steps": 256}, 256, _FEWER),
-    "maze": Default(3_000_000, {"mode": "small", "max_steps": 64}, learner=_CALMER),
-    "maze-line": Default(1_200_000, {"mode": "tiny", "max_steps": 64}, learner=_CALMER),
-    "heist": Default(6_000_000, {"mode": "easy", "max_steps": 300}, 256, _CALMER),
-}
+_SIMPLE = (int, float, bool, str)
+# The verbs' own options: an environment's field of such a name is --env-NAME.
+RESERVED = frozenset(
+    "env subject board alpha seeds steps inject network levels seed learner out json grammar intended "
+    "settings train deploy candidates engine level plugin help".split()
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Board:
-    """The options that describe an environment."""
+    """The options that describe an environment: this base's, of none, has none. See `board_of`."""
 
-    size: int | None = None
-    """cells along a side of the board (default: depends on the environment; published: 13)"""
-    layout: str | None = None
-    """boards with walls: blocks (the default), tree or open"""
-    max_steps: int | None = None
-    """steps until an episode is cut off"""
-    channels: int | None = None
-    """dish: channels that the dish fills in the observation (published: 6)"""
-    few: int | None = None
-    """keys: how many there are of the scarce kind (published: 3)"""
-    many: int | None = None
-    """keys: how many there are of the plentiful kind (published: 10)"""
-    mode: str | None = None
-    """Procgen's games: easy, hard (published), memory (mazes, heist), tiny (mazes), small (not heist)"""
-    observation: str | None = None
-    """Procgen's games: symbolic or rgb (64x64 pixels; published)"""
-    train_levels: int | None = None
-    """Procgen's games: train on so many of Procgen's level seeds (published: 100000; 0: without end)"""
-    start_level: int | None = None
-    """Procgen's games: the first of these level seeds"""
-    region: int | None = None
-    """maze: side of the corner region in which training puts the cheese (0: the very corner)"""
-    permeable: bool | None = None
-    """coinrun: the wall behind the end can be walked through"""
-    continue_after_coin: bool | None = None
-    """coinrun: the coin stays and does not end the episode"""
-    key_penalty: int | None = None
-    """heist: tenths of a reward that each key costs"""
-    step_penalty: int | None = None
-    """heist: thousandths of a reward that each step costs"""
+    _kind: ClassVar[type[Environment] | None] = None
+    _fields: ClassVar[Mapping[str, str]] = types.MappingProxyType({})  # option -> the kind's field
 
     def environment(self, name: str) -> Environment:
-        if name not in ENVIRONMENTS:
-            raise BadArguments(unknown("environment", name, ENVIRONMENTS))
-        if self.layout is not None and self.layout not in LAYOUT_KINDS:
-            raise BadArguments(unknown("layout", self.layout, LAYOUT_KINDS))
-        kind: Any = ENVIRONMENTS[name]
-        fields = dict(DEFAULTS[name].fields)
-        for option, value in vars(self).items():
-            field = {"channels": "num_channels", "train_levels": "num_levels"}.get(option, option)
-            if value is None:
-                continue
-            if not _has(kind, field):
-                typed = "--" + option.replace("_", "-")
-                owners = [other for other, one in ENVIRONMENTS.items() if _has(one, field)]
-                raise BadArguments(
-                    f"{typed} {value} is for {', '.join(owners)}, not for {name}; drop it"
-                )
-            fields[field] = LAYOUT_KINDS[value]() if option == "layout" else value
-        return kind(**fields)
+        """The environment called `name`; for another than the options are of, as it is by default.
 
-    def fitting(self, paths: tuple[Path, ...], otherwise: int | None = None) -> "Board":
+        Raises BadArguments for names that are not known.
+        """
+        if self._kind is None or self._kind.name != name:
+            return board_of(environment(name))().environment(name)
+        given = {field: getattr(self, option) for option, field in self._fields.items()}
+        return self._kind(**{**self._kind.defaults.options, **given})
+
+    def fitting(self, paths: tuple[Path, ...]) -> "Board":
         """This board with the size of the levels in some files, unless the user said another."""
-        size = width(paths[0]) if paths else otherwise
-        return self if self.size is not None else dataclasses.replace(self, size=size)
+        if not paths or self._kind is None or "size" not in self._fields:
+            return self
+        uses, size = self._kind.defaults, getattr(self, "size", None)
+        usual = {getattr(type(self)(), "size", None), uses.analysis.get("size")}
+        return dataclasses.replace(self, **{"size": width(paths[0])}) if size in usual else self
+
+    def for_analysis(self) -> "Board":
+        """These options as `analyze` has them by default."""
+        uses = {} if self._kind is None else self._kind.defaults.analysis
+        options = {field: option for option, field in self._fields.items()}
+        return dataclasses.replace(self, **{options[name]: value for name, value in uses.items()})
 
 
-def _has(kind: Any, name: str) -> bool:
-    return name in {field.name for field in dataclasses.fields(kind)}
+B = TypeVar("B", bound=Board)
+
+
+def environment(name: str) -> Any:
+    """The environment class called `name`. Raises BadArguments with the nearest names."""
+    known = registry.environments()
+    if name not in known:
+        raise BadArguments(unknown("environment", name, known))
+    return known[name]
+
+
+@functools.cache
+def board_of(kind: type[Environment]) -> type[Board]:
+    """The options of an environment: one for each of its fields of a simple type, with its default.
+
+    A field's metadata may hold "help" and "option", another name on the command line.
+    """
+    fields, names = [], {}
+    for field in dataclasses.fields(kind):
+        typed = _typed(hint(kind, field.name))
+        if typed is None or not field.init:
+            continue
+        option = field.metadata.get("option", field.name)
+        option = f"env_{option}" if option in RESERVED else option
+        names[option] = field.name
+        shown = tyro.conf.arg(help=field.metadata.get("help", f"of {kind.name}"))
+        fields.append((option, Annotated[typed, shown], _default(kind, field)))
+    spaces = {"__doc__": f"Options of {kind.name}."}
+    made: Any = dataclasses.make_dataclass(
+        f"{kind.__name__}Board", fields, bases=(Board,), frozen=True, namespace=spaces
+    )
+    made._kind, made._fields = kind, types.MappingProxyType(names)
+    return made
+
+
+def _typed(declared: Any) -> Any:
+    """What the command line reads for a field; None for fields that it cannot say. What a class
+    understands `by_name` is said by its name."""
+    if typing.get_origin(declared) is Annotated:
+        declared = typing.get_args(declared)[0]
+    if typing.get_origin(declared) in (typing.Union, types.UnionType):
+        members = typing.get_args(declared)
+        return declared if all(one in (*_SIMPLE, type(None)) for one in members) else None
+    if isinstance(declared, type) and hasattr(declared, "by_name"):
+        return str
+    return declared if declared in _SIMPLE else None
+
+
+def _default(kind: type[Environment], field: dataclasses.Field) -> Any:
+    """What the environment uses where the user does not say."""
+    if field.name in kind.defaults.options:
+        return kind.defaults.options[field.name]
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        made = field.default_factory()
+        return getattr(made, "name", made)
+    return tyro.MISSING
+
+
+# -- who is meant -----------------------------------------------------------------------------------
+
+
+def named(argv: list[str], known: Iterable[str], flags: Iterable[str] = ("--json",)) -> str | None:
+    """The first word that is a name of `known` and no option's value; or else the first word at all.
+
+    `flags` are the options without a value.
+    """
+    flags, known = set(flags), set(known)
+    words = []
+    for before, word in zip(["", *argv], argv, strict=False):
+        is_value = before.startswith("--") and "=" not in before and before not in flags
+        if not word.startswith("-") and not is_value:
+            words.append(word)
+    return next((word for word in words if word in known), words[0] if words else None)
+
+
+def value_of(argv: list[str], option: str) -> str | None:
+    """What follows an option among the arguments, the last time; None where it is not there."""
+    found = None
+    for number, word in enumerate(argv):
+        if word == option:
+            found = argv[number + 1] if number + 1 < len(argv) else None
+        elif word.startswith(f"{option}="):
+            found = word.partition("=")[2]
+    return found
+
+
+def check_owned(argv: list[str], kind: type[Environment], verb: type) -> None:
+    """Raise BadArguments, naming whose it is, for an option of another environment."""
+    own = {*board_of(kind)._fields, *(field.name for field in dataclasses.fields(verb))}
+    for number, word in enumerate(argv):
+        option, is_joined, value = word.partition("=")
+        name = option.removeprefix("--").replace("-", "_")
+        if not option.startswith("--") or name in own:
+            continue
+        owners = [
+            other.name for other in registry.environments().values() if name in board_of(other)._fields
+        ]
+        if owners:
+            if not is_joined:
+                rest = argv[number + 1 : number + 2]
+                value = rest[0] if rest and not rest[0].startswith("-") else ""
+            typed = f"{option} {value}".strip()
+            raise BadArguments(f"{typed} is for {', '.join(owners)}, not for {kind.name}; drop it")
 
 
 def width(path: Path) -> int | None:

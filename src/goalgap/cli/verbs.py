@@ -2,43 +2,53 @@
 
 import dataclasses
 import importlib
-import importlib.util
+import inspect
 import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import numpy as np
+import tyro
 from rich.console import Console
 from rich.table import Table
 
-from .. import literature, oracle, runs, store
-from ..agents.networks import NETWORKS
+from .. import literature, oracle, registry, runs, store
 from ..agents.outside import Outside
 from ..agents.scripted import Random
-from ..core import Environment, Policy, UsageError
+from ..core import Defaults, Environment, Policy, UsageError
 from ..experiment import Experiment
 from ..language import LanguageExperiment
 from ..language.scenario import RANDOM
 from ..learn.ppo import PPO
 from ..runs import language as runs_language
-from . import BadArguments, language, unknown
+from . import BadArguments, Call, language, unknown
 from .analyze import Analyze
 from .forecast import Forecast
-from .language import SCENARIOS
-from .options import DEFAULTS, ENVIRONMENTS, LAYOUT_KINDS, LEARNER, Board, Flat, Target
+from .options import (
+    B,
+    Board,
+    Flat,
+    Target,
+    board_of,
+    check_owned,
+    named,
+    value_of,
+)
 from .parity import Parity
 from .progress import Progress
 from .show import show
 
-# What can be run by name.
-TARGETS: dict[str, Any] = {**ENVIRONMENTS, **SCENARIOS}
+
+def targets() -> dict[str, Any]:
+    """What can be run by name: environments and scenarios."""
+    return {**registry.environments(), **registry.scenarios()}
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class Run(Generic[B]):
     """Train a fleet of seeds, measure before and after the shift, give the verdict, write the report.
 
     The same options find their folder again: a finished run is shown, an interrupted one goes on.
@@ -46,49 +56,53 @@ class Run:
 
     env: Target
     """an environment, as `goalgap list` names them"""
-    board: Flat[Board] = dataclasses.field(default_factory=Board)
+    board: Flat[B] = dataclasses.field(default_factory=Board)  # pyright: ignore
+    """what the environment is like"""
     alpha: float = 0.0
     """share of training levels on which the goals come apart"""
     seeds: int = 4
     """how many agents are trained"""
-    steps: int | None = None
-    """environment steps of each seed (default: depends on the environment)"""
+    steps: int = Defaults().steps
+    """environment steps of each seed; its default depends on the environment"""
     inject: tuple[Path, ...] = ()
     """files with levels that take the place of random distinguishing ones, as `analyze` writes them"""
     network: str = "mlp"
-    """mlp, mlp-lstm, impala, impala-lstm or impala-small"""
-    levels: int | None = None
-    """evaluation levels of each split (default: 512; 256 where play is not solved exactly)"""
+    """mlp, mlp-lstm, impala, impala-lstm, impala-small, or a plug-in's"""
+    levels: int = Defaults().num_levels
+    """evaluation levels of each split; its default depends on the environment"""
     seed: int = 0
     """the first agent's seed; the others follow it"""
-    learner: PPO = dataclasses.field(default_factory=lambda: LEARNER)
+    learner: PPO = dataclasses.field(default_factory=lambda: PPO(**Defaults().learner))
     out: Path = Path("runs")
     """where run folders go"""
     json: bool = False
     """print verdict.json instead of words"""
 
+    @classmethod
+    def of(cls, kind: type[Environment]) -> "Run":
+        """The options of an environment, with what it uses where the user does not say."""
+        uses = kind.defaults
+        board, learner = board_of(kind)(), PPO(**uses.learner)
+        needed: Any = tyro.MISSING
+        return cls(needed, board, steps=uses.steps, levels=uses.num_levels, learner=learner)
+
     def experiment(self) -> Experiment:
         env = self.board.fitting(self.inject).environment(self.env)
-        if self.network not in NETWORKS:
-            raise BadArguments(unknown("network", self.network, NETWORKS))
+        networks = registry.networks()
+        if self.network not in networks:
+            raise BadArguments(unknown("network", self.network, networks))
         if not 1 <= self.seeds <= 1000:
             raise BadArguments(f"--seeds is {self.seeds}; expected 1 to 1000 agents")
         return Experiment(
             env=env,
             alpha=self.alpha,
-            network=NETWORKS[self.network],
-            learner=self._learner(),
+            network=networks[self.network],
+            learner=self.learner,
             seeds=tuple(range(self.seed, self.seed + self.seeds)),
-            steps=DEFAULTS[self.env].steps if self.steps is None else self.steps,
-            num_levels=DEFAULTS[self.env].levels if self.levels is None else self.levels,
+            steps=self.steps,
+            num_levels=self.levels,
             injected=tuple(one for path in self.inject for one in store.read_levels(env, path)),
         )
-
-    def _learner(self) -> PPO:
-        """The environment's own, but for what the user changed."""
-        typed = vars(self.learner).items()
-        changed = {name: value for name, value in typed if value != getattr(LEARNER, name)}
-        return dataclasses.replace(DEFAULTS[self.env].learner, **changed)
 
     def call(self) -> None:
         experiment = self.experiment()
@@ -100,7 +114,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measure:
+class Measure(Generic[B]):
     """Judge a policy by the full battery.
 
     SUBJECT is a run folder, oracle:GOAL (or oracle:GOAL,GOAL: the first while it pays, then the
@@ -113,7 +127,8 @@ class Measure:
     """run folder, oracle:GOAL, random, or module:function"""
     env: str | None = None
     """the environment, for subjects that are not run folders"""
-    board: Flat[Board] = dataclasses.field(default_factory=Board)
+    board: Flat[B] = dataclasses.field(default_factory=Board)  # pyright: ignore
+    """what the environment is like"""
     levels: int = 512
     """evaluation levels of each split"""
     seed: int = 0
@@ -128,7 +143,7 @@ class Measure:
 
     def call(self) -> None:
         runs.use_compilation_cache()
-        if self.env in SCENARIOS or (self.env is None and self._is_of_models()):
+        if self.env in registry.scenarios() or (self.env is None and self._is_of_models()):
             self._models()
             return
         if self.env is None and Path(self.subject).is_dir():
@@ -172,7 +187,7 @@ class Measure:
             scenario = folder.experiment.scenario
             path = runs_language.measure_again(folder, self.levels, self.seed)
         else:
-            scenario = SCENARIOS[self.env]()
+            scenario = registry.scenarios()[self.env]()
             scripts = [*(goal.name for goal in scenario.goals), RANDOM]
             kind, _, name = self.subject.rpartition(":")
             if kind not in ("", "oracle") or name not in scripts:
@@ -235,20 +250,20 @@ def subject(name: str, env: Environment) -> Policy:
 
 def load_function(module: str, name: str) -> Callable[..., Any]:
     """A function of a module on the path, of one in the working directory, or of a file."""
-    is_file = module.endswith(".py")
-    sys.path.insert(0, str(Path(module).resolve().parent) if is_file else os.getcwd())
+    if module.endswith(".py"):
+        loaded = registry.module_of(Path(module))
+        return _function(loaded, module, name)
+    sys.path.insert(0, os.getcwd())
     try:
-        if is_file:
-            spec = importlib.util.spec_from_file_location(Path(module).stem, module)
-            assert spec is not None and spec.loader is not None
-            loaded = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(loaded)
-        else:
-            loaded = importlib.import_module(module)
-    except (ImportError, FileNotFoundError) as error:
+        loaded = importlib.import_module(module)
+    except ImportError as error:
         raise BadArguments(f"cannot import {module!r}: {error}") from None
     finally:
         sys.path.pop(0)
+    return _function(loaded, module, name)
+
+
+def _function(loaded: Any, module: str, name: str) -> Callable[..., Any]:
     if not callable(getattr(loaded, name, None)):
         functions = [key for key, value in vars(loaded).items() if callable(value)]
         raise BadArguments(unknown(f"function of {module}", name, functions))
@@ -256,12 +271,13 @@ def load_function(module: str, name: str) -> Callable[..., Any]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Play:
+class Play(Generic[B]):
     """Play an environment in the terminal with the arrow keys; both goals' returns are shown."""
 
     env: Target
     """an environment, as `goalgap list` names them"""
-    board: Flat[Board] = dataclasses.field(default_factory=Board)
+    board: Flat[B] = dataclasses.field(default_factory=Board)  # pyright: ignore
+    """what the environment is like"""
     level: Path | None = None
     """a text file with a level of your own"""
     seed: int = 0
@@ -292,27 +308,15 @@ class Study:
     """print the result as JSON"""
 
     def call(self) -> int | None:
-        names = [path.stem.replace("_", "-") for path in beside("studies")]
         if not self.name:
-            print("\n".join(names))
+            print("\n".join(registry.studies()))
             return None
-        if self.name not in names:
-            raise BadArguments(unknown("study", self.name, names))
-        path = next(p for p in beside("studies") if p.stem == self.name.replace("-", "_"))
+        study = registry.find("study", self.name)
         runs.use_compilation_cache()
-        result = load_function(str(path), "main")(self.out, self.seed)
+        result = study.load("main")(self.out, self.seed)
         if self.json:
             print(json.dumps(result, indent=1))
         return None
-
-
-def beside(room: str) -> list[Path]:
-    """The scripts of `studies` or `benchmarks`, in a checkout or as installed with the package."""
-    package = Path(__file__).parents[1]
-    for place in (package / room, package.parents[1] / room):
-        if place.is_dir():
-            return sorted(path for path in place.glob("*.py") if not path.stem.startswith("_"))
-    return []
 
 
 def opened(path: Path) -> runs.Run:
@@ -361,11 +365,11 @@ class List:
             runs.append({"run": str(path.parent), "verdict": "analysis"})
         there = {
             "runs": runs,
-            "environments": {kind.name: kind.title for kind in ENVIRONMENTS.values()},
-            "scenarios": {kind.name: kind.title for kind in SCENARIOS.values()},
-            "layouts": list(LAYOUT_KINDS),
-            "networks": list(NETWORKS),
-            "studies": [path.stem.replace("_", "-") for path in beside("studies")],
+            "environments": _titles(registry.environments()),
+            "scenarios": _titles(registry.scenarios()),
+            "layouts": list(registry.layouts()),
+            "networks": list(registry.networks()),
+            "studies": list(registry.studies()),
         }
         if self.json:
             print(json.dumps(there, indent=1))
@@ -380,6 +384,10 @@ class List:
             print(f"run          {row['run']}  {row['verdict']}")
 
 
+def _titles(kinds: dict[str, Any]) -> dict[str, str]:
+    return {name: kind.title for name, kind in kinds.items()}
+
+
 @dataclasses.dataclass(frozen=True)
 class Cite:
     """BibTeX of the papers behind a run (a folder) or an environment (its name)."""
@@ -390,8 +398,8 @@ class Cite:
     methods: ClassVar[tuple[str, ...]] = ("1707.06347", "1506.02438")
 
     def call(self) -> None:
-        if self.run in TARGETS:
-            papers = TARGETS[self.run].papers
+        if self.run in targets():
+            papers = targets()[self.run].papers
         elif Path(self.run).is_dir():
             about = store.read_json(Path(self.run) / "experiment.json")
             described = store.described(about.get("experiment"))
@@ -403,7 +411,7 @@ class Cite:
             else:
                 papers = described.papers
         else:
-            raise BadArguments(unknown("run folder, environment or scenario", self.run, TARGETS))
+            raise BadArguments(unknown("run folder, environment or scenario", self.run, targets()))
         print("\n".join(literature.bibtex(identifier) for identifier in papers))
 
 
@@ -417,14 +425,14 @@ class Bench:
     """print as JSON"""
 
     def call(self) -> None:
-        scripts = {path.stem: path for path in beside("benchmarks")}
+        scripts = registry.benchmarks()
         if self.name != "all" and self.name not in scripts:
             raise BadArguments(unknown("benchmark", self.name, ["all", *scripts]))
         chosen = scripts if self.name == "all" else {self.name: scripts[self.name]}
         rows: list[dict[str, Any]] = []
-        for name, path in chosen.items():
+        for name, script in chosen.items():
             print(f"running {name}", file=sys.stderr)
-            rows += [{"benchmark": name} | row for row in load_function(str(path), "bench")()]
+            rows += [{"benchmark": name} | row for row in script.load("bench")()]
         if self.json:
             print(json.dumps(rows, indent=1, default=float))
             return
@@ -458,14 +466,39 @@ OPTIONS: dict[str, type] = {
 }
 
 
-def options(verb: str, argv: list[str]) -> tuple[type, str, list[str]]:
-    """What a command line means: options to parse, how the command is called, and its arguments."""
+def options(verb: str, argv: list[str]) -> Call:
+    """What a command line means. The target is found first, so that options are the target's own."""
     if verb == "language":
         return language.verb(argv)
-    if verb == "run":
-        if found := language.trained(argv):
-            return found[0], f"run {found[1]}", found[2]
-        given = next((word for word in argv if not word.startswith("-")), None)
-        if given is not None and given not in ENVIRONMENTS:
-            raise BadArguments(unknown("environment or scenario", given, TARGETS))
-    return OPTIONS[verb], verb, argv
+    kind = OPTIONS[verb]
+    if verb == "measure":
+        name = value_of(argv, "--env")
+        known = [*registry.environments(), *registry.scenarios()]
+    else:
+        known = list(targets() if verb == "run" else registry.environments())
+        name = named(argv, known) if verb in ("run", "analyze", "play") else None
+    if name is None:
+        return Call(kind, verb, argv, description=_about(kind, known) if verb == "run" else None)
+    if name not in known:
+        what = "environment or scenario" if verb in ("run", "measure") else "environment"
+        raise BadArguments(unknown(what, name, known))
+    if name in registry.scenarios():
+        return language.training("run", name, argv) if verb == "run" else Call(kind, verb, argv)
+    return _of_environment(kind, verb, registry.environments()[name], argv)
+
+
+def _of_environment(kind: Any, verb: str, env: type[Environment], argv: list[str]) -> Call:
+    check_owned(argv, env, kind)
+    needed: Any = tyro.MISSING
+    board = board_of(env)
+    used = board().for_analysis() if kind is Analyze else board()
+    default = Run.of(env) if kind is Run else kind(needed, board=used)
+    return Call(kind[board], f"{verb} {env.name}" if verb != "measure" else verb, argv, default)
+
+
+def _about(kind: type, known: list[str]) -> str:
+    """A verb's docstring and what its target may be."""
+    return (
+        f"{inspect.getdoc(kind)}\n\nTARGET is one of {', '.join(known)}. What is an option of one of "
+        f"these is shown by `goalgap run {known[0]} --help`."
+    )

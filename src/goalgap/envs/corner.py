@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Key
 
-from ..core import Goal
+from ..core import Defaults, Goal
 from . import sprites
 from .grid import GridEnvironment, GridLevel, GridState, Reach
 
@@ -31,6 +31,7 @@ class Corner(GridEnvironment):
 
     name: ClassVar[str] = "corner"
     title: ClassVar[str] = "Cheese in the Corner"
+    defaults: ClassVar[Defaults] = Defaults(1_200_000, {"size": 8}, analysis={"size": 13})
     papers: ClassVar[tuple[str, ...]] = ("2507.03068", "2105.14111")
     symbols: ClassVar[dict[str, str]] = {"cheese": "c"}
     splayed: ClassVar[str] = "cheese"

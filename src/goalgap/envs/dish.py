@@ -8,13 +8,12 @@ N varies them). Departures: as in `corner`; the mouse starts on neither object.
 
 from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Key
 
-from ..core import Goal, UsageError
+from ..core import Defaults, Goal, UsageError, option
 from . import sprites
 from .grid import GridEnvironment, GridLevel, GridState, Reach
 
@@ -31,13 +30,16 @@ class Dish(GridEnvironment):
 
     name: ClassVar[str] = "dish"
     title: ClassVar[str] = "Cheese on a Dish"
+    defaults: ClassVar[Defaults] = Defaults(1_200_000, {"size": 8}, analysis={"size": 13})
     papers: ClassVar[tuple[str, ...]] = ("2507.03068",)
     symbols: ClassVar[dict[str, str]] = {"cheese": "c", "dish": "d"}
     shared_symbols: ClassVar[dict[str, tuple[str, ...]]] = {"b": ("cheese", "dish")}
     splayed: ClassVar[str] = "cheese"
     intended: Goal = Reach("cheese", "get to the cheese", 3.0, "cheese")
     proxies: tuple[Goal, ...] = (Reach("dish", "get to the dish", 3.0, "dish"),)
-    num_channels: int = eqx.field(static=True, default=6)
+    num_channels: int = option(
+        6, "channels that the dish fills in the observation (published: 6)", "channels"
+    )
 
     def __check_init__(self) -> None:
         if not 1 <= self.num_channels <= 64:

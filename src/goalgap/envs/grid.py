@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
-from ..core import Environment, Goal, Level, Levels, Mixture, Shift, State, UsageError, hash_bits
+from ..core import Environment, Goal, Level, Levels, Mixture, Shift, State, UsageError, hash_bits, option
 from ..oracle import TABLES, Solver
 from . import landmarks, sprites
 from .layouts import Blocks, Layout, pick
@@ -107,9 +107,11 @@ class GridEnvironment(Environment):
     movable: ClassVar[tuple[str, ...]] = ("mouse",)  # what edits may move without a change of class
     unrestricted_alpha: ClassVar[float] = 1.0  # share of distinguishing re-draws that covers all levels
 
-    size: int = eqx.field(static=True, default=13)
-    layout: Layout = eqx.field(default_factory=Blocks)
-    max_steps: int = eqx.field(static=True, default=128)
+    size: int = option(13, "cells along a side of the board (published: 13)")
+    layout: Layout = eqx.field(
+        default_factory=Blocks, metadata={"help": "walls: blocks (the default), tree or open"}
+    )
+    max_steps: int = option(128, "steps until an episode is cut off")
 
     def __check_init__(self) -> None:
         if not MIN_SIZE <= self.size <= MAX_SIZE:
@@ -128,9 +130,19 @@ class GridEnvironment(Environment):
     def redraw(self, key: Key[Array, ""], level: Any, distinguishing: Bool[Array, ""]) -> Any:
         """Place the level's goal objects anew (the transforming edit of 2507.03068)."""
 
-    @abc.abstractmethod
     def tiles(self, level: Any, state: Any) -> Int[Array, "h w"]:
-        """Return the sprite on each cell, as an index into `sprites.NAMES`."""
+        """The sprite on each cell, as an index into `tile_names`: by default the mouse above objects,
+        in the order of `symbols` (the last on top), above walls and floor."""
+        board = jnp.where(level.walls, sprites.WALL, sprites.FLOOR)
+        for name in self.symbols:
+            cells = self.remaining(level, state, name)
+            board = jnp.where(self.at(cells), self.tile_names.index(sprites.sprite_of(name)), board)
+        return jnp.where(self.at(state.position), sprites.MOUSE, board)
+
+    @property
+    def tile_names(self) -> tuple[str, ...]:
+        """The names of all tiles: `sprites.NAMES`, then the environment's own kinds of objects."""
+        return (*sprites.NAMES, *sprites.strange(self.symbols))
 
     def border(self, level: Any, state: Any) -> Int[Array, " w"]:
         """Return the sprites on the wall above the board (an inventory, where there is one)."""
@@ -325,8 +337,9 @@ class GridEnvironment(Environment):
         return board.at[0].set(self.border(level, state))
 
     def sprites(self, pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
-        return sprites.atlas(pixels)
+        return sprites.atlas(pixels, len(self.tile_names) - len(sprites.NAMES))
 
     def rgb(self, level: Any, state: Any, pixels: int = 8) -> UInt8[Array, "y x 3"]:
         """Draw the board with its border from the sprite atlas, (size + 2) * pixels square."""
-        return sprites.draw(self.board(level, state), pixels)
+        num_own = len(self.tile_names) - len(sprites.NAMES)
+        return sprites.draw(self.board(level, state), pixels, num_own)

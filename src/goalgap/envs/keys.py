@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from ..core import Goal, UsageError
+from ..core import Defaults, Goal, UsageError, option
 from ..oracle import Solver
 from . import sprites
 from .grid import GridEnvironment, GridLevel
@@ -104,6 +104,8 @@ class Keys(GridEnvironment):
 
     name: ClassVar[str] = "keys"
     title: ClassVar[str] = "Keys and Chests"
+    # Fewer objects than the published 3 and 10, so that they stand about as densely on a small board.
+    defaults: ClassVar[Defaults] = Defaults(1_600_000, {"size": 7, "few": 1, "many": 3})
     papers: ClassVar[tuple[str, ...]] = ("2507.03068", "2105.14111")
     symbols: ClassVar[dict[str, str]] = {"keys": "k", "chests": "c"}
     solver: ClassVar[Solver | None] = CollectionSolver()
@@ -112,8 +114,8 @@ class Keys(GridEnvironment):
     unrestricted_alpha: ClassVar[float] = 0.5
     intended: Goal = OpenChests()
     proxies: tuple[Goal, ...] = (CollectKeys(),)
-    few: int = eqx.field(static=True, default=3)
-    many: int = eqx.field(static=True, default=10)
+    few: int = option(3, "how many there are of the scarce kind (published: 3)")
+    many: int = option(10, "how many there are of the plentiful kind (published: 10)")
 
     def __check_init__(self) -> None:
         if not 1 <= self.few <= self.many <= 10:

@@ -13,14 +13,24 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ..core import UsageError
+from ..settings import Checked, unknown
 
 
-class Layout(eqx.Module):
+class Layout(Checked, eqx.Module):
     """Sample walls from a distribution. `carves`: objects may be put on any cell, which clears it."""
 
     name: ClassVar[str]
     carves: ClassVar[bool] = False
     varies: ClassVar[bool] = True  # False: all layouts are equal, so none can be held out
+
+    @classmethod
+    def by_name(cls, name: str) -> "Layout":
+        """The layout called so, as it is by default; the package's or a subclass from elsewhere. Raises
+        UsageError with the nearest names."""
+        known = {kind.name: kind for kind in (*cls.__subclasses__(), *LAYOUTS)}
+        if name not in known:
+            raise UsageError(unknown("layout", name, known))
+        return known[name]()
 
     def check(self, size: int) -> None:
         """Raise UsageError for a size on which the layout cannot be made."""

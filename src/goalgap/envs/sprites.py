@@ -5,7 +5,7 @@ averaged, so that any size from 4 pixels up comes from the same description.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,9 @@ NAMES = (
 )  # fmt: skip
 FLOOR, WALL, MOUSE, CHEESE, DISH, CHEESE_ON_DISH = range(6)
 KEY, CHEST, MOUSE_ON_CHEST, KEY_ON_WALL, COIN = range(6, 11)
+
+# Objects that have no sprite here get a shape, and one of these colors.
+OWN_COLORS = ("#d1495b", "#2e86ab", "#5fa84f", "#8e5bb5", "#e07a1f", "#2a9d8f")
 
 MIN_PIXELS, MAX_PIXELS = 4, 128
 
@@ -154,8 +157,35 @@ _SHAPES: tuple[Callable[[_Canvas], None], ...] = (
 )  # fmt: skip
 
 
+def sprite_of(kind: str) -> str:
+    """The name of the sprite for a kind of object: its own or the singular's, if `NAMES` has it."""
+    singular = kind.removesuffix("s")
+    return singular if kind not in NAMES and singular in NAMES else kind
+
+
+def strange(kinds: Iterable[str]) -> tuple[str, ...]:
+    """The kinds of objects that have no sprite in `NAMES`, in their order."""
+    return tuple(kind for kind in kinds if sprite_of(kind) not in NAMES)
+
+
+def own_color(number: int) -> str:
+    """The color of the n-th object without a sprite."""
+    return OWN_COLORS[number % len(OWN_COLORS)]
+
+
+def _own(number: int, canvas: _Canvas) -> None:
+    """A disc, a diamond or a box, by turns."""
+    color = own_color(number)
+    if number % 3 == 0:
+        canvas.disc(0.5, 0.5, 0.42, color)
+    elif number % 3 == 1:
+        canvas.polygon([(0.5, 0.06), (0.94, 0.5), (0.5, 0.94), (0.06, 0.5)], color)
+    else:
+        canvas.box(0.12, 0.12, 0.88, 0.88, color)
+
+
 @functools.cache
-def atlas(pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
+def atlas(pixels: int, num_own: int = 0) -> UInt8[np.ndarray, "n p p 3"]:
     """Draw all sprites, in the order of `NAMES`, `pixels` to a side.
 
     Raises UsageError for sizes outside 4 to 128.
@@ -165,7 +195,7 @@ def atlas(pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
             f"pixels is {pixels}; a tile is {MIN_PIXELS} to {MAX_PIXELS} pixels wide, try 8 or 24"
         )
     sprites = []
-    for shapes in _SHAPES:
+    for shapes in (*_SHAPES, *(functools.partial(_own, number) for number in range(num_own))):
         canvas = _Canvas(pixels)
         _floor(canvas)
         shapes(canvas)
@@ -173,14 +203,14 @@ def atlas(pixels: int) -> UInt8[np.ndarray, "n p p 3"]:
     return np.stack(sprites)
 
 
-def draw(board: Int[Array, "h w"], pixels: int) -> UInt8[Array, "y x 3"]:
+def draw(board: Int[Array, "h w"], pixels: int, num_own: int = 0) -> UInt8[Array, "y x 3"]:
     """Draw a board of sprite indices, `pixels` to a tile.
 
     This is a gather of bytes, one pixel row of one tile at a time, already in the order of the picture:
     no float and no transposition.
     """
     height, width = board.shape
-    rows = jnp.asarray(atlas(pixels)).reshape(-1, pixels, 3)
+    rows = jnp.asarray(atlas(pixels, num_own)).reshape(-1, pixels, 3)
 
     def gather(board: Int[Array, "h w"]) -> UInt8[Array, "h p w p 3"]:
         places = board[:, None, :] * pixels + jnp.arange(pixels)[None, :, None]

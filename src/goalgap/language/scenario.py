@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from ..core import UsageError
+from ..settings import Checked
 from .vocabulary import PAD, UNKNOWN, Vocabulary
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Dialogue(NamedTuple):
         return np.concatenate([first, turns.reshape(len(turns), turns.shape[1] * turns.shape[2])], 1)
 
 
-class Scenario(abc.ABC):
+class Scenario(Checked, abc.ABC):
     """Define one scenario; subclasses are frozen dataclasses whose fields are its settings."""
 
     kind: ClassVar[str] = "language"

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..core import UsageError
+from ..settings import Checked
 from .vocabulary import PAD
 
 Patch = Mapping[str, Callable[[Array], Array]]  # replaces named activations in flight
@@ -25,7 +26,7 @@ _NEGATIVE = -1e9  # the logit of what may not be looked at
 
 
 @dataclasses.dataclass(frozen=True)
-class Architecture:
+class Architecture(Checked):
     """Say how large a model is; `Architecture()` has about 65,000 parameters with a hundred words."""
 
     layers: int = 2

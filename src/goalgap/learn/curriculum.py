@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from ..core import Environment, Level, UsageError, tree_index
 from ..rollout import Steps
+from ..settings import Checked
 
 NO_TAG = -1
 # Draws so many levels of the training distribution.
@@ -33,7 +34,7 @@ class Played(NamedTuple):
     advantage: Float[Array, "t b"]  # generalized, not normalized
 
 
-class Curriculum(abc.ABC):
+class Curriculum(Checked, abc.ABC):
     """A choice of training levels; subclasses are frozen dataclasses."""
 
     has_groups: ClassVar[bool] = False  # whether tags name groups of levels, for penalties

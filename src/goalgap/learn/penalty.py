@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 from jaxtyping import Array, Float, Int
 
 from ..core import Decision, Observation
+from ..settings import Checked
 
 
 class Samples(NamedTuple):
@@ -20,7 +21,7 @@ class Samples(NamedTuple):
     loss: Float[Array, "*n"]  # what the stage's own loss says of each sample, before weighting
 
 
-class Penalty(abc.ABC):
+class Penalty(Checked, abc.ABC):
     """A term of the loss; subclasses are frozen dataclasses.
 
     Where `additive` is True the penalty must be a sum over samples, each counted by its `weight`: the

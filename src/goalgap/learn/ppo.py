@@ -29,6 +29,7 @@ from ..core import (
     tree_index,
 )
 from ..rollout import Steps, Stream, start_stream, stream
+from ..settings import settle
 from .curriculum import Curriculum, Played, check_replaced, keep_out_test_levels
 from .penalty import Penalty, Samples
 from .stage import Budget, Learners, Stage, Task
@@ -61,14 +62,16 @@ class PPO(Stage):
 
     def __post_init__(self) -> None:
         counts = ("num_envs", "num_steps", "num_epochs", "num_minibatches", "num_fresh_levels")
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected at least 1")
-        for name in ("gamma", "gae_lambda"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected 0 to 1")
-        if not self.learning_rate > 0:
-            raise UsageError(f"learning_rate is {self.learning_rate}; expected a positive number")
+        weights = ("clip", "value_coefficient", "entropy_coefficient")
+        settle(
+            self,
+            **dict.fromkeys(counts, (1, None)),
+            **dict.fromkeys(weights, (0, None)),
+            **dict.fromkeys(("gamma", "gae_lambda"), (0, 1)),
+        )
+        for name in ("learning_rate", "max_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; expected a positive number")
         if self.num_envs % self.num_minibatches:
             raise UsageError(
                 f"num_envs {self.num_envs} does not divide into num_minibatches {self.num_minibatches}"

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from ..core import Levels, UsageError
+from ..settings import Checked
 from .curriculum import Curriculum, DomainRandomization
 from .penalty import Penalty
 
@@ -50,7 +51,9 @@ class Task:
     curriculum: Curriculum = dataclasses.field(default_factory=DomainRandomization)
     penalties: tuple[Penalty, ...] = ()
     number: int = 0  # the stage's place among all stages
-    budget: Budget = dataclasses.field(default_factory=Budget)  # what this stage and those after it may spend
+    budget: Budget = dataclasses.field(
+        default_factory=Budget
+    )  # what this stage and those after it may spend
     num_checkpoints: int = 12
 
 
@@ -64,7 +67,7 @@ class Learners(eqx.Module):
     )  # kept beside: "reference", "reward"
 
 
-class Stage(abc.ABC):
+class Stage(Checked, abc.ABC):
     """One way of training; subclasses are frozen dataclasses whose fields are its settings."""
 
     kind: ClassVar[str]  # of the contests that it trains for: "environment" or "language"

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..core import Environment, Goal, Level, UsageError, tree_index
+from ..settings import Checked
 from . import underspecification, worlds
 from .underspecification import TIES, Regrets, regrets
 
@@ -24,7 +25,7 @@ class Samples(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Checked):
     """Set the numbers that an analysis depends on, beside the levels."""
 
     epsilon: float = 0.01

@@ -19,7 +19,7 @@ from ...core import Measurement, UsageError
 from ...language.dialogues import padded
 from ...language.exam import Exam, Split, rows_of, transcripts
 from ...language.scenario import SPLITS, UNKNOWN, Aim, Dialogue, Prompts
-from ...literature import PAPERS
+from ...literature import paper
 from ...runs.language import judged
 from . import SYCOPHANCY, _registry, conversations
 from .measures import ERROR, FAILURES, TIMEOUT, Row, measured
@@ -317,7 +317,7 @@ def _judge_answers(folder: Path, samples: Sequence[EvalSample], subject: str, be
             "proxies": goals[1:],
             "size": f"{len(units)} questions",
             "exact": True,
-            "papers": [PAPERS[identifier] for identifier in contest.papers],
+            "papers": [paper(identifier) for identifier in contest.papers],
         },
     )
     store.write_json(folder / "transcripts.json", spoken)

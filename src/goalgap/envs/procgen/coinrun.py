@@ -17,14 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
-from ...core import Goal, Policy, hash_bits
+from ...core import Defaults, Goal, Policy, hash_bits, option
 from ..grid import Reach
 from . import coinrun_levels as levels
 from . import coinrun_picture as picture
 from . import coinrun_sprites, platformer
 from . import coinrun_text as text
 from .coinrun_levels import CoinRunLevel
-from .game import ProcgenGame, check_name
+from .game import FEWER, ProcgenGame, check_name
 from .platformer import WIDTH, Body
 
 
@@ -51,6 +51,7 @@ class CoinRun(ProcgenGame):
 
     name: ClassVar[str] = "coinrun"
     title: ClassVar[str] = "CoinRun"
+    defaults: ClassVar[Defaults] = Defaults(1_000_000, {"mode": "small", "max_steps": 256}, 256, FEWER)
     papers: ClassVar[tuple[str, ...]] = ("2105.14111", "1912.01588")
     splayed: ClassVar[str] = "coin"
     num_actions: ClassVar[int] = 9
@@ -66,9 +67,9 @@ class CoinRun(ProcgenGame):
     num_words: ClassVar[Any] = levels.NUM_WORDS
     intended: Goal = Touch("coin", "get to the coin", 3.0, "coin", once=True)
     proxies: tuple[Goal, ...] = (Touch("end", "run to the right end", 4.0, "end", once=True),)
-    max_steps: int = eqx.field(static=True, default=1000)
-    continue_after_coin: bool = eqx.field(static=True, default=False)
-    permeable: bool = eqx.field(static=True, default=False)  # the wall behind the end
+    max_steps: int = option(1000, "steps until an episode is cut off")
+    continue_after_coin: bool = option(False, "the coin stays and does not end the episode")
+    permeable: bool = option(False, "the wall behind the end can be walked through")
 
     def generate(self, words: UInt32[Array, " n"], game: str) -> CoinRunLevel:
         check_name("game", game, self.games)

@@ -13,10 +13,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, UInt32
 
-from ...core import Environment, Level, Levels, Mixture, Shift, UsageError
+from ...core import Environment, Level, Levels, Mixture, Shift, UsageError, option
 from .random_words import check_seed, twister
 
 OBSERVATIONS = ("symbolic", "rgb")
+# Learners' defaults: Procgen's levels cost more to draw than boards, and its mazes need no push to
+# explore. Its games come in modes rather than sizes; by default their time limits are shorter than the
+# original's, which an agent that works does not need.
+FEWER = {"num_fresh_levels": 1024, "entropy_coefficient": 0.02}
+CALMER = {"num_fresh_levels": 1024, "entropy_coefficient": 0.005}
 
 
 class ProcgenGame(Environment):
@@ -32,11 +37,19 @@ class ProcgenGame(Environment):
     games: ClassVar[tuple[str, ...]]  # the games that `generate` knows
     train_game: ClassVar[str]  # which of its games training draws levels from, and deployment
     deploy_game: ClassVar[str]
-    num_words: ClassVar[Any]  # words that are enough for any level
-    mode: str = eqx.field(static=True, default="hard")
-    observation: str = eqx.field(static=True, default="symbolic")
-    num_levels: int = eqx.field(static=True, default=0)
-    start_level: int = eqx.field(static=True, default=0)
+    num_words: ClassVar[Any]  # that are enough for any level
+    mode: str = option(
+        "hard", "easy, hard (published), memory (mazes, heist), tiny (mazes), small (not heist)"
+    )
+        "hard", "easy, hard (published), memory (mazes, heist), tiny (mazes), small (not heist)"
+    )
+    observation: str = option("symbolic", "symbolic or rgb (64x64 pixels; published)")
+    num_levels: int = option(
+        0,
+        "train on so many of Procgen's level seeds (published: 100000; 0: without end)",
+        "train_levels",
+    )
+    start_level: int = option(0, "the first of these level seeds")
 
     def __check_init__(self) -> None:
         check_name("mode", self.mode, self.modes)
@@ -47,6 +60,10 @@ class ProcgenGame(Environment):
             raise UsageError(f"num_levels is {self.num_levels}; expected 0 (without end) or more")
         check_seed(self.start_level)
         check_seed(self.start_level + max(self.num_levels, 1) - 1)
+
+    @property
+    def tile_names(self) -> tuple[str, ...]:
+        return ()  # terminals show the game's frame
 
     @abc.abstractmethod
     def generate(self, words: UInt32[Array, " n"], game: str) -> Level:

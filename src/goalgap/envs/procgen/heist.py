@@ -21,10 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
-from ...core import Goal, Policy, UsageError, hash_bits
+from ...core import Defaults, Goal, Policy, UsageError, hash_bits, option
 from .. import sprites
 from . import heist_levels
-from .game import ProcgenGame, check_name
+from .game import CALMER, ProcgenGame, check_name
 from .heist_levels import CHEST, HALF, KEY, MANY_CHESTS, MANY_KEYS, NOTHING, WORLDS, HeistLevel
 from .heist_picture import picture
 from .heist_player import Player
@@ -123,6 +123,7 @@ class Heist(ProcgenGame):
 
     name: ClassVar[str] = "heist"
     title: ClassVar[str] = "Procgen Keys and Chests"
+    defaults: ClassVar[Defaults] = Defaults(6_000_000, {"mode": "easy", "max_steps": 300}, 256, CALMER)
     papers: ClassVar[tuple[str, ...]] = ("2105.14111", "1912.01588")
     splayed: ClassVar[str] = "start"
     num_actions: ClassVar[int] = 9
@@ -138,14 +139,14 @@ class Heist(ProcgenGame):
     # No field here, as in other environments: the penalties say which goal it is.
     intended: ClassVar[Any] = property(lambda self: OpenChests(self.key_penalty, self.step_penalty))
     proxies: tuple[Goal, ...] = (CollectKeys(),)
-    key_penalty: int = eqx.field(static=True, default=0)
-    step_penalty: int = eqx.field(static=True, default=0)
-    max_steps: int = eqx.field(static=True, default=1000)
+    key_penalty: int = option(0, "tenths of a reward that each key costs")
+    step_penalty: int = option(0, "thousandths of a reward that each step costs")
+    max_steps: int = option(1000, "steps until an episode is cut off")
 
     def __check_init__(self) -> None:
         for name in ("key_penalty", "step_penalty"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            if value < 0:
                 raise UsageError(f"{name} is {value}; expected a whole number from 0 up")
 
     @property

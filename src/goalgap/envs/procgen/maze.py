@@ -21,13 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
-from ...core import Goal, UsageError, hash_bits
+from ...core import Defaults, Goal, UsageError, hash_bits, option
 from ...oracle import TABLES, Solver
 from .. import landmarks, sprites
 from ..grid import GridEnvironment, GridLevel, GridState, Reach
 from ..layouts import Tree
 from . import kruskal
-from .game import GameLevels, ProcgenGame, check_name
+from .game import CALMER, GameLevels, ProcgenGame, check_name
 from .maze_picture import picture
 from .random_words import Draws
 
@@ -69,7 +69,8 @@ class MazeEnvironment(ProcgenGame, GridEnvironment):
     # No fields here, as they are on other boards: the mode says the one, and there is only one layout.
     size: ClassVar[Any] = property(lambda self: SIZES[self.mode])
     layout: ClassVar[Any] = Tree()
-    max_steps: int = eqx.field(static=True, default=500)
+    max_steps: int = option(500, "steps until an episode is cut off")
+
     # -- levels ---------------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -174,6 +175,9 @@ class Maze(MazeEnvironment):
 
     name: ClassVar[str] = "maze"
     title: ClassVar[str] = "Procgen Maze"
+    defaults: ClassVar[Defaults] = Defaults(
+        3_000_000, {"mode": "small", "max_steps": 64}, learner=CALMER
+    )
     symbols: ClassVar[dict[str, str]] = {"cheese": "c"}
     splayed: ClassVar[str] = "cheese"
     train_game: ClassVar[str] = "maze_aisc"
@@ -184,7 +188,9 @@ class Maze(MazeEnvironment):
     proxies: tuple[Goal, ...] = (
         Reach("corner", "go to the maze's top-right corner", 4.0, "corner", once=True),
     )
-    region: int = eqx.field(static=True, default=0)
+    region: int = option(
+        0, "side of the corner region in which training puts the cheese (0: the very corner)"
+    )
 
     def __check_init__(self) -> None:
         if self.region < 0:

@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Key, UInt8
 
-from ...core import Goal, UsageError
+from ...core import Defaults, Goal, UsageError
 from .. import sprites
 from ..grid import GridState, Reach
 from . import kruskal, maze_picture
+from .game import CALMER
 from .maze import MazeEnvironment, MazeLevel, find, plain
 from .random_words import Draws
 
@@ -52,6 +53,7 @@ class MazeLine(MazeEnvironment):
 
     name: ClassVar[str] = "maze-line"
     title: ClassVar[str] = "Procgen Maze with a Yellow Line"
+    defaults: ClassVar[Defaults] = Defaults(1_200_000, {"mode": "tiny", "max_steps": 64}, learner=CALMER)
     papers: ClassVar[tuple[str, ...]] = ("2105.14111", "2312.03762")
     symbols: ClassVar[dict[str, str]] = {"line": "l", "gem": "g"}
     splayed: ClassVar[str] = "line"
