@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from report_example import Page, example_language_run, example_run
 
-from goalgap import report
+from goalgap import report, store
 from goalgap.report import charts, prose
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(2)'>\"&{{ 7 * 7 }}"
@@ -80,7 +80,7 @@ def test_replay_data_survives(text: str) -> None:
     data = re.search(r'<script type="application/json" id="episodes">(.*?)</script>', text)
     assert data
     replay, episodes = json.loads(data[1]), example_run()["episodes"]
-    assert replay["levels"] == report.to_plain(episodes["levels"])
+    assert replay["levels"] == store.plain(episodes["levels"])
     assert replay["styles"] == {"cheese": "goal-0", "corner": "goal-1"}
     assert len(replay["atlas"]) == len(episodes["sprites"])
 
@@ -298,7 +298,7 @@ def test_write_is_whole_or_not_at_all(tmp_path: Any) -> None:
         report.write({}, path)
     assert path.read_text(encoding="utf-8").endswith("</html>") and list(tmp_path.iterdir()) == [path]
     with pytest.raises(OSError):
-        report.write(example_run(), tmp_path / "nowhere" / "report.html")
+        report.write(example_run(), path / "below-a-file.html")
 
 
 def test_nice_axis_spans_values_and_zero() -> None:

@@ -9,16 +9,15 @@ import base64
 import functools
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 from markupsafe import Markup
 
+from .. import store
 from . import analysis, charts, prose, view
 
 HERE = Path(__file__).parent
@@ -36,12 +35,7 @@ def write_analysis(content: Mapping[str, Any], path: str | os.PathLike[str]) -> 
 
 def _write(text: str, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    store.write(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
     return path
 
 
@@ -62,7 +56,7 @@ def render(run: Mapping[str, Any]) -> str:
     script = _asset("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _template("page.html").render(
-        view.page(to_plain(run)),
+        view.page(store.plain(run)),
         style=Markup(_asset("style.css")),
         script=Markup(script),
         script_source=Markup(f"'sha256-{digest}'"),
@@ -79,23 +73,10 @@ def render_analysis(content: Mapping[str, Any]) -> str:
     written out. NumPy scalars and arrays are welcome anywhere.
     """
     return _template("analysis.html").render(
-        analysis.page(to_plain(content)),
+        analysis.page(store.plain(content)),
         style=Markup(_asset("style.css") + _asset("analysis.css")),
         script_source=Markup("'none'"),
     )
-
-
-def to_plain(value: Any) -> Any:
-    """Turn a tree into plain Python: no NumPy, no tuples, no NaN or infinity (None instead)."""
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(one) for key, one in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return to_plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [to_plain(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 @functools.cache

@@ -21,7 +21,8 @@ from ...language.exam import Exam, Split, rows_of, transcripts
 from ...language.scenario import SPLITS, UNKNOWN, Aim, Dialogue, Prompts
 from ...literature import paper
 from ...runs.language import judged
-from . import SYCOPHANCY, _registry, conversations
+from . import _registry, conversations
+from .installed import SYCOPHANCY
 from .measures import ERROR, FAILURES, TIMEOUT, Row, measured
 from .scorers import dialogue_of, row_of
 
