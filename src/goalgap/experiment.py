@@ -106,6 +106,16 @@ class Experiment:
         return kind_of(self.contest)
 
     @property
+    def papers(self) -> tuple[str, ...]:
+        """The arXiv ids of the papers behind the contest and every part of the training."""
+        parts = (*self.unfolded, self.network, self.curriculum, *self.penalties, *self.deploy)
+        named = [
+            *self.contest.papers,
+            *(paper for part in parts for paper in getattr(part, "papers", ())),
+        ]
+        return tuple(dict.fromkeys(named))
+
+    @property
     def description(self) -> dict[str, Any]:
         """The experiment as JSON."""
         return to_json(self)

@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -116,6 +117,10 @@ def find(kind: str, name: str) -> Any:
         "scenario": scenarios,
         "layout": layouts,
         "network": networks,
+        **{
+            kind: functools.partial(_named, kind)
+            for kind in ("stage", "curriculum", "penalty", "wrapper")
+        },
         "study": studies,
         "benchmark": benchmarks,
     }
@@ -123,6 +128,11 @@ def find(kind: str, name: str) -> Any:
     if name not in known:
         raise UsageError(unknown(kind, name, known))
     return known[name]
+
+
+def _named(kind: str) -> dict[str, Any]:
+    """Give the classes of a kind by the names that users type."""
+    return {name_of(one): one for one in _all(kind)}
 
 
 def problems() -> list[str]:
@@ -294,7 +304,9 @@ def _signature(method: Any) -> str:
 def name_of(kind: type) -> str:
     """The name by which users call a class."""
     name = getattr(kind, "name", None)
-    return name if isinstance(name, str) else kind.__name__.lower()
+    if isinstance(name, str) and name:
+        return name
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", kind.__name__).lower()
 
 
 def _names(module: str) -> list[str]:

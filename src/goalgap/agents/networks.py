@@ -277,6 +277,7 @@ class Impala(NetworkConfig):
     `channels` has an entry a stage; `blocks` is the number of residual blocks in each stage.
     """
 
+    papers: ClassVar[tuple[str, ...]] = ("1802.01561",)
     channels: tuple[int, ...] = (16, 32, 32)
     blocks: int | tuple[int, ...] = 2
     dense: int = 256

@@ -2,19 +2,18 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from .. import registry, runs, store
 from ..adapters import inspect
-from ..language import Architecture, LanguageExperiment
+from ..experiment import Experiment
+from ..language import Architecture
 from ..language.scenario import Scenario
-from ..runs import language
+from ..learn.stage import Stage, Usual
 from . import BadArguments, Call, unknown
 from .options import Flat, Target, named
-from .progress import Progress
-from .show import show
+from .show import run_and_show
 
 DOES = {
     "train": "train a fleet of small models on a scenario (as `goalgap run SCENARIO`)",
@@ -42,32 +41,30 @@ class Train(Generic[S]):
     """evaluation prompts of each split"""
     temperature: float = 1.0
     """of what models say when they are measured; 0 takes the likeliest word"""
+    after: tuple[str, ...] = ()
+    """stages that the models go through after the scenario's own, by name: a plug-in's"""
     architecture: Flat[Architecture] = dataclasses.field(default_factory=Architecture)
     out: Path = Path("runs")
     """where run folders go"""
     json: bool = False
     """print verdict.json instead of words"""
 
-    def experiment(self) -> LanguageExperiment:
+    def experiment(self) -> Experiment:
         if not 1 <= self.seeds <= 1000:
             raise BadArguments(f"--seeds is {self.seeds}; expected 1 to 1000 models")
-        return LanguageExperiment(
+        own: tuple[Stage, ...] = (Usual(),)
+        return Experiment(
             self.scenario,
             self.dose,
             self.architecture,
-            tuple(range(self.seed, self.seed + self.seeds)),
-            self.prompts,
-            self.temperature,
+            stages=own + tuple(registry.find("stage", name)() for name in self.after),
+            seeds=tuple(range(self.seed, self.seed + self.seeds)),
+            num_levels=self.prompts,
+            temperature=self.temperature,
         )
 
     def call(self) -> None:
-        experiment = self.experiment()
-        runs.use_compilation_cache()
-        goals = [goal.name for goal in self.scenario.goals]
-        with Progress(goals[0], goals[1], unit="dialogues") as progress:
-            command = "goalgap " + " ".join(sys.argv[1:])
-            run = language.run(experiment, self.out, progress, command)
-        show(run.folder.path, self.scenario, self.json)
+        run_and_show(self.experiment(), self.out, self.json)
 
 
 def training(verb: str, name: str, argv: list[str]) -> Call:

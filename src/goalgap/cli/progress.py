@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ..runs import Listener
-from .show import count
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _LINE_SECONDS = 10.0  # between plain lines
@@ -109,3 +108,8 @@ class Progress(Listener):
                 table.add_row(f"reaches the {goal} {where}", marks, f"{values[-1]:.0%}")
         head = Text(f"{elapsed:4.0f} s  {self.stage}  {self._speed() if done else ''}", style="dim")
         return Group(head, ProgressBar(total=total, completed=done, width=60), table)
+
+
+def count(number: float) -> str:
+    """Shorten a number: 1,234,567 becomes 1.2 M."""
+    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number:,.0f}"

@@ -1,19 +1,31 @@
 """Print a verdict on standard output."""
 
 import json
+import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from .. import store
+from .. import runs, store
 from ..core import Contest
+from ..experiment import Experiment
+from .progress import Progress, count
 
 # By the contest's kind: what training shows, whose play is chance, what training is counted in.
 _WORDS = {
     "environment": ("training levels", "a random walk's", "steps"),
     "language": ("training prompts", "a random reply's", "dialogues"),
 }
+
+
+def run_and_show(experiment: Experiment, out: Path, as_json: bool) -> None:
+    """Run an experiment with its progress on standard error, and print the verdict."""
+    runs.use_compilation_cache()
+    goals = [goal.name for goal in experiment.contest.goals]
+    with Progress(goals[0], goals[1], unit=experiment.kind.unit) as progress:
+        run = runs.run(experiment, out, progress, "goalgap " + " ".join(sys.argv[1:]))
+    show(run.folder.path, experiment.contest, as_json)
 
 
 def show(path: Path, contest: Contest, as_json: bool) -> None:
@@ -53,8 +65,3 @@ def show(path: Path, contest: Contest, as_json: bool) -> None:
         f"{count(verdict['env_steps'])} {unit} in {verdict['wall_seconds']:.0f} s."
     )
     console.print(f"Report: {path / 'report.html'}", soft_wrap=True)
-
-
-def count(number: float) -> str:
-    """Shorten a number: 1,234,567 becomes 1.2 M."""
-    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number:,.0f}"

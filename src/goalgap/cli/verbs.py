@@ -8,22 +8,19 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Generic
+from typing import Any, Generic
 
 import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from .. import literature, oracle, registry, runs, store
+from .. import literature, registry, runs, store
 from ..agents.outside import Outside
-from ..agents.scripted import Random
-from ..core import Defaults, Environment, Policy, UsageError
-from ..experiment import Experiment
-from ..language import LanguageExperiment
-from ..language.scenario import RANDOM
+from ..core import Defaults, Environment, UsageError
+from ..experiment import Experiment, load
+from ..kinds import kind_of
 from ..learn.ppo import PPO
-from ..runs import language as runs_language
 from . import BadArguments, Call, language, unknown
 from .analyze import Analyze
 from .forecast import Forecast
@@ -38,8 +35,7 @@ from .options import (
     value_of,
 )
 from .parity import Parity
-from .progress import Progress
-from .show import show
+from .show import run_and_show, show
 
 
 def targets() -> dict[str, Any]:
@@ -72,6 +68,18 @@ class Run(Generic[B]):
     """evaluation levels of each split; its default depends on the environment"""
     seed: int = 0
     """the first agent's seed; the others follow it"""
+    gradient_steps: int | None = None
+    """gradient steps of each seed; training ends with the first budget that is used up"""
+    goal: str | None = None
+    """train for this goal instead of the intended one"""
+    before: tuple[str, ...] = ()
+    """stages that the agents go through before PPO, by name, as they are by default"""
+    curriculum: str = "domain-randomization"
+    """which levels are shown: domain-randomization, grouped-randomization, or a plug-in's"""
+    penalty: tuple[str, ...] = ()
+    """penalties added to the loss, by name, as they are by default: a plug-in's"""
+    deploy: tuple[str, ...] = ()
+    """what is put around the agents when they are measured: ensemble, abstain, or a plug-in's"""
     learner: PPO = dataclasses.field(default_factory=lambda: PPO(**Defaults().learner))
     out: Path = Path("runs")
     """where run folders go"""
@@ -88,29 +96,26 @@ class Run(Generic[B]):
 
     def experiment(self) -> Experiment:
         env = self.board.fitting(self.inject).environment(self.env)
-        networks = registry.networks()
-        if self.network not in networks:
-            raise BadArguments(unknown("network", self.network, networks))
         if not 1 <= self.seeds <= 1000:
             raise BadArguments(f"--seeds is {self.seeds}; expected 1 to 1000 agents")
         return Experiment(
-            env=env,
+            env,
             alpha=self.alpha,
-            network=networks[self.network],
-            learner=self.learner,
+            network=registry.find("network", self.network),
+            stages=(*(registry.find("stage", name)() for name in self.before), self.learner),
             seeds=tuple(range(self.seed, self.seed + self.seeds)),
             steps=self.steps,
+            gradient_steps=self.gradient_steps,
             num_levels=self.levels,
+            goal=self.goal,
             injected=tuple(one for path in self.inject for one in store.read_levels(env, path)),
+            curriculum=registry.find("curriculum", self.curriculum)(),
+            penalties=tuple(registry.find("penalty", name)() for name in self.penalty),
+            deploy=tuple(registry.find("wrapper", name)() for name in self.deploy),
         )
 
     def call(self) -> None:
-        experiment = self.experiment()
-        runs.use_compilation_cache()
-        goals = [goal.name for goal in experiment.env.goals]
-        with Progress(goals[0], goals[1]) as progress:
-            run = runs.run(experiment, self.out, progress, "goalgap " + " ".join(sys.argv[1:]))
-        show(run.folder.path, experiment.env, self.json)
+        run_and_show(self.experiment(), self.out, self.json)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,60 +148,26 @@ class Measure(Generic[B]):
 
     def call(self) -> None:
         runs.use_compilation_cache()
-        if self.env in registry.scenarios() or (self.env is None and self._is_of_models()):
-            self._models()
-            return
         if self.env is None and Path(self.subject).is_dir():
-            folder = store.RunFolder.load(Path(self.subject))
-            if not folder.is_finished:
-                raise UsageError(f"{self.subject} is not finished; run its command again to go on")
+            folder = store.RunFolder.load(Path(self.subject)).finished()
             if self.engine is not None:
                 self._in_engine(folder)
                 return
             path = runs.measure_again(folder, self.levels, self.seed)
-            show(path, folder.experiment.env, self.json)
+            show(path, folder.experiment.contest, self.json)
             return
         if self.env is None:
             raise BadArguments(
                 f"{self.subject!r} is no run folder; for another subject say where: --env corner"
             )
-        env = self.board.environment(self.env)
-        policy = subject(self.subject, env)
-        path = runs.measure_subject(
-            env,
-            policy,
-            self.subject,
-            self.out,
-            "goalgap " + " ".join(sys.argv[1:]),
-            self.levels,
-            self.seed,
-        )
-        show(path, env, self.json)
-
-    def _is_of_models(self) -> bool:
-        path = Path(self.subject)
-        return path.is_dir() and isinstance(store.load_experiment(path), LanguageExperiment)
-
-    def _models(self) -> None:
-        """Judge a run of language models again, or a scenario's script."""
+        scenario = registry.scenarios().get(self.env)
+        contest = self.board.environment(self.env) if scenario is None else scenario()
         command = "goalgap " + " ".join(sys.argv[1:])
-        if self.env is None:
-            folder = store.RunFolder.load(Path(self.subject), LanguageExperiment)
-            if not folder.is_finished:
-                raise UsageError(f"{self.subject} is not finished; run its command again to go on")
-            scenario = folder.experiment.scenario
-            path = runs_language.measure_again(folder, self.levels, self.seed)
-        else:
-            scenario = registry.scenarios()[self.env]()
-            scripts = [*(goal.name for goal in scenario.goals), RANDOM]
-            kind, _, name = self.subject.rpartition(":")
-            if kind not in ("", "oracle") or name not in scripts:
-                known = [f"oracle:{goal.name}" for goal in scenario.goals] + [RANDOM]
-                raise BadArguments(unknown(f"subject for {self.env}", self.subject, known))
-            path = runs_language.measure_script(
-                scenario, name, self.out, command, self.levels, self.seed
-            )
-        show(path, scenario, self.json)
+        subject = subject_of(self.subject, contest)
+        path = runs.measure_subject(
+            contest, subject, self.subject, self.out, command, self.levels, self.seed
+        )
+        show(path, contest, self.json)
 
     def _in_engine(self, folder: store.RunFolder) -> None:
         """What a run's agents do in the original game, beside what they do in ours."""
@@ -225,27 +196,17 @@ class Measure(Generic[B]):
         print(f"{rows[0]['ours']['n']} episodes in each; written to {folder.path / 'engine.json'}")
 
 
-def subject(name: str, env: Environment) -> Policy:
-    """A policy by the name that `measure` takes."""
-    if name == "random":
-        return Random(env.num_actions)
+def subject_of(name: str, contest: Any) -> Any:
+    """Give the subject that `measure` takes by a name: a known one, or a function of the user's."""
     kind, _, rest = name.rpartition(":")
-    best = "reference" if env.solver is None else "oracle"
-    if kind in ("oracle", "reference"):
-        if kind != best:
-            raise BadArguments(f"play of {env.name} has no {kind} but a {best}: try {best}:{rest}")
-        goals = {goal.name: goal for goal in env.goals}
-        chosen = rest.split(",") if kind == "oracle" else [rest]
-        for goal in chosen:
-            if goal not in goals:
-                raise BadArguments(unknown("goal", goal, goals))
-        if kind == "reference":
-            return env.reference(goals[rest])
-        return oracle.Oracle(tuple(goals[goal] for goal in chosen))
-    if not kind:
-        known = ("random", *(f"{best}:{goal.name}" for goal in env.goals), "module:function")
-        raise BadArguments(unknown("subject", name, known))
-    return Outside(load_function(kind, rest), env.num_actions)
+    known = kind_of(contest).known_subjects(contest)
+    if kind in ("", "oracle", "reference", "script"):
+        if not kind and name not in known:
+            raise BadArguments(unknown("subject", name, (*known, "module:function")))
+        return kind_of(contest).named_subject(contest, name)
+    if contest.kind != "environment":
+        raise BadArguments(unknown(f"subject for {contest.name}", name, known))
+    return Outside(load_function(kind, rest), contest.num_actions)
 
 
 def load_function(module: str, name: str) -> Callable[..., Any]:
@@ -319,13 +280,6 @@ class Study:
         return None
 
 
-def opened(path: Path) -> runs.Run:
-    """The run of a folder, of agents or of language models."""
-    if isinstance(store.load_experiment(path), LanguageExperiment):
-        return runs_language.LanguageRun(store.RunFolder.load(path, LanguageExperiment))
-    return runs.Run(store.RunFolder.load(path))
-
-
 @dataclasses.dataclass(frozen=True)
 class Open:
     """Show a run's report in the browser."""
@@ -338,7 +292,7 @@ class Open:
 
         path = Path(self.run) / "report.html"
         if not path.exists():
-            path = opened(Path(self.run)).report
+            path = runs.Run(store.RunFolder.load(Path(self.run))).report
         print(path)
         webbrowser.open(path.resolve().as_uri())
 
@@ -395,21 +349,12 @@ class Cite:
     run: Target
     """a run folder or an environment"""
 
-    methods: ClassVar[tuple[str, ...]] = ("1707.06347", "1506.02438")
-
     def call(self) -> None:
         if self.run in targets():
-            papers = targets()[self.run].papers
+            papers: tuple[str, ...] = targets()[self.run].papers
         elif Path(self.run).is_dir():
-            about = store.read_json(Path(self.run) / "experiment.json")
-            described = store.described(about.get("experiment"))
-            if isinstance(described, Experiment):
-                impala = ("1802.01561",) if "Impala" in type(described.network).__name__ else ()
-                papers = (*described.env.papers, *self.methods, *impala)
-            elif isinstance(described, LanguageExperiment):
-                papers = described.scenario.papers
-            else:
-                papers = described.papers
+            described = load(store.read_json(Path(self.run) / "experiment.json").get("experiment"))
+            papers = described.papers
         else:
             raise BadArguments(unknown("run folder, environment or scenario", self.run, targets()))
         print("\n".join(literature.bibtex(identifier) for identifier in papers))
