@@ -45,6 +45,7 @@ class _Play(NamedTuple):
     event_step: Int[Array, "b g"]
     length: Int[Array, " b"]
     ended: Bool[Array, " b"]
+    noted: tuple[Float[Array, " b"], ...]  # sums of the policy's `columns`
 
 
 class _Game(NamedTuple):
@@ -59,7 +60,7 @@ class _Game(NamedTuple):
     def batch(self) -> int:
         return jax.tree.leaves(self.levels)[0].shape[0]
 
-    def start(self, memory: Memory) -> _Play:
+    def start(self, memory: Memory, num_columns: int = 0) -> _Play:
         state = jax.vmap(self.env.reset)(self.levels)
         goal_memories = tuple(jnp.zeros(self.batch, int) for _ in self.env.goals)
         return _Play(
@@ -70,10 +71,16 @@ class _Game(NamedTuple):
             jnp.where(self.achieved(state, goal_memories), 0, -1),
             jnp.zeros(self.batch, int),
             jax.vmap(self.env.is_terminal)(self.levels, state),
+            (jnp.zeros(self.batch),) * num_columns,
         )
 
     def advance(
-        self, play: _Play, time: Int[Array, ""] | int, action: Int[Array, " b"], memory: Memory
+        self,
+        play: _Play,
+        time: Int[Array, ""] | int,
+        action: Int[Array, " b"],
+        memory: Memory,
+        noted: tuple[Float[Array, " b"], ...] = (),
     ) -> _Play:
         """Step every episode that is not over, and score the step under every goal."""
         levels = self.levels
@@ -94,6 +101,7 @@ class _Game(NamedTuple):
             jnp.where(first, time + 1, play.event_step),
             play.length + live,
             play.ended | jax.vmap(self.env.is_terminal)(levels, state),
+            tuple(sum + live * value for sum, value in zip(play.noted, noted, strict=True)),
         )
 
     def achieved(self, state: State, memories: tuple[Int[Array, " b"], ...]) -> Bool[Array, "b g"]:
@@ -132,7 +140,7 @@ def episodes(
     left_out = {"level"} | set(Trace._fields) - set(fields)
     game = _Game(env, levels, jax.random.fold_in(key, WORLD), gamma)
     noise = jax.random.gumbel(key, (env.max_steps, game.batch, env.num_actions))
-    start = game.start(policy.initial(game.batch))
+    start = game.start(policy.initial(game.batch), len(policy.columns))
 
     def look(play: _Play, time: Int[Array, ""] | int) -> Observation:
         situation = Situation(levels, play.state, play.goal_memories, jnp.full(game.batch, time))
@@ -145,7 +153,8 @@ def episodes(
         decision: Decision,
     ) -> tuple[_Play, Int[Array, " b"]]:
         action = jnp.argmax(decision.logits + gumbel, -1)
-        return game.advance(play, time, action, decision.memory), action
+        noted = tuple(decision.activations[name] for name in policy.columns)
+        return game.advance(play, time, action, decision.memory, noted), action
 
     def one(play: _Play, time: Any, gumbel: Any, look: Any, advance: Any) -> tuple[_Play, Trace | None]:
         seen = look(play, time)
@@ -169,6 +178,8 @@ def episodes(
         inputs = jnp.arange(env.max_steps), noise
         play, trace = jax.lax.scan(lambda play, now: one(play, *now, look, advance), start, inputs)
     extras = jax.vmap(env.extras)(levels, play.state)
+    means = (sum / jnp.maximum(play.length, 1) for sum in play.noted)
+    extras = {**extras, **dict(zip(policy.columns, means, strict=True))}
     outcome = Outcome(play.returns, play.event_step, play.length, play.ended, extras)
     return outcome, trace if trace is None else _begun(trace, fields, levels, start.state)
 
