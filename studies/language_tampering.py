@@ -56,7 +56,7 @@ from _common import conclude
 from goalgap import measure, runs, stats, store
 from goalgap.language import LanguageExperiment
 from goalgap.language.dialogues import Fleet, converse
-from goalgap.language.exam import examine, prepare
+from goalgap.language.exam import draw_exam
 from goalgap.language.experiment import fit
 from goalgap.language.scenario import Prompts
 from goalgap.language.scenarios.tampering import STAGES, Tampering
@@ -159,7 +159,7 @@ def measured(experiment: LanguageExperiment, models: Transformer, rollouts: int)
         prompts = scenario.prompts("shift", BATCH, np.random.default_rng((batch, 5)), is_test=True)
         found = shares_of(experiment, models, prompts, batch)
         totals += BATCH * np.stack([found[name] for name in COUNTS])
-    table, _ = examine(prepare(scenario, 128), Fleet(scenario, models), experiment.seeds, 0)
+    table, _ = draw_exam(scenario, 128).examine(Fleet(scenario, models), experiment.seeds, 0)
     verdict = measure.judge(table, scenario)
     return [
         {"seed": seed, "rollouts": rollouts}

@@ -24,7 +24,7 @@ from goalgap.adapters.inspect.provider import Small, read_chat
 from goalgap.core import UsageError
 from goalgap.language import ALL, LanguageExperiment
 from goalgap.language.dialogues import Fleet, Script, converse
-from goalgap.language.exam import prepare, spoken
+from goalgap.language.exam import draw_exam, spoken
 from goalgap.language.scenarios.expressions import Expressions
 from goalgap.language.scenarios.sycophancy import Sycophancy
 from goalgap.language.vocabulary import UNKNOWN
@@ -416,9 +416,9 @@ def test_our_models_say_through_inspect_what_they_say_without(name, folders, tmp
     )
     folder = store.RunFolder.load(folders[name], LanguageExperiment)
     scenario = folder.experiment.scenario
-    exam = prepare(conversations.build(name), 16, 0)
+    exam = draw_exam(conversations.build(name), 16, 0)
     models = jax.tree.map(lambda leaf: leaf[1:], lab.load_models(folder))
-    prompts = exam.splits["shift"].prompts
+    prompts = exam.splits["shift"].levels
     played = converse(scenario, Fleet(scenario, models, 0.0), prompts, np.random.default_rng(0))
     assert len(log.samples) == len(prompts) == 16
     for sample in log.samples:
@@ -489,7 +489,7 @@ def test_replies_are_read_generously(reply):
 @pytest.mark.parametrize("reply", ["", "ASK", "I would like to know x", "ASK x y z", "ANS twelve"])
 def test_other_replies_are_none(reply):
     scenario = Expressions()
-    dialogue = conversations.begin(scenario, prepare(scenario, 4).splits["train"], 0)
+    dialogue = conversations.begin(scenario, draw_exam(scenario, 4).splits["train"], 0)
     dialogue, answer = conversations.advance(scenario, dialogue, conversations.heard_as(scenario, reply))
     assert answer is None or reply == "ASK"
     assert conversations.first_goal(scenario, dialogue, "train") is None

@@ -1,22 +1,21 @@
 """From episodes to verdicts: evaluation levels, scores, the verdict, heatmaps and replays."""
 
-from .exam import SCORE_GAMMA, Exam, examine, pivot, prepare
-from .pictures import replays, splay
+from .exam import SCORE_GAMMA, Exam, first_event, pivot
+from .levels import LevelExam, draw_exam
 from .summary import curves, measurements, ratio
 from .verdict import Thresholds, judge, sentence
 
 __all__ = [
     "SCORE_GAMMA",
     "Exam",
+    "LevelExam",
     "Thresholds",
     "curves",
-    "examine",
+    "draw_exam",
+    "first_event",
     "judge",
     "measurements",
     "pivot",
-    "prepare",
     "ratio",
-    "replays",
     "sentence",
-    "splay",
 ]

@@ -1,16 +1,18 @@
 """Exact play: optimal values and greedy actions of any goal, batched over levels."""
 
-from .policy import Oracle, is_greedy
-from .solver import CHUNK, TABLES, Solution, Solver, is_solvable, solve, start_values
+from .policy import Oracle, Pursuer, is_greedy
+from .solver import CHUNK, TABLES, Solution, Solver, is_solvable, padded_values, solve, start_values
 
 __all__ = [
     "CHUNK",
     "TABLES",
     "Oracle",
+    "Pursuer",
     "Solution",
     "Solver",
     "is_greedy",
     "is_solvable",
+    "padded_values",
     "solve",
     "start_values",
 ]

@@ -21,7 +21,6 @@ from ..descriptions import to_json
 from ..experiment import Experiment, fit
 from ..learn.ppo import Trainer, TrainState
 from ..literature import PAPERS
-from ..measure import Exam
 from ..store import RunFolder
 
 SAVE_SECONDS = 5.0  # of training that an interruption may cost, unless it can be waited for
@@ -109,7 +108,7 @@ def run(
         return Run(folder)
     began = time.perf_counter()
     listener.say("drawing and solving the evaluation levels")
-    exam = measure.prepare(experiment.env, experiment.num_levels, experiment.alpha)
+    exam = measure.draw_exam(experiment.env, experiment.num_levels, experiment.alpha)
     trainer = experiment.trainer()
     state, done, seconds = _resume(folder, trainer.start())
     listener.say(f"training from {done} of {experiment.num_updates} updates" if done else "compiling")
@@ -121,7 +120,7 @@ def run(
     _save(folder, state, done, training.seconds)
     listener.say("measuring")
     env_steps = done * experiment.learner.steps_per_update
-    table, states = measure.examine(exam, state.network, experiment.seeds, env_steps)
+    table, states = exam.examine(state.network, experiment.seeds, env_steps)
     _write_policies(folder, state.network, env_steps)
     earlier = sorted((folder.path / "checkpoints").glob("*.parquet"))
     outcomes = stack_tables(*(store.read_table(path) for path in earlier), table)
@@ -131,12 +130,9 @@ def run(
         "env_steps": total_steps,
         "steps_per_second": total_steps / training.seconds,
         "wall_seconds": seconds + time.perf_counter() - began,
-        **_about_levels(exam),
+        **exam.about(),
     }
-    pictures = {
-        "splay.json": measure.splay(exam, state.network, table),
-        "episodes.json": measure.replays(exam, states, table),
-    }
+    pictures = exam.pictures(state.network, table, states)
     finish(folder.path, experiment.env, outcomes, table, verdict, pictures)
     folder.resume_path.unlink(missing_ok=True)
     for path in earlier:
@@ -166,12 +162,6 @@ def finish(
     store.write_json(path / "verdict.json", verdict)
 
 
-def _about_levels(exam: Exam) -> dict[str, Any]:
-    """What the verdict tells of the exam's levels."""
-    known = {"dropped": exam.dropped, "reference": exam.reference}
-    return {name: value for name, value in known.items() if value is not None}
-
-
 class _Clock:
     """Seconds of training, over interruptions."""
 
@@ -181,7 +171,7 @@ class _Clock:
 
 def _train(
     folder: RunFolder,
-    exam: Exam,
+    exam: measure.Exam,
     trainer: Trainer,
     state: TrainState,
     done: int,
@@ -210,12 +200,12 @@ def _train(
         last = time.perf_counter()
 
 
-def _checkpoint(folder: RunFolder, exam: Exam, state: TrainState, done: int, listener: Listener) -> None:
+def _checkpoint(
+    folder: RunFolder, exam: measure.Exam, state: TrainState, done: int, listener: Listener
+) -> None:
     experiment = folder.experiment
     env_steps = done * experiment.learner.steps_per_update
-    table, _ = measure.examine(
-        exam, state.network, experiment.seeds, env_steps, ("train", "shift"), number=done
-    )
+    table, _ = exam.examine(state.network, experiment.seeds, env_steps, ("train", "shift"), number=done)
     store.write_table(folder.checkpoint_path(env_steps), table)
     _write_policies(folder, state.network, env_steps)
     reached = {
@@ -264,15 +254,12 @@ def measure_again(folder: RunFolder, num_levels: int, seed: int) -> Path:
     returns the folder of its results, beside the run's policies."""
     env, experiment = folder.experiment.env, folder.experiment
     began = time.perf_counter()
-    exam = measure.prepare(env, num_levels, experiment.alpha, seed)
+    exam = measure.draw_exam(env, num_levels, experiment.alpha, seed)
     fleet = load_policies(folder)
     env_steps = experiment.num_updates * experiment.learner.steps_per_update
-    table, states = measure.examine(exam, fleet, experiment.seeds, env_steps, number=seed)
+    table, states = exam.examine(fleet, experiment.seeds, env_steps, number=seed)
     path = folder.path / f"measured-{num_levels}-{seed}"
-    pictures = {
-        "splay.json": measure.splay(exam, fleet, table),
-        "episodes.json": measure.replays(exam, states, table),
-    }
+    pictures = exam.pictures(fleet, table, states)
     store.write_json(path / "experiment.json", folder.about)
     return _file(path, env, exam, table, pictures, began)
 
@@ -280,7 +267,7 @@ def measure_again(folder: RunFolder, num_levels: int, seed: int) -> Path:
 def _file(
     path: Path,
     env: Environment,
-    exam: Exam,
+    exam: measure.Exam,
     table: dict[str, np.ndarray],
     pictures: dict[str, Any],
     began: float,
@@ -288,7 +275,7 @@ def _file(
 ) -> Path:
     """Judge an exam without training, and store it."""
     steps, seconds = int(table["length"].sum()), time.perf_counter() - began
-    verdict = measure.judge(table, env) | more | _about_levels(exam)
+    verdict = measure.judge(table, env) | more | exam.about()
     verdict |= {"env_steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
     finish(path, env, table, table, verdict, pictures)
     report.write(report_content(path, environment_content(env)), path / "report.html")
@@ -306,14 +293,14 @@ def measure_subject(
 ) -> Path:
     """The battery on a policy that we did not train; returns the folder of its results."""
     began = time.perf_counter()
-    exam = measure.prepare(env, num_levels, seed=seed)
-    table, states = measure.examine(exam, policy, (0,), 0, fleet=False, number=seed)
+    exam = measure.draw_exam(env, num_levels, seed=seed)
+    table, states = exam.examine(policy, (0,), 0, fleet=False, number=seed)
     safe = "".join(letter if letter.isalnum() else "-" for letter in name)
     size = getattr(env, "size", None)
     path = root / "-".join([env.name, *([] if size is None else [str(size)]), safe])
     about = {"format": store.FORMAT, "subject": name, **store.provenance(command)}
     store.write_json(path / "experiment.json", about | {"experiment": to_json(env)})
-    pictures = {"episodes.json": measure.replays(exam, states, table, name)}
+    pictures = exam.pictures(policy, table, states, name)
     return _file(path, env, exam, table, pictures, began, subject=name)
 
 

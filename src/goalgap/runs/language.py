@@ -11,7 +11,7 @@ from .. import measure, report, store
 from ..core import tree_index
 from ..language import LanguageExperiment
 from ..language.dialogues import Fleet, Script, Speaker
-from ..language.exam import Exam, examine, prepare, transcripts
+from ..language.exam import draw_exam
 from ..language.experiment import Situation, fit
 from ..language.scenario import Scenario
 from ..language.stage import Learners, stack
@@ -62,7 +62,7 @@ def run(
         return LanguageRun(folder)
     began = time.perf_counter()
     listener.say("drawing the evaluation prompts")
-    exam = prepare(scenario, experiment.num_prompts)
+    exam = draw_exam(scenario, experiment.num_prompts)
     listener.say("training")
     start = _resume(folder)
     clock, situation = 0.0, None
@@ -75,7 +75,7 @@ def run(
     listener.say("measuring")
     models = situation.learners.models
     speaker = Fleet(scenario, models, experiment.temperature)
-    table, dialogues = examine(exam, speaker, experiment.seeds, situation.dialogues)
+    table, dialogues = exam.examine(speaker, experiment.seeds, situation.dialogues)
     for index, seed in enumerate(experiment.seeds):
         about = {"seed": seed, "env_steps": situation.dialogues, "hash": experiment.hash}
         store.write_tree(folder.policy_path(seed, situation.dialogues), tree_index(models, index), about)
@@ -89,8 +89,7 @@ def run(
         "steps_per_second": total / clock,
         "wall_seconds": start.seconds + time.perf_counter() - began,
     }
-    store.write_json(folder.path / "transcripts.json", transcripts(exam, dialogues, experiment.seeds))
-    finish(folder.path, scenario, outcomes, table, verdict, {})
+    finish(folder.path, scenario, outcomes, table, verdict, exam.pictures(speaker, table, dialogues))
     folder.resume_path.unlink(missing_ok=True)
     for path in earlier:
         path.unlink()
@@ -101,7 +100,7 @@ def run(
 
 
 def _train(
-    folder: RunFolder[LanguageExperiment], exam: Exam, listener: Listener, start: "_Start"
+    folder: RunFolder[LanguageExperiment], exam: measure.Exam, listener: Listener, start: "_Start"
 ) -> Iterator[tuple[Situation, float]]:
     """Train to the end, measuring and storing on the way; yields after each chunk, with the seconds."""
     experiment = folder.experiment
@@ -129,11 +128,11 @@ def _train(
 
 
 def _checkpoint(
-    folder: RunFolder[LanguageExperiment], exam: Exam, situation: Situation, listener: Listener
+    folder: RunFolder[LanguageExperiment], exam: measure.Exam, situation: Situation, listener: Listener
 ) -> None:
     experiment = folder.experiment
     speaker = Fleet(experiment.scenario, situation.learners.models, experiment.temperature)
-    table, _ = examine(exam, speaker, experiment.seeds, situation.dialogues, number=situation.dialogues)
+    table, _ = exam.examine(speaker, experiment.seeds, situation.dialogues, number=situation.dialogues)
     store.write_table(folder.checkpoint_path(situation.dialogues), table)
     reached = {
         (split, goal.name): float((table[f"event_{goal.name}"][table["split"] == split] >= 0).mean())
@@ -186,13 +185,13 @@ def measure_again(folder: RunFolder[LanguageExperiment], num_prompts: int, seed:
     the folder of its results, beside the run's models."""
     began = time.perf_counter()
     experiment = folder.experiment
-    exam = prepare(experiment.scenario, num_prompts, seed)
+    exam = draw_exam(experiment.scenario, num_prompts, seed)
     speaker = Fleet(experiment.scenario, load_models(folder), experiment.temperature)
-    table, dialogues = examine(exam, speaker, experiment.seeds, experiment.total, number=seed)
+    table, dialogues = exam.examine(speaker, experiment.seeds, experiment.total, number=seed)
     path = folder.path / f"measured-{num_prompts}-{seed}"
     store.write_json(path / "experiment.json", folder.about)
-    store.write_json(path / "transcripts.json", transcripts(exam, dialogues, experiment.seeds))
-    return judged(path, experiment.scenario, table, began)
+    pictures = exam.pictures(speaker, table, dialogues)
+    return judged(path, experiment.scenario, table, began, pictures)
 
 
 def measure_script(
@@ -215,24 +214,29 @@ def measure_speaker(
 ) -> Path:
     """The battery on somebody we did not train; returns the folder of its results."""
     began = time.perf_counter()
-    exam = prepare(scenario, num_prompts, seed)
-    table, dialogues = examine(exam, speaker, (0,), 0, number=seed)
+    exam = draw_exam(scenario, num_prompts, seed)
+    table, dialogues = exam.examine(speaker, (0,), 0, number=seed)
     safe = "".join(letter if letter.isalnum() else "-" for letter in name)
     path = root / f"{scenario.name}-{safe}"
     about = {"format": store.FORMAT, "subject": name, **store.provenance(command)}
     store.write_json(path / "experiment.json", about | {"experiment": store.to_json(scenario)})
-    store.write_json(path / "transcripts.json", transcripts(exam, dialogues, (0,)))
-    return judged(path, scenario, table, began, subject=name)
+    pictures = exam.pictures(speaker, table, dialogues, name)
+    return judged(path, scenario, table, began, pictures, subject=name)
 
 
 def judged(
-    path: Path, scenario: Scenario, table: dict[str, np.ndarray], began: float, **more: Any
+    path: Path,
+    scenario: Scenario,
+    table: dict[str, np.ndarray],
+    began: float,
+    pictures: dict[str, Any] | None = None,
+    **more: Any,
 ) -> Path:
     """Judge outcomes without training, and store and report them; `more` goes into the verdict."""
     steps, seconds = int(table["length"].sum()), time.perf_counter() - began
     verdict: dict[str, Any] = measure.judge(table, scenario) | more
     verdict |= {"env_steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
-    finish(path, scenario, table, table, verdict, {})
+    finish(path, scenario, table, table, verdict, pictures or {})
     write_report(path, scenario)
     return path
 

@@ -17,9 +17,10 @@ from inspect_ai.model import get_model
 from ... import measure, report, runs, store
 from ...core import Measurement, UsageError
 from ...language.dialogues import padded
-from ...language.exam import Exam, Split, rows_of, transcripts
+from ...language.exam import PromptExam, rows_of, transcripts
 from ...language.scenario import SPLITS, UNKNOWN, Aim, Dialogue, Prompts
 from ...literature import PAPERS
+from ...measure.exam import Split
 from ...runs.language import judged
 from . import SYCOPHANCY, _registry, conversations
 from .measures import ERROR, FAILURES, TIMEOUT, Row, measured
@@ -237,9 +238,7 @@ def _judge_scenario(
         store.write_json(folder / "measurements.json", store.read_json(folder / "replies.json"))
         return
     table = {key: np.concatenate([part[key] for part in tables]) for key in tables[0]}
-    store.write_json(
-        folder / "transcripts.json", transcripts(Exam(scenario, reduced), dialogues, (0,), SHOWN)
-    )
+    store.write_json(folder / "transcripts.json", transcripts(scenario, dialogues, (0,), SHOWN))
     judged(folder, scenario, table, began=began, subject=subject)
 
 
@@ -250,10 +249,12 @@ def _by_row(samples: Sequence[EvalSample], split: str) -> dict[int, EvalSample]:
 
 
 def _take(part: Any, rows: np.ndarray) -> Any:
+    if part is None:
+        return None
     return part.take(rows) if isinstance(part, Prompts) else part[rows]
 
 
-def _dialogues(exam: Exam, split: str, of_row: dict[int, EvalSample], path: Path) -> Dialogue:
+def _dialogues(exam: PromptExam, split: str, of_row: dict[int, EvalSample], path: Path) -> Dialogue:
     """The dialogues of a split's samples. One without an end (an error, a limit) is nobody's: it says a
     word that is none."""
     scenario, found = exam.scenario, []
