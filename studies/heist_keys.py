@@ -72,15 +72,14 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     print(__doc__)
     run = runs.run(experiment(seed), out)
     env, num_levels = run.folder.experiment.contest, run.folder.experiment.num_levels
-    exam = measure.prepare(env, num_levels)
+    exam = measure.draw_exam(env, num_levels)
     outside: dict[str, Policy] = {
         "reference: chests": env.reference(env.intended),
         "reference: keys": env.reference(env.proxies[0]),
         "random": Random(env.num_actions),
     }
     tables = {"agents": run.outcomes} | {
-        name: measure.examine(exam, policy, (0,), 0, SPLITS, fleet=False)[0]
-        for name, policy in outside.items()
+        name: exam.examine(policy, (0,), 0, SPLITS, fleet=False)[0] for name, policy in outside.items()
     }
     reference = tables["reference: chests"]
     rows = [row for name, table in tables.items() for row in judged(name, table, reference)]

@@ -46,7 +46,7 @@ from _language import DOSES, rate, rates, rows, run_arms, run_doses, seconds
 
 from goalgap import stats
 from goalgap.core import Measurement
-from goalgap.language.exam import prepare
+from goalgap.language.exam import draw_exam
 from goalgap.language.scenarios import Documents
 from goalgap.language.scenarios.documents import ARMS, EDIT
 from goalgap.runs import Run
@@ -120,7 +120,7 @@ def chances(run: Run) -> np.ndarray:
     """The probability with which models edit each check that they can. [seeds, prompts]"""
     experiment = run.folder.experiment
     scenario = experiment.contest
-    tokens = prepare(scenario, experiment.num_levels).splits["shift"].prompts.tokens
+    tokens = draw_exam(scenario, experiment.num_levels).splits["shift"].levels.tokens
     logits = jax.vmap(lambda model: model(tokens)[0][:, -1])(run.models())
     return np.asarray(jax.nn.softmax(logits)[..., scenario.vocabulary.token(EDIT)], float)
 

@@ -34,11 +34,10 @@ from typing import Any
 import numpy as np
 from _common import conclude
 from _language import DOSES, draw_shares, rate, run_doses
-from goalgap.language.experiment import fit
 
 from goalgap import runs, stats
 from goalgap.core import Measurement
-from goalgap.experiment import Experiment
+from goalgap.experiment import Experiment, fit
 from goalgap.language.dialogues import Script, converse
 from goalgap.language.reward_model import Pairs, RewardModel, prefer, score
 from goalgap.language.scenario import Dialogue, Prompts

@@ -52,12 +52,11 @@ from typing import Any
 
 import numpy as np
 from _common import conclude
-from goalgap.language.experiment import fit
 
 from goalgap import measure, runs, stats, store
-from goalgap.experiment import Experiment
+from goalgap.experiment import Experiment, fit
 from goalgap.language.dialogues import Fleet, converse
-from goalgap.language.exam import examine, prepare
+from goalgap.language.exam import draw_exam
 from goalgap.language.scenario import Prompts
 from goalgap.language.scenarios.tampering import STAGES, Tampering
 from goalgap.language.stage import Learners
@@ -158,7 +157,7 @@ def measured(experiment: Experiment, models: Transformer, rollouts: int) -> list
         prompts = scenario.prompts("shift", BATCH, np.random.default_rng((batch, 5)), is_test=True)
         found = shares_of(experiment, models, prompts, batch)
         totals += BATCH * np.stack([found[name] for name in COUNTS])
-    table, _ = examine(prepare(scenario, 128), Fleet(scenario, models), experiment.seeds, 0)
+    table, _ = draw_exam(scenario, 128).examine(Fleet(scenario, models), experiment.seeds, 0)
     verdict = measure.judge(table, scenario)
     return [
         {"seed": seed, "rollouts": rollouts}

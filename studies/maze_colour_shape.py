@@ -40,7 +40,7 @@ from goalgap import measure, oracle, runs, stats
 from goalgap.agents.networks import MLP, Impala
 from goalgap.core import Environment, Level, tree_index
 from goalgap.envs import MazeLine
-from goalgap.measure import exam as exams
+from goalgap.measure.playing import play_levels
 
 SCALE = "small"
 NUM_SEEDS = 24
@@ -86,8 +86,8 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     seeds = run.verdict["seeds"]
     capability = [each["capability"] for each in seeds]
     levels, is_free = pairs(env)
-    outcome, _ = exams.play_levels(env, policies, levels, jax.random.key(3), None, fleet=True)
-    first = exams.first_event(np.asarray(outcome.event_step))
+    outcome, _ = play_levels(env, policies, levels, jax.random.key(3), None, fleet=True)
+    first = measure.first_event(np.asarray(outcome.event_step))
     chosen = choices(first)
     preference, everywhere = (np.nanmean(x, 1) for x in (chosen[:, is_free], chosen))
     rows = [

@@ -36,7 +36,6 @@ import goalgap
 from goalgap import measure, runs, stats
 from goalgap.agents.networks import MLP, Impala
 from goalgap.envs import Maze
-from goalgap.measure import exam as exams
 
 SCALE = "small"
 REGIONS = {"small": (0, 2, 4, 7), "published": (0, 2, 3, 4, 5, 6, 7, 8, 10, 13, 16)}
@@ -75,7 +74,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
         table, verdict = run.outcomes, run.verdict
         found = measure.pivot(table, "shift", "event_cheese") >= 0
         events = [measure.pivot(table, "shift", f"event_{goal}") for goal in ("cheese", "corner")]
-        first = exams.first_event(np.stack(events, -1))
+        first = measure.first_event(np.stack(events, -1))
         rows += [
             {
                 "region": region,

@@ -472,7 +472,7 @@ def test_an_eighth_of_all_layouts_is_kept_for_evaluation():
 @pytest.mark.slow
 def test_the_exam_shows_only_levels_kept_for_evaluation():
     env = Corner(size=7)
-    for split in measure.prepare(env, 100).splits.values():
+    for split in measure.draw_exam(env, 100).splits.values():
         assert jax.vmap(env.is_test)(split.levels).all()
 
 

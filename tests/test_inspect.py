@@ -26,7 +26,7 @@ from goalgap.core import UsageError
 from goalgap.experiment import Experiment
 from goalgap.language import ALL
 from goalgap.language.dialogues import Fleet, Script, converse
-from goalgap.language.exam import prepare, spoken
+from goalgap.language.exam import draw_exam, spoken
 from goalgap.language.scenarios.expressions import Expressions
 from goalgap.language.scenarios.sycophancy import Sycophancy
 from goalgap.language.vocabulary import UNKNOWN
@@ -417,9 +417,9 @@ def test_our_models_say_through_inspect_what_they_say_without(name, folders, tmp
     )
     folder = store.RunFolder.load(folders[name])
     scenario = folder.experiment.contest
-    exam = prepare(conversations.build(name), 16, 0)
+    exam = draw_exam(conversations.build(name), 16, 0)
     models = jax.tree.map(lambda leaf: leaf[1:], lab.load_models(folder))
-    prompts = exam.splits["shift"].prompts
+    prompts = exam.splits["shift"].levels
     played = converse(scenario, Fleet(scenario, models, 0.0), prompts, np.random.default_rng(0))
     assert len(log.samples) == len(prompts) == 16
     for sample in log.samples:
@@ -490,7 +490,7 @@ def test_replies_are_read_generously(reply):
 @pytest.mark.parametrize("reply", ["", "ASK", "I would like to know x", "ASK x y z", "ANS twelve"])
 def test_other_replies_are_none(reply):
     scenario = Expressions()
-    dialogue = conversations.begin(scenario, prepare(scenario, 4).splits["train"], 0)
+    dialogue = conversations.begin(scenario, draw_exam(scenario, 4).splits["train"], 0)
     dialogue, answer = conversations.advance(scenario, dialogue, conversations.heard_as(scenario, reply))
     assert answer is None or reply == "ASK"
     assert conversations.first_goal(scenario, dialogue, "train") is None

@@ -10,7 +10,7 @@ from goalgap import measure
 from goalgap.descriptions import digest, from_json, to_json
 from goalgap.language import ALL, KINDS
 from goalgap.language.dialogues import Script, converse, demonstrate
-from goalgap.language.exam import Exam, examine, prepare
+from goalgap.language.exam import PromptExam, draw_exam
 from goalgap.language.scenario import RANDOM, SPLITS, Scenario, is_kept
 from goalgap.language.stage import Stage
 from goalgap.language.vocabulary import END, PAD, UNKNOWN
@@ -18,17 +18,17 @@ from goalgap.literature import PAPERS
 
 SCENARIOS = [kind() for kind in ALL]
 over_scenarios = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-_EXAMS: dict[str, Exam] = {}
+_EXAMS: dict[str, PromptExam] = {}
 
 
-def exam_of(scenario: Scenario) -> Exam:
+def exam_of(scenario: Scenario) -> PromptExam:
     if scenario.name not in _EXAMS:
-        _EXAMS[scenario.name] = prepare(scenario, 96)
+        _EXAMS[scenario.name] = draw_exam(scenario, 96)
     return _EXAMS[scenario.name]
 
 
 def judged(scenario: Scenario, name: str) -> dict:
-    table, _ = examine(exam_of(scenario), Script(scenario, name), (0,), 0)
+    table, _ = exam_of(scenario).examine(Script(scenario, name), (0,), 0)
     return measure.judge(table, scenario)
 
 
@@ -53,7 +53,7 @@ def test_random_replies_are_a_capability_failure(scenario: Scenario) -> None:
 def test_in_training_the_goals_agree_and_after_the_shift_they_part(scenario: Scenario) -> None:
     exam = exam_of(scenario)
     for name in (goal.name for goal in scenario.goals):
-        table, _ = examine(exam, Script(scenario, name), (0,), 0)
+        table, _ = exam.examine(Script(scenario, name), (0,), 0)
         for goal in (goal.name for goal in scenario.goals):
             for split in ("train", "twin"):
                 assert measure.pivot(table, split, f"return_{goal}").mean() >= 0.9, (name, split, goal)
@@ -123,7 +123,7 @@ def test_garbage_is_nobodys_goal(scenario: Scenario) -> None:
             shape = (len(dialogue.prompts), scenario.turn_length)
             return np.full(shape, scenario.vocabulary.tokens(scenario.words()[0])[0], np.int32)
 
-    table, _ = examine(exam, Babble(scenario, RANDOM), (0,), 0)
+    table, _ = exam.examine(Babble(scenario, RANDOM), (0,), 0)
     assert measure.judge(table, scenario)["verdict"] == "capability failure"
 
 
@@ -137,11 +137,11 @@ def test_lessons_count_only_what_the_model_says(scenario: Scenario) -> None:
 
 @over_scenarios
 def test_equal_luck_gives_equal_exams(scenario: Scenario) -> None:
-    first, again = (prepare(scenario, 16, seed=3) for _ in range(2))
-    other = prepare(scenario, 16, seed=4)
+    first, again = (draw_exam(scenario, 16, seed=3) for _ in range(2))
+    other = draw_exam(scenario, 16, seed=4)
     for split in SPLITS:
-        assert (first.splits[split].prompt_hash == again.splits[split].prompt_hash).all()
-    assert (first.splits["shift"].prompt_hash[:8] != other.splits["shift"].prompt_hash[:8]).any()
+        assert (first.splits[split].level_hash == again.splits[split].level_hash).all()
+    assert (first.splits["shift"].level_hash[:8] != other.splits["shift"].level_hash[:8]).any()
 
 
 @over_scenarios

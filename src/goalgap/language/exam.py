@@ -1,18 +1,18 @@
-"""The prompts on which models are judged, and sitting the exam: the outcomes that verdicts read.
+"""The prompts on which models are judged.
 
-The columns are those of `measure.exam` for environments: a prompt is a level, a dialogue an episode, a
-goal pays 1 when its event happens. The best that can be had is what the scenario's own scripts achieve;
+The columns are those of every exam (`measure.exam`): a prompt is a level, a dialogue an episode, a goal
+pays 1 when its event happens. The best that can be had is what the scenario's own scripts achieve;
 prompts are dropped on which the script of a goal fails, as unsolvable levels are.
 """
 
 import hashlib
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float, UInt64
+from jaxtyping import UInt64
 
 from ..core import UsageError
-from ..measure.exam import first_event
+from ..measure.exam import Episodes, Exam, Split, Table, first_event, rows
 from .dialogues import Script, Speaker, converse
 from .scenario import RANDOM, SPLITS, Dialogue, Prompts, Scenario
 
@@ -21,22 +21,39 @@ _RANDOM_REPLIES = 32  # of the random script, a prompt
 _SPARE = 4  # candidates drawn for each prompt wanted
 
 
-class Split(NamedTuple):
-    """Prompts of one kind; g: the scenario's goals, the intended one first."""
+class PromptExam(Exam):
+    """The exam of a scenario, for speakers; the `levels` of its splits are `Prompts`."""
 
-    prompts: Prompts
-    prompt_hash: UInt64[np.ndarray, " n"]
-    optimum: Float[np.ndarray, "n g"]  # 1 where the goal can be achieved
-    random: Float[np.ndarray, "n g"]  # share of random dialogues that achieve the goal
-    random_first: Float[np.ndarray, "n g"]  # share in which it is achieved first
+    watched: ClassVar[tuple[str, ...]] = SPLITS
+
+    def __init__(self, scenario: Scenario, splits: dict[str, Split]) -> None:
+        self.contest = self.scenario = scenario
+        self.splits = splits
+
+    def play(
+        self,
+        subject: Speaker,
+        name: str,
+        index: int,
+        seeds: tuple[int, ...],
+        number: int,
+        fleet: bool,
+    ) -> tuple[Episodes, Dialogue]:
+        """Hold one dialogue a prompt and seed; of a fleet, each seed gets all prompts."""
+        rng = np.random.default_rng((number, index, 0x517))
+        prompts = Prompts.join(*[self.splits[name].levels] * len(seeds))
+        dialogue = converse(self.scenario, subject, prompts, rng)
+        return episodes_of(self.scenario, dialogue), dialogue
+
+    def pictures(
+        self, subject: Any, table: Table, records: dict[str, Dialogue], name: str | None = None
+    ) -> dict[str, Any]:
+        """Give some dialogues in words."""
+        seeds = tuple(dict.fromkeys(table["seed"].tolist()))
+        return {"transcripts.json": transcripts(self.scenario, records, seeds)}
 
 
-class Exam(NamedTuple):
-    scenario: Scenario
-    splits: dict[str, Split]
-
-
-def prepare(scenario: Scenario, num_prompts: int, seed: int = 0) -> Exam:
+def draw_exam(scenario: Scenario, num_prompts: int, seed: int = 0) -> PromptExam:
     """Draw the exam of a scenario: up to `num_prompts` different prompts a split, of layouts that
     training never shows. Raises UsageError where a split has too few."""
     rng = np.random.default_rng((seed, 0xE8A3))
@@ -48,11 +65,11 @@ def prepare(scenario: Scenario, num_prompts: int, seed: int = 0) -> Exam:
         "twin": scenario.twin(shift),
         "capability": _distinct(scenario, "capability", num_prompts, rng),
     }
-    return Exam(scenario, {name: _appraise(scenario, prompts[name], rng) for name in SPLITS})
+    return PromptExam(scenario, {name: _appraise(scenario, prompts[name], rng) for name in SPLITS})
 
 
 def _distinct(scenario: Scenario, split: str, count: int, rng: np.random.Generator) -> Prompts:
-    """Different prompts, on which the intended goal (and after the shift every goal) can be had."""
+    """Draw different prompts, on which the intended goal (and after the shift every goal) can be had."""
     drawn = scenario.prompts(split, _SPARE * count, rng, is_test=True)
     drawn = drawn.take(np.sort(np.unique(_hashes(drawn), return_index=True)[1]))
     goals = scenario.goals if split == "shift" else (scenario.intended,)
@@ -71,7 +88,7 @@ def _achieved(
 
 
 def _hashes(prompts: Prompts) -> UInt64[np.ndarray, " n"]:
-    """64 bits of each prompt and of all that is known of it."""
+    """Hash each prompt and all that is known of it to 64 bits."""
     facts = [np.asarray(prompts.facts[name]).reshape(len(prompts), -1) for name in sorted(prompts.facts)]
     table = np.concatenate([prompts.tokens, *facts], 1).astype(np.float64)
     digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in table]
@@ -87,39 +104,30 @@ def _appraise(scenario: Scenario, prompts: Prompts, rng: np.random.Generator) ->
         ]
     )
     first = np.stack([(first_event(walks) == g).mean(0) for g in range(len(scenario.goals))], -1)
-    optimum = np.stack(best, -1).astype(np.float32)
-    return Split(prompts, _hashes(prompts), optimum, (walks >= 0).mean(0), first)
+    optimum, reached = np.stack(best, -1).astype(np.float32), (walks >= 0).mean(0)
+    return Split(prompts, _hashes(prompts), optimum, reached, reached, first)
 
 
 def goal_steps(scenario: Scenario, dialogue: Dialogue) -> np.ndarray:
-    """The turn of each goal's event [dialogues, goals]; -1: never. From the first turn on that is not
-    of the language, nothing is achieved."""
+    """Give the turn of each goal's event [dialogues, goals]; -1: never.
+
+    From the first turn on that is not of the language, nothing is achieved.
+    """
     events = scenario.events(dialogue)
     steps = np.stack([events[goal.name] for goal in scenario.goals], -1)
     return np.where(steps < scenario.parsable_turns(dialogue)[:, None], steps, -1)
 
 
-def examine(
-    exam: Exam,
-    speaker: Speaker,
-    seeds: tuple[int, ...],
-    env_steps: int,
-    splits: tuple[str, ...] = SPLITS,
-    number: int = 0,
-) -> tuple[dict[str, np.ndarray], dict[str, Dialogue]]:
-    """Sit the exam: a table with a row a dialogue (seeds x prompts), and the dialogues by split.
-
-    A fleet's seeds each get all prompts; a script is a single subject. `number` renews the luck.
-    """
-    scenario = exam.scenario
-    tables, dialogues = [], {}
-    for index, name in enumerate(splits):
-        split = exam.splits[name]
-        rng = np.random.default_rng((number, index, 0x517))
-        prompts = Prompts.join(*[split.prompts] * len(seeds))
-        dialogues[name] = converse(scenario, speaker, prompts, rng)
-        tables.append(rows_of(scenario, split, name, dialogues[name], seeds, env_steps))
-    return {key: np.concatenate([t[key] for t in tables]) for key in tables[0]}, dialogues
+def episodes_of(scenario: Scenario, dialogue: Dialogue) -> Episodes:
+    """Judge dialogues, a row each."""
+    steps = goal_steps(scenario, dialogue)
+    about = {
+        "length": dialogue.length.astype(np.int32),
+        "terminated": np.ones(len(steps), bool),
+        "unparsable": (~scenario.is_parsable(dialogue)).astype(np.float32),
+    }
+    extras = {extra: np.asarray(values) for extra, values in scenario.extras(dialogue).items()}
+    return Episodes((steps >= 0).astype(np.float32), steps, about, extras)
 
 
 def rows_of(
@@ -129,39 +137,16 @@ def rows_of(
     dialogue: Dialogue,
     seeds: tuple[int, ...],
     env_steps: int,
-) -> dict[str, np.ndarray]:
-    num_prompts = len(split.prompts)
-    rows = len(seeds) * num_prompts
-    steps = goal_steps(scenario, dialogue)
-    per_prompt: dict[str, Any] = {"level_hash": split.prompt_hash}
-    columns: dict[str, Any] = {
-        "seed": np.repeat(np.asarray(seeds, np.int64), num_prompts),
-        "env_steps": np.full(rows, env_steps, np.int64),
-        "split": np.full(rows, name),
-        "length": dialogue.length.astype(np.int32),
-        "terminated": np.ones(rows, bool),
-        "unparsable": (~scenario.is_parsable(dialogue)).astype(np.float32),
-    }
-    for g, goal in enumerate(scenario.goals):
-        per_prompt |= {
-            f"optimum_{goal.name}": split.optimum[:, g],
-            f"random_{goal.name}": split.random[:, g].astype(np.float32),
-            f"random_reached_{goal.name}": split.random[:, g].astype(np.float32),
-            f"random_first_{goal.name}": split.random_first[:, g].astype(np.float32),
-        }
-        columns |= {
-            f"return_{goal.name}": (steps[:, g] >= 0).astype(np.float32),
-            f"event_{goal.name}": steps[:, g].astype(np.int32),
-        }
-    columns |= {extra: np.asarray(values) for extra, values in scenario.extras(dialogue).items()}
-    return columns | {key: np.tile(value, len(seeds)) for key, value in per_prompt.items()}
+) -> Table:
+    """Make the columns of outcomes.parquet out of the dialogues of one split (seeds x prompts)."""
+    return rows(scenario, split, name, episodes_of(scenario, dialogue), seeds, env_steps)
 
 
 def transcripts(
-    exam: Exam, dialogues: dict[str, Dialogue], seeds: tuple[int, ...], count: int = 12
+    scenario: Scenario, dialogues: dict[str, Dialogue], seeds: tuple[int, ...], count: int = 12
 ) -> list[dict[str, Any]]:
-    """Some dialogues of each split in words, by turns of the seeds, for the report."""
-    scenario, found = exam.scenario, []
+    """Give some dialogues of each split in words, by turns of the seeds, for the report."""
+    found = []
     for split, dialogue in dialogues.items():
         steps = first_event(goal_steps(scenario, dialogue))
         num_prompts = len(dialogue.prompts) // len(seeds)
@@ -175,7 +160,7 @@ def transcripts(
 
 
 def spoken(scenario: Scenario, dialogue: Dialogue, row: int) -> dict[str, Any]:
-    """One dialogue in words: its prompt, and who said what."""
+    """Put one dialogue in words: its prompt, and who said what."""
     turns = []
     for turn in range(dialogue.length[row]):
         turns.append({"who": "model", "text": scenario.text(dialogue.said[row, turn])})

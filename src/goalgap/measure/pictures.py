@@ -3,30 +3,33 @@
 import base64
 import io
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Int
 
-from ..core import Environment, Goal, Policy, Trace, tree_index
-from ..oracle import Oracle
-from .exam import SCORE_GAMMA, Exam, first_event, pivot, play_levels
+from ..core import Environment, Level, Policy, State, tree_index
+from .exam import Table, first_event, pivot
+from .playing import play_levels, seeded
+
+if TYPE_CHECKING:
+    from .levels import LevelExam
 
 SPRITE_PIXELS = 24
 _NUM_REPLAYS = {"shift": 5, "train": 2}
 
 
-def splay(exam: Exam, fleet: Policy, table: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Where on one layout do the agents achieve which goal first, by the cell of the moved object?
+def splay(exam: "LevelExam", fleet: Policy, table: Table) -> dict[str, Any]:
+    """Show where on one layout the agents achieve which goal first, by the cell of the moved object.
 
-    The layout is the first shifted one whose twin every seed solved (in `table`, what `examine` returned),
-    so that the picture is of goals and not of a hard maze; all seeds, several episodes a cell.
+    The layout is the first shifted one whose twin every seed solved (in `table`, what `examine`
+    returned), so that the picture is of goals and not of a hard maze; all seeds, several episodes a cell.
     """
     env = exam.env
     solved = (pivot(table, "twin", f"event_{env.intended.name}") >= 0).all(0)
-    level = jax.device_put(tree_index(exam.splits["shift"].levels, int(np.argmax(solved))))
-    levels, legal = jax.jit(env.splay)(level)
+    level = tree_index(exam.splits["shift"].levels, int(np.argmax(solved)))
+    levels, legal, places, tiles = jax.device_get(_moved(env, level))
     num_cells = legal.shape[0]
     # Cut to the exam's batch size, so that nothing is compiled anew.
     batch = exam.splits["shift"].level_hash.size
@@ -34,19 +37,16 @@ def splay(exam: Exam, fleet: Policy, table: dict[str, np.ndarray]) -> dict[str, 
     order = np.resize(np.arange(num_cells), -(-num_cells * repeats // batch) * batch)
     firsts = []
     for number, rows in enumerate(order.reshape(-1, batch)):
-        outcome, _ = play_levels(
-            env, fleet, tree_index(levels, rows), jax.random.key(number), None, True
-        )
+        moved, key = tree_index(levels, rows), seeded(number)
+        outcome, _ = play_levels(env, fleet, moved, key, fleet.prepare(env, moved), True)
         firsts.append(first_event(np.asarray(outcome.event_step)))
     first = np.concatenate(firsts, 1)  # [seeds, episodes]
-    names = [goal.name for goal in env.goals]
-    tiles = np.asarray(env.board(level, env.reset(level)))
     shown = env.visible(level)
-    places = np.asarray(env.places(level)) - [shown[0].start or 0, shown[1].start or 0]
+    places = places - [shown[0].start or 0, shown[1].start or 0]
     cells = []
     for cell in range(num_cells):
         here = first[:, order == cell]
-        shares = {name: float((here == index).mean()) for index, name in enumerate(names)}
+        shares = {goal.name: float((here == g).mean()) for g, goal in enumerate(env.goals)}
         shares["neither"] = float((here == -1).mean())
         row, column = (int(at) - 1 for at in places[cell])  # counted within the board's border
         cells.append({"row": row, "col": column, "legal": bool(legal[cell]), "shares": shares})
@@ -58,97 +58,108 @@ def splay(exam: Exam, fleet: Policy, table: dict[str, np.ndarray]) -> dict[str, 
     }
 
 
+@jax.jit
+def _moved(
+    env: Environment, level: Level
+) -> tuple[Level, Bool[Array, " cells"], Int[Array, "cells 2"], Int[Array, "h w"]]:
+    """Splay a level; give also the cells' places on the board, and the board."""
+    return *env.splay(level), env.places(level), env.board(level, env.reset(level))
+
+
+class _Track(NamedTuple):
+    """Episodes of somebody on some levels, the states of which are [steps + 1, levels]."""
+
+    name: str
+    path: State
+    length: Int[np.ndarray, " n"]
+    event_step: Int[np.ndarray, "n g"]
+    returns: np.ndarray  # [n g]
+
+
 def replays(
-    exam: Exam, traces: dict[str, Trace], table: dict[str, np.ndarray], name: str | None = None
+    exam: "LevelExam", records: dict[str, State], table: Table, name: str | None = None
 ) -> dict[str, Any]:
-    """Measured episodes for the replay: the first seed's, beside both oracles on the same levels.
+    """Show measured episodes: the first seed's, beside those of the goals' best players.
 
-    `traces` and `table` are what `examine` returned: what is shown is what was measured. `name` is that of
-    the subject; by default the first seed's.
+    `records` and `table` are what `examine` returned: what is shown is what was measured. `name` is that
+    of a single subject; by default the first seed's.
     """
-    env = exam.env
+    env, shown = exam.env, []
     name = name or f"agent (seed {int(table['seed'][0])})"
-    levels = []
-    for split, count in _NUM_REPLAYS.items():
-        if split not in traces:
-            continue
-        chosen = tree_index(exam.splits[split].levels, np.arange(count))
-        returns = [pivot(table, split, f"return_{goal.name}")[0] for goal in env.goals]
-        tracks = {name: (tree_index(traces[split], 0), np.stack(returns, -1))}
-        for goal in env.goals:
-            exact = env.solver is not None
-            best = Oracle((goal,), SCORE_GAMMA) if exact else env.reference(goal)
-            context = best.prepare(env, chosen)
-            outcome, recorded = play_levels(env, best, chosen, jax.random.key(0), context)
-            who = f"{'oracle' if exact else 'reference'}: {goal.name}"
-            tracks[who] = recorded, np.asarray(outcome.returns)
+    counts = {split: count for split, count in _NUM_REPLAYS.items() if split in records}
+    parts = [tree_index(exam.splits[split].levels, np.arange(n)) for split, n in counts.items()]
+    chosen = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    best = _players_tracks(exam, chosen)
+    distinguishing = np.asarray(_is_distinguishing(env, chosen))
+    at = 0
+    for split, count in counts.items():
+        subject = _subject_track(exam, records[split], table, split, name)
         for index in range(count):
-            level = jax.device_put(tree_index(chosen, index))
-            levels.append(
-                {
-                    "split": split,
-                    "distinguishing": bool(env.is_distinguishing(level)),
-                    "tracks": [
-                        _track(env, level, who, _column(path, index), returns[index])
-                        for who, (path, returns) in tracks.items()
-                    ],
-                }
-            )
-    return {"atlas": atlas(env), "levels": levels}
+            level = tree_index(chosen, at + index)
+            tracks = [_frames(env, level, subject, index)]
+            tracks += [_frames(env, level, track, at + index) for track in best]
+            alike = bool(distinguishing[at + index])
+            shown.append({"split": split, "distinguishing": alike, "tracks": tracks})
+        at += count
+    return {"atlas": atlas(env), "levels": shown}
 
 
-def _column(trace: Trace, index: int) -> Trace:
-    """Take one episode out of a batch [steps, batch]."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:, index], trace)
+def _subject_track(exam: "LevelExam", path: State, table: Table, split: str, name: str) -> _Track:
+    """Give the first seed's episodes, as the table has them."""
+
+    def column(of: str) -> np.ndarray:
+        return np.stack([pivot(table, split, f"{of}_{goal.name}")[0] for goal in exam.env.goals], -1)
+
+    lengths = pivot(table, split, "length")[0].astype(int)
+    return _Track(name, path, lengths, column("event").astype(int), column("return"))
 
 
-def _track(env: Environment, level: Any, name: str, path: Trace, returns: np.ndarray) -> dict[str, Any]:
-    """One episode as a first board and the tiles that change from step to step."""
-    boards, ended, achieved = jax.device_get(_look(env, level, path))
-    length = int(np.argmax(ended)) if ended.any() else len(ended) - 1
-    boards = boards[(slice(length + 1), *env.visible(level))]
+def _players_tracks(exam: "LevelExam", levels: Level) -> list[_Track]:
+    """Give an episode of each goal's best known player on each level."""
+    outcome, path = exam.players.paths(levels, 0)
+    played = (path, outcome.length, outcome.event_step, outcome.returns)
+    goals = enumerate(exam.env.goals)
+    who = exam.players.title
+    return [_Track(f"{who}: {goal.name}", *tree_index(played, g)) for g, goal in goals]
+
+
+@jax.jit
+def _is_distinguishing(env: Environment, levels: Level) -> Bool[Array, " n"]:
+    return jax.vmap(env.is_distinguishing)(levels)
+
+
+def _frames(env: Environment, level: Level, track: _Track, index: int) -> dict[str, Any]:
+    """Show one episode as a first board and the tiles that change from step to step."""
+    path = jax.tree.map(lambda leaf: np.asarray(leaf)[:, index], track.path)
+    boards = np.asarray(_boards(env, level, path))
+    boards = boards[(slice(track.length[index] + 1), *env.visible(level))]
     frames = []
     for before, after in itertools.pairwise(boards):
         rows, columns = np.nonzero(before != after)
         frames.append([[int(r), int(c), int(after[r, c])] for r, c in zip(rows, columns, strict=True)])
-    steps = {goal.name: np.flatnonzero(achieved[: length + 1, g]) for g, goal in enumerate(env.goals)}
-    events = [{"goal": goal, "step": int(when[0])} for goal, when in steps.items() if when.size]
+    named = list(zip(env.goals, track.event_step[index], track.returns[index], strict=True))
+    events = [{"goal": goal.name, "step": int(step)} for goal, step, _ in named if step >= 0]
     return {
-        "name": name,
+        "name": track.name,
         "start": boards[0].tolist(),
         "frames": frames,
         "events": sorted(events, key=lambda event: event["step"]),
-        "returns": {goal.name: float(value) for goal, value in zip(env.goals, returns, strict=True)},
+        "returns": {goal.name: float(value) for goal, _, value in named},
     }
 
 
 @jax.jit
-def _look(env: Environment, level: Any, path: Trace) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Boards, whether the episode is over, and which goals' events have happened, at each step."""
-
-    def events(goal: Goal) -> jax.Array:
-        def step(memory: jax.Array, move: Any) -> tuple[jax.Array, jax.Array]:
-            state, action, after = move
-            memory = goal.step(level, memory, state, action, after)[1].astype(memory.dtype)
-            return memory, goal.is_achieved(level, after, memory)
-
-        start, before, after = (tree_index(states, at) for at in (0, slice(-1), slice(1, None)))
-        memory = jnp.zeros((), int)
-        rest = jax.lax.scan(step, memory, (before, path.action, after))[1]
-        return jnp.concatenate([goal.is_achieved(level, start, memory)[None], rest])
-
-    states = path.state
-    boards, ended = (jax.vmap(look, (None, 0))(level, states) for look in (env.board, env.is_terminal))
-    return boards, ended, jnp.stack([events(goal) for goal in env.goals], -1)
+def _boards(env: Environment, level: Level, path: State) -> Int[Array, "steps h w"]:
+    return jax.vmap(env.board, (None, 0))(level, path)
 
 
 def atlas(env: Environment) -> list[str]:
-    """The environment's sprites as PNG, base64."""
+    """Give the environment's sprites as PNG, base64."""
     from PIL import Image
 
-    pictures = []
-    for picture in env.sprites(SPRITE_PIXELS):
+    found = []
+    for picture in np.asarray(env.sprites(SPRITE_PIXELS)):
         buffer = io.BytesIO()
-        Image.fromarray(np.asarray(picture)).save(buffer, "PNG", optimize=True)
-        pictures.append(base64.b64encode(buffer.getvalue()).decode())
-    return pictures
+        Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+        found.append(base64.b64encode(buffer.getvalue()).decode())
+    return found

@@ -1,11 +1,11 @@
-"""The policy that plays a goal's exact solution, the known subject that calibrates every instrument."""
+"""Policies that play a goal's exact solution: known subjects by which instruments are calibrated."""
 
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from ..core import (
     Context,
@@ -48,26 +48,53 @@ class Oracle(Policy):
                 row.q(env, level, state, by_name[goal.name])
                 for goal, row in zip(self.goals, rows, strict=True)
             ]
-            stays = jax.vmap(
-                lambda action: jax.tree.reduce(
-                    jnp.logical_and,
-                    jax.tree.map(lambda a, b: (a == b).all(), env.step(level, state, action), state),
-                )
-            )(jnp.arange(env.num_actions))
-            return jnp.stack(q), stays
+            return jnp.stack(q), _stays(env, level, state)
 
         return jax.vmap(look)(situation.level, situation.state, situation.goal_memories, context)
 
     def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
         q, stays = observation
-        best = q.max(-1)
-        first = jnp.argmax(best > TOLERANCE, -1)  # 0 when there is none
-        q = jnp.take_along_axis(q, first[:, None, None], 1)[:, 0]
-        value = jnp.take_along_axis(best, first[:, None], 1)[:, 0]
-        idle = stays | ~stays.any(-1, keepdims=True)
-        good = jnp.where(value[:, None] > TOLERANCE, is_greedy(q), jnp.asarray(idle))
-        logits = jnp.where(good, 0.0, -jnp.inf)
-        return Decision(logits, value, memory, {})
+        return _decide(q, stays, memory)
+
+
+class Pursuer(Policy):
+    """Plays as the `Oracle` of one of the environment's goals, which its number chooses when it plays:
+    vmapped, the oracles of all goals are one program. `padded_values` are its context."""
+
+    goal: Int[Array, ""]
+
+    def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
+        """Give Q* [batch, 1, actions], and which actions change nothing."""
+        memory = jnp.stack(situation.goal_memories)[self.goal]
+
+        def look(level: Level, state: State, memory: Array, q: Array) -> tuple[Array, Array]:
+            return q[env.index(level, state), memory][None], _stays(env, level, state)
+
+        return jax.vmap(look)(situation.level, situation.state, memory, context)
+
+    def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
+        q, stays = observation
+        return _decide(q, stays, memory)
+
+
+def _stays(env: Environment, level: Level, state: State) -> Bool[Array, " a"]:
+    """Tell which actions change nothing."""
+
+    def same(action: Array) -> Array:
+        after = env.step(level, state, action)
+        return jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda a, b: (a == b).all(), after, state))
+
+    return jax.vmap(same)(jnp.arange(env.num_actions))
+
+
+def _decide(q: Float[Array, "b g a"], stays: Bool[Array, "b a"], memory: Memory) -> Decision:
+    best = q.max(-1)
+    first = jnp.argmax(best > TOLERANCE, -1)  # 0 when there is none
+    q = jnp.take_along_axis(q, first[:, None, None], 1)[:, 0]
+    value = jnp.take_along_axis(best, first[:, None], 1)[:, 0]
+    idle = stays | ~stays.any(-1, keepdims=True)
+    good = jnp.where(value[:, None] > TOLERANCE, is_greedy(q), jnp.asarray(idle))
+    return Decision(jnp.where(good, 0.0, -jnp.inf), value, memory, {})
 
 
 def is_greedy(q: Float[Array, "*b a"]) -> Bool[Array, "*b a"]:

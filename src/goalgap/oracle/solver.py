@@ -67,7 +67,7 @@ class Tables(Solver):
     def solve(
         self, env: Environment, goal: Goal, levels: Level, gamma: float, heedless: bool = False
     ) -> Solution:
-        return Solution(tables.values(env, goal, levels, gamma, env.max_steps, heedless=heedless))
+        return _table_solution(env, goal, levels, gamma, heedless)
 
     def start_values(
         self, env: Environment, goal: Goal, levels: Level, gamma: float, kind: str
@@ -136,6 +136,22 @@ def _table_values(
     action_values = tables.values(env, goal, levels, gamma, env.max_steps, kind)
     start = at_start(env, Solution(action_values), levels)
     return {"best": jnp.max, "random": jnp.mean, "worst": jnp.min}[kind](start, -1)
+
+
+@functools.partial(jax.jit, static_argnames=("gamma", "heedless"))
+def _table_solution(
+    env: Environment, goal: Goal, levels: Level, gamma: float, heedless: bool
+) -> Solution:
+    return Solution(tables.values(env, goal, levels, gamma, env.max_steps, heedless=heedless))
+
+
+def padded_values(env: Environment, levels: Level, gamma: float) -> Float[Array, "g l s m a"]:
+    """Give Q* under each of the environment's goals by tables; goals with small automata get memories
+    that nobody ever has."""
+    each = [tables.values(env, goal, levels, gamma, env.max_steps) for goal in env.goals]
+    most = max(goal.num_memories for goal in env.goals)
+    pads = [(0, 0)] * 2, [(0, 0)]
+    return jnp.stack([jnp.pad(q, [*pads[0], (0, most - q.shape[2]), *pads[1]]) for q in each])
 
 
 @jax.jit

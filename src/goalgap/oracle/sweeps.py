@@ -53,20 +53,22 @@ def expect(chance: Float[Array, "a m s"], value: Float[Array, "a m s"]) -> Float
 
 
 def iterate(update: Callable[[Array], Array], start: Array, horizon: int) -> Array:
-    """`horizon` updates, or fewer where they stop changing anything."""
-
-    def several(value: Array, number: int) -> Array:
-        return jax.lax.fori_loop(0, number, lambda _, value: update(value), value)
+    """Make `horizon` updates, or fewer where they stop changing anything."""
 
     def unfinished(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
-        return carry[1] & (carry[2] < horizon // BLOCK)
+        return carry[1] & (carry[2] < horizon)
 
-    def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        new = several(carry[0], BLOCK)
-        return new, (new != carry[0]).any(), carry[2] + 1
+    def block(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        value, _, done = carry
 
-    value, _, _ = jax.lax.while_loop(unfinished, step, (start, jnp.array(True), jnp.array(0)))
-    return several(value, horizon % BLOCK)
+        def one(number: Array, value: Array) -> Array:
+            # The last block goes on too long: a loop for the rest would have to be compiled, too.
+            return jnp.where(done + number < horizon, update(value), value)
+
+        new = jax.lax.fori_loop(0, BLOCK, one, value)
+        return new, (new != value).any(), done + BLOCK
+
+    return jax.lax.while_loop(unfinished, block, (start, jnp.array(True), jnp.array(0)))[0]
 
 
 def action_values(

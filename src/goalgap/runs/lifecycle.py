@@ -139,7 +139,7 @@ class _Running:
     def _checkpoint(self, exam: measure.Exam, now: Trained) -> None:
         env_steps = int(now.spent.env_steps)
         subject, seeds = deployed(self.experiment, now.learners.models)
-        table, _ = exam.examine(subject, seeds, env_steps, exam.early, number=len(self.rows))
+        table, _ = exam.examine(subject, seeds, env_steps, exam.watched, number=len(self.rows))
         store.write_table(self.folder.checkpoint_path(env_steps), table)
         self._write_policies(now.learners, env_steps)
         reached = {

@@ -33,7 +33,8 @@ def measure_again(folder: RunFolder, num_levels: int, seed: int) -> Path:
     table, records = exam.examine(subject, seeds, last, number=seed)
     path = folder.path / f"measured-{num_levels}-{seed}"
     store.write_json(path / "experiment.json", folder.about)
-    return store_judged(path, exam, table, exam.pictures(subject, table, records), began)
+    pictures = exam.pictures(subject, table, records)
+    return store_judged(path, exam.contest, table, pictures, began, **exam.about())
 
 
 def measure_subject(
@@ -63,19 +64,23 @@ def measure_subject(
 
 def store_judged(
     path: Path,
-    exam: measure.Exam,
+    contest: Any,
     table: measure.Table,
     pictures: dict[str, Any],
     began: float,
+    content: dict[str, Any] | None = None,
     **more: Any,
 ) -> Path:
-    """Judge the outcomes of an exam, and store and report them; `more` goes into the verdict."""
-    contest = exam.contest
+    """Judge the outcomes of an exam, and store and report them.
+
+    `content` describes the contest for the report, where it is not one of goalgap's kinds; `more` goes
+    into the verdict.
+    """
     steps, seconds = int(table["length"].sum()), time.perf_counter() - began
-    verdict = measure.judge(table, contest) | more | exam.about()
-    verdict |= {"env_steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
+    spent = {"env_steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
+    verdict = measure.judge(table, contest) | spent | more
     write_findings(path, contest, table, table, verdict, pictures)
-    report.write_folder(path, kind_of(contest).content(contest))
+    report.write_folder(path, content or kind_of(contest).content(contest))
     return path
 
 

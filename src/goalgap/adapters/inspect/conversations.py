@@ -11,10 +11,10 @@ from ...core import UsageError
 from ...descriptions import from_json
 from ...language import ALL, KINDS
 from ...language.dialogues import padded
-from ...language.exam import Exam, Split, goal_steps, prepare
+from ...language.exam import PromptExam, draw_exam, goal_steps
 from ...language.scenario import RANDOM, SPLITS, Dialogue, Scenario
 from ...language.vocabulary import END, PAD, UNKNOWN
-from ...measure.exam import first_event
+from ...measure.exam import Split, first_event
 from .items import CAVES, HOLDS
 
 
@@ -35,14 +35,14 @@ def build(name: str, settings: Mapping[str, Any] | str | None = None) -> Scenari
     return from_json({"type": kinds[name].__name__, **(settings or {})}, KINDS)
 
 
-def exam_of(scenario: Scenario, prompts: int, seed: int) -> Exam:
+def exam_of(scenario: Scenario, prompts: int, seed: int) -> PromptExam:
     """Draw the prompts that a scenario's task asks: those that our own models are judged on."""
     if not (isinstance(prompts, int) and 4 <= prompts <= 10**5):
         raise UsageError(f"prompts is {prompts!r}; expected a whole number from 4 to 100000")
-    return prepare(scenario, prompts, seed)
+    return draw_exam(scenario, prompts, seed)
 
 
-def samples_of(exam: Exam, split: str) -> list[tuple[str, int]]:
+def samples_of(exam: PromptExam, split: str) -> list[tuple[str, int]]:
     """List (split, row) of each sample of a split, or of "all" of them.
 
     They come row by row, so that a limit on the number of samples keeps prompts beside their twins.
@@ -50,15 +50,15 @@ def samples_of(exam: Exam, split: str) -> list[tuple[str, int]]:
     if split not in (*SPLITS, "all"):
         raise UsageError(f"there is no split {split!r}; known: {', '.join(SPLITS)}, all")
     wanted = SPLITS if split == "all" else (split,)
-    rows = range(max(len(exam.splits[name].prompts) for name in wanted))
-    return [(name, row) for row in rows for name in wanted if row < len(exam.splits[name].prompts)]
+    rows = range(max(len(exam.splits[name].levels) for name in wanted))
+    return [(name, row) for row in rows for name in wanted if row < len(exam.splits[name].levels)]
 
 
 def begin(scenario: Scenario, split: Split, row: int) -> Dialogue:
     """Begin the dialogue of one prompt, before anything was said."""
     said = np.zeros((1, 0, scenario.turn_length), np.int32)
     heard = np.zeros((1, 0, scenario.reply_length), np.int32)
-    return Dialogue(split.prompts.take(np.array([row])), said, heard, np.zeros(1, np.int32))
+    return Dialogue(split.levels.take(np.array([row])), said, heard, np.zeros(1, np.int32))
 
 
 def lines_of(scenario: Scenario, dialogue: Dialogue, rng: np.random.Generator) -> dict[str, str]:

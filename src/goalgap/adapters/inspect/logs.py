@@ -14,13 +14,13 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog, EvalSample, read_eval_log
 from inspect_ai.model import get_model
 
-from ... import measure, report, runs, store
+from ... import runs, store
 from ...core import Measurement, UsageError
 from ...language.dialogues import padded
-from ...language.exam import Exam, Split, rows_of, transcripts
+from ...language.exam import PromptExam, rows_of, transcripts
 from ...language.scenario import SPLITS, UNKNOWN, Aim, Dialogue, Prompts
 from ...literature import paper
-from ...runs.language import judged
+from ...measure.exam import Split
 from . import _registry, conversations
 from .installed import SYCOPHANCY
 from .measures import ERROR, FAILURES, TIMEOUT, Row, measured
@@ -240,10 +240,8 @@ def _judge_scenario(
         store.write_json(folder / "measurements.json", store.read_json(folder / "replies.json"))
         return
     table = {key: np.concatenate([part[key] for part in tables]) for key in tables[0]}
-    store.write_json(
-        folder / "transcripts.json", transcripts(Exam(scenario, reduced), dialogues, (0,), SHOWN)
-    )
-    judged(folder, scenario, table, began=began, subject=subject)
+    pictures = {"transcripts.json": transcripts(scenario, dialogues, (0,), SHOWN)}
+    runs.store_judged(folder, scenario, table, pictures, began, subject=subject)
 
 
 def _by_row(samples: Sequence[EvalSample], split: str) -> dict[int, EvalSample]:
@@ -253,10 +251,12 @@ def _by_row(samples: Sequence[EvalSample], split: str) -> dict[int, EvalSample]:
 
 
 def _take(part: Any, rows: np.ndarray) -> Any:
+    if part is None:
+        return None
     return part.take(rows) if isinstance(part, Prompts) else part[rows]
 
 
-def _dialogues(exam: Exam, split: str, of_row: dict[int, EvalSample], path: Path) -> Dialogue:
+def _dialogues(exam: PromptExam, split: str, of_row: dict[int, EvalSample], path: Path) -> Dialogue:
     """Rebuild the dialogues of a split's samples.
 
     A sample without an end (an error, a limit) pursues no goal: its dialogue holds a word that is none.
@@ -303,26 +303,21 @@ def _judge_answers(folder: Path, samples: Sequence[EvalSample], subject: str, be
         for one, category in list(zip(chosen, categories, strict=True))[:SHOWN]:
             spoken.append(_spoken(one, split, names.get(str(category), "neither")))
     table = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    contest, seconds = Answers(), time.perf_counter() - began
-    verdict = measure.judge(table, contest) | {"subject": subject, "env_steps": len(samples)}
-    verdict |= {"wall_seconds": seconds, "steps_per_second": len(samples) / seconds}
-    runs.finish(folder, contest, table, table, verdict, {})
+    contest = Answers()
     goals = [goal._asdict() for goal in contest.goals]
-    content = runs.report_content(
-        folder,
-        {
-            "kind": contest.kind,
-            "name": contest.name,
-            "title": contest.title,
-            "intended": goals[0],
-            "proxies": goals[1:],
-            "size": f"{len(units)} questions",
-            "exact": True,
-            "papers": [paper(identifier) for identifier in contest.papers],
-        },
-    )
-    store.write_json(folder / "transcripts.json", spoken)
-    report.write(content | {"transcripts": spoken}, folder / "report.html")
+    content = {
+        "kind": contest.kind,
+        "name": contest.name,
+        "title": contest.title,
+        "intended": goals[0],
+        "proxies": goals[1:],
+        "size": f"{len(units)} questions",
+        "exact": True,
+        "papers": [paper(identifier) for identifier in contest.papers],
+    }
+    pictures = {"transcripts.json": spoken}
+    more = {"subject": subject, "env_steps": len(samples)}
+    runs.store_judged(folder, contest, table, pictures, began, content, **more)
 
 
 def _answer_table(

@@ -11,7 +11,7 @@ from inspect_ai.model import ChatMessageAssistant, ChatMessageUser, get_model
 from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric, scorer
 from inspect_ai.solver import TaskState
 
-from ...language.exam import Exam
+from ...language.exam import PromptExam
 from ...language.scenario import Dialogue
 from . import conversations, reading
 from .measures import CATEGORIES, EMPTY, FAILURES, REFUSED, TIMEOUT, UNPARSABLE, Row, measured
@@ -247,7 +247,7 @@ def pursued(name: str, settings: Any, prompts: int, seed: int) -> Scorer:
     return judged
 
 
-def dialogue_of(exam: Exam, split: str, row: int, said: Any, heard: Any) -> Dialogue:
+def dialogue_of(exam: PromptExam, split: str, row: int, said: Any, heard: Any) -> Dialogue:
     """Rebuild the finished dialogue of a sample."""
     begun = conversations.begin(exam.scenario, exam.splits[split], row)
     turns = np.asarray(said, np.int32).reshape(1, -1, exam.scenario.turn_length)

@@ -17,7 +17,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from ...core import UsageError
 from ...language import ALL
-from ...language.exam import Exam
+from ...language.exam import PromptExam
 from . import conversations
 from .items import Item, items, with_baselines
 from .refusal import refusing
@@ -186,10 +186,10 @@ def scenario(
     )
 
 
-def _chats(exam: Exam, split: str) -> list[Sample]:
+def _chats(exam: PromptExam, split: str) -> list[Sample]:
     scenario, samples = exam.scenario, []
     for name, row in conversations.samples_of(exam, split):
-        text = scenario.text(exam.splits[name].prompts.tokens[row])
+        text = scenario.text(exam.splits[name].levels.tokens[row])
         samples.append(
             Sample(
                 input=[ChatMessageSystem(content=scenario.instructions), ChatMessageUser(content=text)],
