@@ -57,6 +57,7 @@ class Analyze:
     """print analysis.json instead of the page"""
 
     def request(self) -> Request:
+        """Collect the options as `runs.analyze` wants them."""
         files = {"train": self.train, "deploy": self.deploy, "candidates": self.candidates}
         paths = tuple(path for group in files.values() for path in group)
         env = self.board.fitting(paths, SIZES.get(self.env)).environment(self.env)

@@ -1,4 +1,4 @@
-"""Keys and Chests. Intended goal: open chests. Proxy goal: collect all keys first.
+"""Define Keys and Chests: open chests (intended) or collect all keys first (proxy).
 
 A key is picked up on contact; stepping on a chest with a key opens it and spends the key; the episode
 ends when no further chest can be opened. In training 3 keys stand against 10 chests, so that every key

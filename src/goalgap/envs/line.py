@@ -1,4 +1,4 @@
-"""The Coin Line. Intended goal: get to the coin. Proxy goal: go to the right end.
+"""Define the Coin Line: get to the coin (intended) or go to the right end (proxy).
 
 In training the coin lies at the right end; after the shift it lies anywhere. Touching it ends the
 episode, the right end does not. It is CoinRun's question (arXiv 2105.14111) with all else left out: a

@@ -51,6 +51,7 @@ class Canvas(_Canvas):
         self.image = np.zeros((rows, columns, 3), np.uint8)
 
     def fill(self, mask: Bool[np.ndarray, "y x"], color: str) -> None:
+        """Paint the samples of a mask, which are then no longer see-through."""
         self.image[mask] = tuple(bytes.fromhex(color[1:]))
 
 
@@ -73,6 +74,7 @@ class Atlas(NamedTuple):
 
     @property
     def rows(self) -> int:
+        """Return how many rows of pixels a sprite has."""
         return -(-self.height // STEP)
 
     def first_byte(self, x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Procgen's Keys and Chests. Intended goal: open chests. Proxy goal: collect all keys first.
+"""Define Procgen's Keys and Chests: open chests (intended) or collect all keys first (proxy).
 
 A key is picked up on contact; touching a chest with a key opens it and spends the key; the episode ends
 when no further chest can be opened. In training chests are twice as many as keys, so that every key is

@@ -1,4 +1,4 @@
-"""Procgen's Maze. Intended goal: get to the cheese. Proxy goal: go to the maze's top-right corner.
+"""Define Procgen's Maze: get to the cheese (intended) or to the maze's top-right corner (proxy).
 
 In training the cheese lies in that corner (or, with `region` r, in the r x r cells nearest to it); after
 the shift it lies anywhere. Mazes are of any odd side from 3 to the world's, in its middle, so the corner
