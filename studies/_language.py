@@ -79,7 +79,7 @@ def seconds(runs: Mapping[str, language.LanguageRun]) -> float:
 
 
 def settings(experiment: LanguageExperiment) -> dict[str, Any]:
-    """List what a study states of its runs."""
+    """List the settings of an experiment that a study states."""
     return dataclasses.asdict(experiment)
 
 

@@ -95,7 +95,7 @@ class Analyze:
 
 
 def show(found: Analysis, request: Request) -> None:
-    """Print the page on standard output."""
+    """Print the page of an analysis on standard output."""
     console = Console(highlight=False)
     result = found.result
     console.print(Text(headline(result), style="bold"), "\n", sep="")
@@ -107,7 +107,7 @@ def show(found: Analysis, request: Request) -> None:
 
 
 def headline(result: dict[str, Any]) -> str:
-    """State the finding in one sentence."""
+    """State the finding of an analysis in one sentence."""
     counts, intended = result["num_levels"], result["intended"]["name"]
     dangerous = [row for row in result["goals"] if row["dangerous"]]
     where = f"{counts['train']:,} training levels ({result['num_goals']:,} goals considered"

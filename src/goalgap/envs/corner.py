@@ -65,7 +65,7 @@ class Corner(GridEnvironment):
         return self.redraw(jax.random.key(0), level, jnp.asarray(False))
 
     def observe(self, level: CornerLevel, state: GridState) -> Bool[Array, "h w 3"]:
-        """Channels: wall, mouse, cheese."""
+        """Show the board in three channels: wall, mouse, cheese."""
         return jnp.stack([level.walls, self.at(state.position), self.at(level.cheese)], -1)
 
     def tiles(self, level: CornerLevel, state: GridState) -> Int[Array, "h w"]:

@@ -77,7 +77,7 @@ class Dish(GridEnvironment):
         return DishLevel(level.walls, level.mouse, level.cheese, level.cheese)
 
     def observe(self, level: DishLevel, state: GridState) -> Bool[Array, "h w c"]:
-        """Channels: wall, mouse, cheese, and the dish `num_channels` times."""
+        """Show the board in channels: wall, mouse, cheese, and the dish `num_channels` times."""
         dish = [self.at(level.dish)] * self.num_channels
         board = [level.walls, self.at(state.position), self.at(level.cheese), *dish]
         return jnp.stack(board, -1)

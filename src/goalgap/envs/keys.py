@@ -211,7 +211,10 @@ class Keys(GridEnvironment):
         return jax.tree.map(lambda a, b: jnp.where(swap, a, b), swapped, level)
 
     def observe(self, level: KeysLevel, state: KeysState) -> Bool[Array, "h w 5"]:
-        """Channels: wall, mouse, chests, keys, inventory (one cell a key, from the top left)."""
+        """Show the board in five channels: wall, mouse, chests, keys, inventory.
+
+        The inventory has one cell a key, from the top left.
+        """
         inventory = jnp.arange(self.size**2).reshape(self.size, self.size) < state.inventory
         keys, chests = (self.at(self.remaining(level, state, n)) for n in ("keys", "chests"))
         return jnp.stack([level.walls, self.at(state.position), chests, keys, inventory], -1)

@@ -145,7 +145,10 @@ class Line(Environment):
         return jnp.arange(self.size)[None] == cell
 
     def observe(self, level: LineLevel, state: GridState) -> Bool[Array, "1 w 3"]:
-        """Channels: wall (none here; the convolutional networks add the border), mouse, coin."""
+        """Show the line in three channels: wall, mouse, coin.
+
+        There are no walls here; the convolutional networks add the border.
+        """
         mouse, coin = self.at(state.position), self.at(level.coin)
         return jnp.stack([jnp.zeros_like(mouse), mouse, coin], -1)
 

@@ -274,7 +274,7 @@ def decimal(value: Any, digits: int = 2) -> str:
 
 
 def interval(row: dict[str, Any], form: Callable[[Any], str]) -> str:
-    """Write the interval around an estimate, its unit left to the estimate."""
+    """Write the interval around an estimate, without its unit, which stands beside the estimate."""
     return f"[{form(row['low'])}, {form(row['high'])}]".replace(f"{NARROW}%", "")
 
 

@@ -233,7 +233,7 @@ def apart(work: Callable[..., Any], *values: Any) -> Any:
 
 
 def finish(paint: Callable[..., Spans], *values: Any) -> UInt8[Array, "64 64 3"]:
-    """Make the picture that `paint` makes of `values`."""
+    """Compose the picture of which `paint(*values)` draws the bytes."""
     return apart(paint, *values).reshape(SIDE, SIDE, 3)
 
 

@@ -148,7 +148,7 @@ class MazeEnvironment(ProcgenGame, GridEnvironment):
         return jnp.where(jnp.arange(len(marks)) == 0, level.walls[..., None], cells == marks)
 
     def observe(self, level: Any, state: Any) -> Bool[Array, "h w c"] | UInt8[Array, "64 64 3"]:
-        """The whole board in every mode, a channel a kind; as "rgb" what Procgen shows, 64x64 pixels."""
+        """Show the whole board in every mode, a channel a kind, or as "rgb" Procgen's 64x64 pixels."""
         if self.observation == "symbolic":
             return self.symbolic(level, state)
         floor, is_near = (level.background, level.background_offset), self.mode == "memory"
