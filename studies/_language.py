@@ -79,7 +79,7 @@ def seconds(runs: Mapping[str, language.LanguageRun]) -> float:
 
 
 def settings(experiment: LanguageExperiment) -> dict[str, Any]:
-    """List the settings of an experiment that a study states."""
+    """List what a study states of its runs."""
     return dataclasses.asdict(experiment)
 
 
