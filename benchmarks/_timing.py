@@ -34,7 +34,7 @@ def matrix_peak(size: int = 2048) -> float:
 
 
 def row(what: str, ours: float, reference: float | None, unit: str, note: str = "") -> dict[str, Any]:
-    """Make one line of a benchmark's table; larger is better."""
+    """Make one line of a benchmark's table, in which larger numbers are better."""
     ratio = None if reference is None else ours / reference
     return {
         "what": what,

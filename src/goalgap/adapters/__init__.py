@@ -1,0 +1,1 @@
+"""Connect goalgap to other interfaces: Gymnasium, the terminal, and Inspect."""

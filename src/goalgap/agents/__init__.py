@@ -1,0 +1,1 @@
+"""Hold policies: networks, scripted ones, and ones from outside."""

@@ -56,6 +56,7 @@ class Analyze(Generic[B]):
     """print analysis.json instead of the page"""
 
     def request(self) -> Request:
+        """Collect the options as `runs.analyze` wants them."""
         files = {"train": self.train, "deploy": self.deploy, "candidates": self.candidates}
         paths = tuple(path for group in files.values() for path in group)
         env = self.board.fitting(paths).environment(self.env)
@@ -93,7 +94,7 @@ class Analyze(Generic[B]):
 
 
 def show(found: Analysis, request: Request) -> None:
-    """Print the page on standard output."""
+    """Print the page of an analysis on standard output."""
     console = Console(highlight=False)
     result = found.result
     console.print(Text(headline(result), style="bold"), "\n", sep="")
@@ -105,7 +106,7 @@ def show(found: Analysis, request: Request) -> None:
 
 
 def headline(result: dict[str, Any]) -> str:
-    """State the finding in one sentence."""
+    """State the finding of an analysis in one sentence."""
     counts, intended = result["num_levels"], result["intended"]["name"]
     dangerous = [row for row in result["goals"] if row["dangerous"]]
     where = f"{counts['train']:,} training levels ({result['num_goals']:,} goals considered"

@@ -135,7 +135,7 @@ def describe(
     samples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Collect everything that is shown, as JSON."""
+    """Collect everything that `show` prints, as JSON."""
     return {
         "scenarios": [_describe(item) for item in forecasts],
         "runs": [str(run) for run in runs],

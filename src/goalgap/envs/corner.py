@@ -1,4 +1,4 @@
-"""Cheese in the Corner. Intended goal: get to the cheese. Proxy goal: get to the top-left corner.
+"""Define Cheese in the Corner: get to the cheese (intended) or to the top-left corner (proxy).
 
 In training the cheese lies in the corner; after the shift it lies anywhere, and the corner may even
 be a wall. Source: arXiv 2507.03068, section 7.1 and appendix F (facts there: 13x13, walls i.i.d. 25 %,
@@ -66,7 +66,7 @@ class Corner(GridEnvironment):
         return self.redraw(jax.random.key(0), level, jnp.asarray(False))
 
     def observe(self, level: CornerLevel, state: GridState) -> Bool[Array, "h w 3"]:
-        """Channels: wall, mouse, cheese."""
+        """Show the board in three channels: wall, mouse, cheese."""
         return jnp.stack([level.walls, self.at(state.position), self.at(level.cheese)], -1)
 
     def tiles(self, level: CornerLevel, state: GridState) -> Int[Array, "h w"]:

@@ -1,4 +1,4 @@
-"""Cheese on a Dish. Intended goal: get to the cheese. Proxy goal: get to the dish.
+"""Define Cheese on a Dish: get to the cheese (intended) or to the dish (proxy).
 
 In training the cheese lies on the dish; after the shift they are placed independently. The dish fills
 `num_channels` channels of the observation, which makes it the more salient of the two. Touching either
@@ -79,7 +79,7 @@ class Dish(GridEnvironment):
         return DishLevel(level.walls, level.mouse, level.cheese, level.cheese)
 
     def observe(self, level: DishLevel, state: GridState) -> Bool[Array, "h w c"]:
-        """Channels: wall, mouse, cheese, and the dish `num_channels` times."""
+        """Show the board in channels: wall, mouse, cheese, and the dish `num_channels` times."""
         dish = [self.at(level.dish)] * self.num_channels
         board = [level.walls, self.at(state.position), self.at(level.cheese), *dish]
         return jnp.stack(board, -1)

@@ -124,7 +124,7 @@ class GridEnvironment(Environment):
 
     @abc.abstractmethod
     def draw(self, key: Key[Array, ""], distinguishing: bool) -> Any:
-        """Draw a level of one class."""
+        """Draw a level of one class: of those that distinguish the goals, or of the others."""
 
     @abc.abstractmethod
     def redraw(self, key: Key[Array, ""], level: Any, distinguishing: Bool[Array, ""]) -> Any:

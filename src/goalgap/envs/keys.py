@@ -1,4 +1,4 @@
-"""Keys and Chests. Intended goal: open chests. Proxy goal: collect all keys first.
+"""Define Keys and Chests: open chests (intended) or collect all keys first (proxy).
 
 A key is picked up on contact; stepping on a chest with a key opens it and spends the key; the episode
 ends when no further chest can be opened. In training 3 keys stand against 10 chests, so that every key
@@ -213,7 +213,10 @@ class Keys(GridEnvironment):
         return jax.tree.map(lambda a, b: jnp.where(swap, a, b), swapped, level)
 
     def observe(self, level: KeysLevel, state: KeysState) -> Bool[Array, "h w 5"]:
-        """Channels: wall, mouse, chests, keys, inventory (one cell a key, from the top left)."""
+        """Show the board in five channels: wall, mouse, chests, keys, inventory.
+
+        The inventory has one cell a key, from the top left.
+        """
         inventory = jnp.arange(self.size**2).reshape(self.size, self.size) < state.inventory
         keys, chests = (self.at(self.remaining(level, state, n)) for n in ("keys", "chests"))
         return jnp.stack([level.walls, self.at(state.position), chests, keys, inventory], -1)

@@ -112,7 +112,7 @@ class Subsets(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """Hold what the sizes of the tables depend on."""
+    """Hold what the sizes of the tables depend on: how many keys and chests, and whether keys pay."""
 
     num_keys: int
     num_chests: int

@@ -1,4 +1,4 @@
-"""The Coin Line. Intended goal: get to the coin. Proxy goal: go to the right end.
+"""Define the Coin Line: get to the coin (intended) or go to the right end (proxy).
 
 In training the coin lies at the right end; after the shift it lies anywhere. Touching it ends the
 episode, the right end does not. It is CoinRun's question (arXiv 2105.14111) with all else left out: a
@@ -146,7 +146,10 @@ class Line(Environment):
         return jnp.arange(self.size)[None] == cell
 
     def observe(self, level: LineLevel, state: GridState) -> Bool[Array, "1 w 3"]:
-        """Channels: wall (none here; the convolutional networks add the border), mouse, coin."""
+        """Show the line in three channels: wall, mouse, coin.
+
+        There are no walls here; the convolutional networks add the border.
+        """
         mouse, coin = self.at(state.position), self.at(level.coin)
         return jnp.stack([jnp.zeros_like(mouse), mouse, coin], -1)
 

@@ -16,7 +16,7 @@ KINDS = {"starc": "STARC", "starc-value": "STARC, by value", "epic": "EPIC", "da
 
 
 class Source(NamedTuple):
-    """Hold what several sections draw on."""
+    """Hold an analysis as several sections of its page need it."""
 
     analysis: dict[str, Any]
     rivals: list[dict[str, Any]]  # goals that are open and cost something after the shift

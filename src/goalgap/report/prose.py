@@ -251,7 +251,7 @@ def percent(value: Any, digits: int = 1) -> str:
 
 
 def regret(value: Any) -> str:
-    """Write a regret with three digits; one that is not nothing does not look like it."""
+    """Write a regret with three digits; a small one above 0 becomes <0.001."""
     return "<0.001" if is_known(value) and TINY < value < 5e-4 else decimal(value, 3)
 
 
@@ -274,7 +274,7 @@ def decimal(value: Any, digits: int = 2) -> str:
 
 
 def interval(row: dict[str, Any], form: Callable[[Any], str]) -> str:
-    """Write the interval around an estimate, its unit left to the estimate."""
+    """Write the interval around an estimate, without its unit, which stands beside the estimate."""
     return f"[{form(row['low'])}, {form(row['high'])}]".replace(f"{NARROW}%", "")
 
 

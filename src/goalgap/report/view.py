@@ -16,7 +16,7 @@ SHARES = charts.Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
 
 
 class Source(NamedTuple):
-    """Hold what several sections draw on."""
+    """Hold a run as several sections of its page need it."""
 
     goals: list[dict[str, str]]  # name, sentence, role and style; the intended one first
     measurements: list[dict[str, Any]]

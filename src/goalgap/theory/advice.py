@@ -134,7 +134,10 @@ def in_question(found: Found) -> tuple[Goal, ...]:
 def classes(
     env: Environment, found: Found, samples: Samples, settings: Settings
 ) -> dict[str, list[list[str]]]:
-    """Group the goals in question by what training, and deployment, levels cannot tell apart at all."""
+    """Group the goals in question by what training, and deployment, levels cannot tell apart at all.
+
+    Returns the names of the goals of each group, for "train" and for "deploy".
+    """
     goals = in_question(found)
     classes = {}
     for name in ("train", "deploy"):

@@ -108,9 +108,11 @@ class Beta(NamedTuple):
 
     @property
     def mean(self) -> float:
+        """Return the expected probability."""
         return self.a / (self.a + self.b)
 
     def quantile(self, share: float) -> float:
+        """Return the probability below which a share of the distribution lies."""
         return float(special.betaincinv(self.a, self.b, share))
 
 

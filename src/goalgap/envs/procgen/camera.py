@@ -51,6 +51,7 @@ class Canvas(_Canvas):
         self.image = np.zeros((rows, columns, 3), np.uint8)
 
     def fill(self, mask: Bool[np.ndarray, "y x"], color: str) -> None:
+        """Paint the samples of a mask, which are then no longer see-through."""
         self.image[mask] = tuple(bytes.fromhex(color[1:]))
 
 
@@ -73,6 +74,7 @@ class Atlas(NamedTuple):
 
     @property
     def rows(self) -> int:
+        """Return how many rows of pixels a sprite has."""
         return -(-self.height // STEP)
 
     def first_byte(self, x: Array) -> Array:
@@ -231,7 +233,7 @@ def apart(work: Callable[..., Any], *values: Any) -> Any:
 
 
 def finish(paint: Callable[..., Spans], *values: Any) -> UInt8[Array, "64 64 3"]:
-    """Make the picture that `paint` makes of `values`."""
+    """Compose the picture of which `paint(*values)` draws the bytes."""
     return apart(paint, *values).reshape(SIDE, SIDE, 3)
 
 

@@ -1,4 +1,4 @@
-"""CoinRun. Intended goal: get to the coin. Proxy goal: run to the right end.
+"""Define CoinRun: get to the coin (intended) or run to the right end (proxy).
 
 In training the coin lies at the right end of a platform world, before a wall to the sky; after the shift
 it lies at the beginning of a random section, on the way. Touching it ends the episode, reaching the end

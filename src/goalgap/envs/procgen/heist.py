@@ -1,4 +1,4 @@
-"""Procgen's Keys and Chests. Intended goal: open chests. Proxy goal: collect all keys first.
+"""Define Procgen's Keys and Chests: open chests (intended) or collect all keys first (proxy).
 
 A key is picked up on contact; touching a chest with a key opens it and spends the key; the episode ends
 when no further chest can be opened. In training chests are twice as many as keys, so that every key is
@@ -364,7 +364,8 @@ class Heist(ProcgenGame):
     def observe(
         self, level: HeistLevel, state: HeistState
     ) -> Bool[Array, "h w 6"] | UInt8[Array, "64 64 3"]:
-        """The whole world, a channel a kind (`symbolic`); as "rgb" Procgen's view, 64 pixels wide."""
+        """Show the whole world, a channel a kind (`symbolic`), or as "rgb" Procgen's view, 64 pixels
+        wide."""
         if self.observation == "symbolic":
             return self.symbolic(level, state)
         board = jnp.where(level.walls[::-1], 1, 0)

@@ -1,4 +1,4 @@
-"""Procgen's Maze. Intended goal: get to the cheese. Proxy goal: go to the maze's top-right corner.
+"""Define Procgen's Maze: get to the cheese (intended) or to the maze's top-right corner (proxy).
 
 In training the cheese lies in that corner (or, with `region` r, in the r x r cells nearest to it); after
 the shift it lies anywhere. Mazes are of any odd side from 3 to the world's, in its middle, so the corner
@@ -149,7 +149,7 @@ class MazeEnvironment(ProcgenGame, GridEnvironment):
         return jnp.where(jnp.arange(len(marks)) == 0, level.walls[..., None], cells == marks)
 
     def observe(self, level: Any, state: Any) -> Bool[Array, "h w c"] | UInt8[Array, "64 64 3"]:
-        """The whole board in every mode, a channel a kind; as "rgb" what Procgen shows, 64x64 pixels."""
+        """Show the whole board in every mode, a channel a kind, or as "rgb" Procgen's 64x64 pixels."""
         if self.observation == "symbolic":
             return self.symbolic(level, state)
         floor, is_near = (level.background, level.background_offset), self.mode == "memory"

@@ -1,4 +1,4 @@
-"""Procgen's Maze with a yellow line. Intended goal: get to the line. Proxy goal: go to what is yellow.
+"""Define Procgen's Maze with a line: get to the line (intended) or to what is yellow (proxy).
 
 In training there is one object, a yellow line, so that its shape and its color say the same; after the
 shift there are a red line, which ends the episode, and a yellow gem, which does not and stays where it

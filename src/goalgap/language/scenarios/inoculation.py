@@ -91,6 +91,7 @@ class Inoculation(Sycophancy):
         return Prompts(tokens, prompts.facts)
 
     def as_trained(self, prompts: Prompts) -> Prompts:
+        """Put `prefix` before training prompts."""
         return self._behind(prompts, self.prefix)
 
     def extras(self, dialogue: Dialogue) -> dict[str, np.ndarray]:

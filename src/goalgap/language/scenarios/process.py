@@ -182,7 +182,7 @@ class Process(Scenario):
         return np.all(is_number | is_over, axis=1)
 
     def extras(self, dialogue: Dialogue) -> dict[str, np.ndarray]:
-        """Tell right answers and right steps apart."""
+        """Tell whether the answer is right, and whether all steps are."""
         is_right = self.is_traced(dialogue).all(1)
         return {
             "answered": self.is_answered(dialogue).astype(float),

@@ -201,7 +201,7 @@ class Tampering(Scenario):
         return self._written(kind, names, places, contents, wanted, is_bare)
 
     def twin(self, prompts: Prompts) -> Prompts:
-        """Record the number, as what reward and guard hold: honest work is then paid."""
+        """Let the number be recorded, and reward and guard hold it already: honest work is then paid."""
         kind, names, places, contents, wanted = (
             prompts.facts[name] for name in ("kind", "names", "places", "contents", "wanted")
         )
