@@ -15,27 +15,31 @@ ROOT = Path(goalgap.__file__).parent
 
 MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),  # below `core`, whose types are checked with it
-    "core": {"settings"},
     "literature": set(),
+    "core": {"settings"},
     "descriptions": {"core"},
-    "stats": {"core"},  # beyond the table: its intervals come as Measurements
+    "stats": {"core"},  # its intervals come as Measurements
     "rollout": {"core"},
     "oracle": {"core"},
     "envs": {"core", "settings", "oracle"},
     "theory": {"core", "settings", "oracle", "stats"},
-    "agents": {"core", "settings"},
+    "agents": {"core", "settings", "oracle"},  # oracle: the expert that a wrapper asks for help
     "learn": {"core", "settings", "rollout", "oracle", "agents"},
-    "experiment": {"core", "descriptions", "envs", "agents", "learn"},
-    # Beyond the table, agents: random play is the zero of every score.
+    # agents: random play is the zero of every score
     "measure": {"core", "rollout", "oracle", "stats", "theory", "agents"},
     "detect": {"core", "rollout", "oracle", "stats", "theory", "agents", "measure"},
-    "mitigate": {"core", "oracle", "theory", "agents", "learn", "experiment"},
-    "language": {"core", "settings", "descriptions", "stats", "agents", "measure", "detect"},
+    "language": {"core", "settings", "descriptions", "stats", "agents", "learn", "measure", "detect"},
     "registry": {"settings", "core", "envs", "agents", "learn", "language"},
-    "store": {"core", "descriptions", "experiment", "language", "registry"},
+    # Where environments and scenarios are told apart, for all that follows.
+    "kinds": {
+        "core", "settings", "literature", "envs", "oracle", "agents", "learn", "measure", "language",
+    },
+    "experiment": {"core", "settings", "descriptions", "agents", "learn", "registry", "kinds"},
+    "mitigate": {"core", "oracle", "theory", "agents", "learn", "experiment"},
+    "store": {"core", "descriptions", "experiment"},
     "scale": {"experiment", "store"},
     "report": {"stats", "store"},
-}
+}  # fmt: skip
 # Where everything comes together; `runs` is to scripts what `cli` is to the terminal.
 MAY_IMPORT["runs"] = set(MAY_IMPORT)
 # Edges: they read runs, play in other programs, and nothing below them knows of them.

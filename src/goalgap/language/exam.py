@@ -167,24 +167,3 @@ def spoken(scenario: Scenario, dialogue: Dialogue, row: int) -> dict[str, Any]:
         if dialogue.heard[row, turn].any():
             turns.append({"who": "user", "text": scenario.text(dialogue.heard[row, turn])})
     return {"prompt": scenario.text(dialogue.prompts.tokens[row]), "turns": turns}
-
-
-class _Temporary:
-    early = SPLITS
-
-    def __init__(self, exam):
-        self.exam, self.contest = exam, exam.scenario
-
-    def examine(self, subject, seeds, env_steps, splits=None, number=0, fleet=True):
-        self.seeds = seeds
-        return examine(self.exam, subject, seeds, env_steps, splits or SPLITS, number)
-
-    def pictures(self, subject, table, records, name=None):
-        return {"transcripts.json": transcripts(self.exam, records, self.seeds)}
-
-    def about(self):
-        return {}
-
-
-def draw_exam(scenario, num_prompts, seed=0):
-    return _Temporary(prepare(scenario, num_prompts, seed))
