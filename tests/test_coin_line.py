@@ -17,7 +17,7 @@ from goalgap.cli import BadArguments
 from goalgap.cli.options import Board, board_of, check_owned
 from goalgap.cli.verbs import Run
 from goalgap.core import UsageError, tree_index
-from goalgap.envs import Line
+from goalgap.envs import Corner, Line
 from goalgap.envs.line import LineLevel
 from goalgap.report.charts import TILE, heatmap
 from goalgap.theory import coin_line

@@ -38,8 +38,6 @@ class ProcgenGame(Environment):
     mode: str = option(
         "hard", "easy, hard (published), memory (mazes, heist), tiny (mazes), small (not heist)"
     )
-        "hard", "easy, hard (published), memory (mazes, heist), tiny (mazes), small (not heist)"
-    )
     observation: str = option("symbolic", "symbolic or rgb (64x64 pixels; published)")
     num_levels: int = option(
         0,
