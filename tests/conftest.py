@@ -10,10 +10,8 @@ import hypothesis
 import jaxtyping
 import pytest
 
-# Every annotated function checks its types and shapes; as in pyright, an int will do for a float.
-jaxtyping.install_import_hook(
-    "goalgap", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
-)
+# Every annotated function checks its types and shapes.
+jaxtyping.install_import_hook("goalgap", "runtime_types.checked")
 
 hypothesis.settings.register_profile("goalgap", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("goalgap")

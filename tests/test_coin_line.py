@@ -215,7 +215,7 @@ def test_layouts_are_for_boards_with_walls():
     assert isinstance(made, Line)
     with pytest.raises(BadArguments, match="--layout open is for corner, dish, keys, not for line"):
         check_owned(["--layout", "open"], Line, Run)
-    with pytest.raises(BadArguments, match="--layout=open is for corner"):
+    with pytest.raises(BadArguments, match="--layout open is for corner, dish, keys, not for line"):
         check_owned(["--layout=open"], Line, Run)
     options: Any = board_of(Corner)
     made = options(layout="open").environment("corner")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Generic
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -91,8 +90,7 @@ class Run(Generic[B]):
         """The options of an environment, with what it uses where the user does not say."""
         uses = kind.defaults
         board, learner = board_of(kind)(), PPO(**uses.learner)
-        needed: Any = tyro.MISSING
-        return cls(needed, board, steps=uses.steps, levels=uses.num_levels, learner=learner)
+        return cls(kind.name, board, steps=uses.steps, levels=uses.num_levels, learner=learner)
 
     def experiment(self) -> Experiment:
         env = self.board.fitting(self.inject).environment(self.env)
@@ -128,7 +126,7 @@ class Measure(Generic[B]):
     a batch of observations [B, height, width, channels] that returns actions [B] or logits.
     """
 
-    subject: Target
+    subject: Target = ""
     """run folder, oracle:GOAL, random, or module:function"""
     env: str | None = None
     """the environment, for subjects that are not run folders"""
@@ -147,6 +145,8 @@ class Measure(Generic[B]):
     """print verdict.json instead of words"""
 
     def call(self) -> None:
+        if not self.subject:
+            raise BadArguments("TARGET is missing; expected a run folder, oracle:GOAL or random")
         runs.use_compilation_cache()
         if self.env is None and Path(self.subject).is_dir():
             folder = store.RunFolder.load(Path(self.subject)).finished()
@@ -415,30 +415,31 @@ def options(verb: str, argv: list[str]) -> Call:
     """What a command line means. The target is found first, so that options are the target's own."""
     if verb == "language":
         return language.verb(argv)
-    kind = OPTIONS[verb]
-    if verb == "measure":
-        name = value_of(argv, "--env")
-        known = [*registry.environments(), *registry.scenarios()]
-    else:
-        known = list(targets() if verb == "run" else registry.environments())
-        name = named(argv, known) if verb in ("run", "analyze", "play") else None
+    if verb not in ("run", "analyze", "measure", "play"):
+        return Call(OPTIONS[verb], verb, argv)
+    kind: Any = OPTIONS[verb]
+    known = list(targets() if verb in ("run", "measure") else registry.environments())
+    name = value_of(argv, "--env") if verb == "measure" else named(argv, known)
     if name is None:
-        return Call(kind, verb, argv, description=_about(kind, known) if verb == "run" else None)
+        return Call(kind[Board], verb, argv, description=_about(kind, known) if verb == "run" else None)
     if name not in known:
         what = "environment or scenario" if verb in ("run", "measure") else "environment"
         raise BadArguments(unknown(what, name, known))
     if name in registry.scenarios():
-        return language.training("run", name, argv) if verb == "run" else Call(kind, verb, argv)
+        return language.training("run", name, argv) if verb == "run" else Call(kind[Board], verb, argv)
     return _of_environment(kind, verb, registry.environments()[name], argv)
 
 
 def _of_environment(kind: Any, verb: str, env: type[Environment], argv: list[str]) -> Call:
+    """A verb with an environment's options, at what the environment uses by default."""
     check_owned(argv, env, kind)
-    needed: Any = tyro.MISSING
-    board = board_of(env)
-    used = board().for_analysis() if kind is Analyze else board()
-    default = Run.of(env) if kind is Run else kind(needed, board=used)
-    return Call(kind[board], f"{verb} {env.name}" if verb != "measure" else verb, argv, default)
+    board = board_of(env)()
+    if kind is Measure:
+        return Call(kind[type(board)], verb, argv, Measure(board=board, env=env.name))
+    used = Run.of(env) if kind is Run else kind(env.name, board)
+    if kind is Analyze:
+        used = Analyze(env.name, board.for_analysis())
+    return Call(kind[type(board)], f"{verb} {env.name}", argv, used)
 
 
 def _about(kind: type, known: list[str]) -> str:
