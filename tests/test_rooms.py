@@ -34,7 +34,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kinds": {
         "core", "settings", "literature", "envs", "oracle", "agents", "learn", "measure", "language",
     },
-    "experiment": {"core", "settings", "descriptions", "agents", "learn", "registry", "kinds"},
+    "experiment": {
+        "core", "settings", "descriptions", "agents", "learn", "measure", "registry", "kinds",
+    },
     "mitigate": {"core", "oracle", "theory", "agents", "learn", "experiment"},
     "store": {"core", "descriptions", "experiment"},
     "scale": {"experiment", "store"},

@@ -56,7 +56,7 @@ def from_json(value: Any, types: Mapping[str, type]) -> Any:
         return tuple(from_json(item, types) for item in value)
     if not isinstance(value, dict):
         return value
-    name = value.get("type")
+    name = str(value.get("type"))
     if name not in types:
         raise MissingTypeError(
             f"the description is of a {name!r}, which neither this version nor a plug-in that is here "

@@ -12,6 +12,7 @@ from .kinds import Kind, is_contest, kind_of
 from .learn.curriculum import Curriculum, DomainRandomization
 from .learn.penalty import Penalty
 from .learn.stage import Budget, Learners, Stage, Task, stack
+from .measure import Exam
 from .settings import settle, unknown
 
 
@@ -130,6 +131,12 @@ class Experiment:
         """What training shows. Raises UsageError for injected levels that cannot be read or whose layout
         is kept for evaluation."""
         return self.levels or self.kind.levels(self.contest, self.alpha, self.injected)
+
+    def exam(self, num_levels: int | None = None, seed: int = 0) -> Exam:
+        """Draw the exam that the trained fleet sits; other levels for another `seed`."""
+        size = num_levels or self.num_levels
+        assert size is not None  # filled in at construction
+        return self.kind.draw_exam(self.contest, size, self.alpha, seed)
 
     @property
     def unfolded(self) -> tuple[Stage, ...]:

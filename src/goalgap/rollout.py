@@ -306,7 +306,7 @@ def stream(
         )
         record = Steps(
             place,
-            (),
+            jnp.zeros(batch, int),  # filled in below, out of the loop
             state,
             goal_memory,
             step_number,

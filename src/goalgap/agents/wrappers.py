@@ -205,7 +205,9 @@ class Steer(Wrapper):
 
     def wrap(self, subject: Any, seeds: tuple[int, ...], contest: Any) -> tuple[Any, tuple[int, ...]]:
         shift = self.strength * np.asarray(self.vector, np.float32)
-        return SteeredPolicy(subject, np.tile(shift, (len(seeds), 1)), self.activation), seeds
+        return SteeredPolicy(
+            subject, jnp.asarray(np.tile(shift, (len(seeds), 1))), self.activation
+        ), seeds
 
 
 class SteeredPolicy(WrappedPolicy):

@@ -90,7 +90,8 @@ class Run(Generic[B]):
         """The options of an environment, with what it uses where the user does not say."""
         uses = kind.defaults
         board, learner = board_of(kind)(), PPO(**uses.learner)
-        return cls(kind.name, board, steps=uses.steps, levels=uses.num_levels, learner=learner)
+        made: Any = cls
+        return made(kind.name, board, steps=uses.steps, levels=uses.num_levels, learner=learner)
 
     def experiment(self) -> Experiment:
         env = self.board.fitting(self.inject).environment(self.env)
@@ -434,12 +435,12 @@ def _of_environment(kind: Any, verb: str, env: type[Environment], argv: list[str
     """A verb with an environment's options, at what the environment uses by default."""
     check_owned(argv, env, kind)
     board = board_of(env)()
-    if kind is Measure:
-        return Call(kind[type(board)], verb, argv, Measure(board=board, env=env.name))
-    used = Run.of(env) if kind is Run else kind(env.name, board)
-    if kind is Analyze:
-        used = Analyze(env.name, board.for_analysis())
-    return Call(kind[type(board)], f"{verb} {env.name}", argv, used)
+    typed = kind[type(board)]
+    if verb == "measure":
+        return Call(typed, verb, argv, kind(board=board, env=env.name))
+    board = board.for_analysis() if verb == "analyze" else board
+    used = kind.of(env) if verb == "run" else kind(env.name, board)
+    return Call(typed, f"{verb} {env.name}", argv, used)
 
 
 def _about(kind: type, known: list[str]) -> str:

@@ -314,7 +314,7 @@ class Program(NamedTuple):
         return optax.chain(optax.clip_by_global_norm(ppo.max_grad_norm), optax.adam(schedule, eps=1e-5))
 
 
-def _keys(task: Task, number: int) -> np.ndarray:
+def _keys(task: Task, number: int) -> Any:
     """Give what each seed's randomness is drawn from in an update: seed, number, and the stage's place."""
     return np.array([(seed, number, task.number) for seed in task.seeds], np.int32)
 

@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from ..core import Levels, UsageError
+from ..core import UsageError
 from ..settings import Checked
 from .curriculum import Curriculum, DomainRandomization
 from .penalty import Penalty
@@ -45,7 +45,7 @@ class Task:
 
     contest: Any  # the environment or scenario
     goal: Any  # the goal that training rewards
-    levels: Levels | None  # what training shows; None: a scenario draws its own prompts
+    levels: Any  # what training shows: `Levels`; None: a scenario draws its own prompts
     seeds: tuple[int, ...] = (0,)
     alpha: float = 0.0  # the share of distinguishing levels, or of counterexamples
     curriculum: Curriculum = dataclasses.field(default_factory=DomainRandomization)

@@ -216,7 +216,7 @@ def is_nested(events: Int[np.ndarray, "p e n g"]) -> Bool[np.ndarray, " proxies"
     intended, proxies = steps[:, :1], steps[:, 1:]
     alike = intended == proxies
     implied = [(alike | (other < 0)).all(0) for other in (intended, proxies)]
-    return np.logical_or(*implied)
+    return np.asarray(np.logical_or(*implied))
 
 
 def tell_apart(events: Int[np.ndarray, "p e n g"]) -> Bool[np.ndarray, "proxies n"]:

@@ -10,7 +10,7 @@ from ..core import UsageError, tree_index
 from ..envs import CoinRun
 from ..measure import SCORE_GAMMA
 from ..rollout import episodes
-from ..runs import load_policies
+from ..runs import load_models
 from ..store import RunFolder
 from .engine_episodes import measure
 
@@ -34,7 +34,7 @@ def compare(
         raise UsageError(
             f"{folder.path.name} is of {experiment.contest.name}; the engine is for coinrun"
         )
-    fleet = load_policies(folder)
+    fleet = load_models(folder)
     shares: dict[tuple[str, str], list[np.ndarray]] = {}
     for index, seed in enumerate(experiment.seeds):
         policy = tree_index(fleet, index)

@@ -63,9 +63,7 @@ class _Running:
         began = time.perf_counter()
         experiment, say = self.experiment, self.listener.say
         say("drawing the exam")
-        exam = experiment.kind.draw_exam(
-            experiment.contest, experiment.num_levels, experiment.alpha, seed=0
-        )
+        exam = experiment.exam()
         start = self._resume()
         before = self.seconds
         say("training")

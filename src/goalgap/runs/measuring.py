@@ -27,7 +27,7 @@ def measure_again(folder: RunFolder, num_levels: int, seed: int) -> Path:
     folder of the results, beside the run's policies."""
     began = time.perf_counter()
     experiment = folder.finished().experiment
-    exam = experiment.kind.draw_exam(experiment.contest, num_levels, experiment.alpha, seed)
+    exam = experiment.exam(num_levels, seed)
     subject, seeds = deployed(experiment, load_models(folder))
     last = store.read_json(folder.path / "verdict.json")["env_steps"] // len(experiment.seeds)
     table, records = exam.examine(subject, seeds, last, number=seed)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from ... import registry
 from ...core import UsageError
-from ...descriptions import from_json
-from ...language import ALL, KINDS
+from ...experiment import load
 from ...language.dialogues import padded
 from ...language.exam import PromptExam, draw_exam, goal_steps
 from ...language.scenario import RANDOM, SPLITS, Dialogue, Scenario
@@ -20,7 +20,7 @@ from .items import CAVES, HOLDS
 
 def build(name: str, settings: Mapping[str, Any] | str | None = None) -> Scenario:
     """Build the scenario of a name, with some of its settings. Raises UsageError where there is none."""
-    kinds = {kind.name: kind for kind in ALL}
+    kinds = registry.scenarios()
     if name not in kinds:
         raise UsageError(f"there is no scenario {name!r}; known: {', '.join(kinds)}")
     if isinstance(settings, str):
@@ -32,7 +32,7 @@ def build(name: str, settings: Mapping[str, Any] | str | None = None) -> Scenari
             ) from None
     if not isinstance(settings, Mapping | None):
         raise UsageError(f'settings are {settings!r}; expected JSON as {{"unknowns": [2]}}')
-    return from_json({"type": kinds[name].__name__, **(settings or {})}, KINDS)
+    return load({"type": kinds[name].__name__, **(settings or {})})
 
 
 def exam_of(scenario: Scenario, prompts: int, seed: int) -> PromptExam:
