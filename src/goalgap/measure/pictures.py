@@ -24,7 +24,7 @@ def splay(exam: "LevelExam", fleet: Policy, table: Table) -> dict[str, Any]:
     """Show where on one layout the agents achieve which goal first, by the cell of the moved object.
 
     The layout is the first shifted one whose twin every seed solved (in `table`, what `examine`
-    returned), so that the picture is of goals and not of a hard maze; all seeds, several episodes a cell.
+    returned), so that the picture is of goals and not of a hard maze; all seeds, some episodes a cell.
     """
     env = exam.env
     solved = (pivot(table, "twin", f"event_{env.intended.name}") >= 0).all(0)
