@@ -113,7 +113,7 @@ def _draw_exam(env: Environment, num_levels: int, all_distinguish: bool, seed: i
     return LevelExam(env, splits, {"train": train.dropped, "shift": deploy.dropped}, players)
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=QUICKLY)
 def _keys(seed: int) -> tuple[Key[Array, ""], ...]:
     key = jax.random.fold_in(jax.random.key(2**31 - 1), seed)
     return tuple(jax.random.fold_in(key, number) for number in range(2 + len(SPLITS)))
@@ -178,7 +178,7 @@ def _draw(
     return batch, eligible, jax.vmap(env.level_hash)(batch)
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=QUICKLY)
 def _twins(env: Environment, levels: Level) -> tuple[Level, UInt32[Array, "n 2"]]:
     twins = jax.vmap(env.twin)(levels)
     return twins, jax.vmap(env.level_hash)(twins)
@@ -197,7 +197,7 @@ def differs(players: Players, levels: Level) -> Bool[np.ndarray, " n"]:
     if not nested.any():
         return np.ones(count, bool)
     events = players.events(levels) if count > players.size else some
-    return tell_apart(events)[nested].all(0)
+    return np.asarray(tell_apart(events)[nested].all(0))
 
 
 def is_nested(events: Int[np.ndarray, "p e n g"]) -> Bool[np.ndarray, " proxies"]:
@@ -207,7 +207,7 @@ def is_nested(events: Int[np.ndarray, "p e n g"]) -> Bool[np.ndarray, " proxies"
     intended, proxies = steps[:, :1], steps[:, 1:]
     alike = intended == proxies
     implied = [(alike | (other < 0)).all(0) for other in (intended, proxies)]
-    return np.array(implied).any(0)
+    return np.logical_or(implied[0], implied[1])
 
 
 def tell_apart(events: Int[np.ndarray, "p e n g"]) -> Bool[np.ndarray, "proxies n"]:

@@ -1,6 +1,7 @@
 """What a reader looks at: a heatmap of one layout, and recorded episodes beside the oracles'."""
 
 import base64
+import functools
 import io
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,7 @@ from jaxtyping import Array, Bool, Int
 
 from ..core import Environment, Level, Policy, State, tree_index
 from .exam import Table, first_event, pivot
-from .playing import play_levels, seeded
+from .playing import QUICKLY, play_levels, seeded
 
 if TYPE_CHECKING:
     from .levels import LevelExam
@@ -58,7 +59,7 @@ def splay(exam: "LevelExam", fleet: Policy, table: Table) -> dict[str, Any]:
     }
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=QUICKLY)
 def _moved(
     env: Environment, level: Level
 ) -> tuple[Level, Bool[Array, " cells"], Int[Array, "cells 2"], Int[Array, "h w"]]:

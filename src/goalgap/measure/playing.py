@@ -36,7 +36,7 @@ def play_levels(
     return _play(env, policy, levels, key, context, fleet)
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=QUICKLY)
 def luck(number: int, index: int) -> Key[Array, ""]:
     """Give the key of a split's episodes in a sitting."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(7), number), index)

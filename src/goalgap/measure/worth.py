@@ -178,8 +178,8 @@ def _solve(env: Environment, goals: tuple[Goal, ...], levels: Level) -> _World:
 def _worth(
     env: Environment, goals: tuple[Goal, ...], solved: _World
 ) -> tuple[Float[Array, "l g"], Float[Array, "l g"], Float[Array, "l g"]]:
-    """Give the value of the best play and of random play under each goal, and that of the pursuit of each
-    goal under the intended one, ties broken evenly."""
+    """Give the value of the best play and of random play under each goal, and what pursuit of each goal
+    earns under the intended one, ties broken evenly."""
     world, tables, padded = solved
     start = jnp.arange(world.start.shape[0]), slice(None), world.start, 0
     optimum = padded[start].max(-1)
