@@ -16,9 +16,9 @@ from goalgap.learn.ppo import PPO
 
 
 def test_what_the_user_does_not_say_of_the_learner_is_the_environments_own():
-    own = parsed("run", "coinrun").experiment().learner
+    (own,) = parsed("run", "coinrun").experiment().stages
     assert own == PPO(num_fresh_levels=1024, entropy_coefficient=0.02)
-    typed = parsed("run", "coinrun", "--learner.learning-rate", "0.01").experiment().learner
+    (typed,) = parsed("run", "coinrun", "--learner.learning-rate", "0.01").experiment().stages
     assert typed == dataclasses.replace(own, learning_rate=0.01)
 
 
@@ -43,7 +43,7 @@ def fails(capsys: pytest.CaptureFixture, *argv: str, code: int = 2) -> str:
         (("rnu", "corner"), "did you mean run?"),
         (("run", "cornr"), "unknown environment or scenario 'cornr'; did you mean corner or coinrun?"),
         (("run", "corner", "--alpa", "0.1"), "did you mean --alpha?"),
-        (("run", "corner", "--alpha", "1.5"), "alpha is 1.5; it is a share, between 0 and 1"),
+        (("run", "corner", "--alpha", "1.5"), "alpha is 1.5; expected 0 to 1"),
         (("run", "corner", "--alpha", "much"), "could not convert string to float"),
         (("run", "corner", "--size", "2"), "size is 2; boards are 3 to 31"),
         (("run", "corner", "--seeds", "0"), "--seeds is 0; expected 1 to 1000"),
@@ -195,5 +195,5 @@ def test_interrupt_stores_and_resumes(tmp_path: Path) -> None:
         rest = process.stderr.read()
     assert process.returncode == 1
     assert "Traceback" not in rest
-    assert rest.strip().splitlines()[-1].startswith("goalgap: stopped at")
+    assert rest.strip().splitlines()[-1].startswith("goalgap: stopped after")
     assert list(tmp_path.glob("*/resume.safetensors"))

@@ -5,6 +5,7 @@ one thing that can be wrong. They are the levels of a single environment, so tha
 answers them all.
 """
 
+import dataclasses
 import functools
 from typing import Any, ClassVar
 
@@ -17,8 +18,9 @@ from jax import jit
 
 from goalgap import store
 from goalgap.agents.networks import MLP, Network, NetworkConfig
-from goalgap.core import Environment, Goal, Levels, Shift, UsageError, tree_index
+from goalgap.core import Decision, Environment, Goal, Levels, Shift, UsageError, tree_index
 from goalgap.envs.corner import Corner
+from goalgap.learn.penalty import Penalty, Samples
 from goalgap.learn.ppo import PPO, Batch, TrainState, advantages, gradient, learn_fleet, loss
 from goalgap.learn.stage import Budget, Learners, Task, stack
 from goalgap.rollout import Steps
@@ -283,6 +285,7 @@ def random_batch(rng: np.random.Generator, size: int = 200) -> Batch:
         jnp.asarray(np.asarray(decision.value) + rng.normal(0, 0.5, size), jnp.float32),
         jnp.asarray(rng.normal(1, 2, size), jnp.float32),
         jnp.asarray(rng.random(size) < 0.8),
+        jnp.asarray(np.arange(size) % 2),
     )
 
 
@@ -355,6 +358,57 @@ def test_slices_have_the_gradient_of_the_whole(monkeypatch, size):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), slope, expected)
     for name, part in expected_parts.items():
         assert float(parts[name]) == pytest.approx(float(part), abs=1e-5)
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanValue(Penalty):
+    """A sum over samples, each counted by its weight."""
+
+    additive: ClassVar[bool] = True
+
+    def __call__(self, decision: Decision, samples: Samples) -> Any:
+        return (samples.weight * decision.value**2).sum()
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread(Penalty):
+    """The variance over two groups of their mean losses, which is no sum over samples."""
+
+    needs_groups: ClassVar[bool] = True
+
+    def __call__(self, decision: Decision, samples: Samples) -> Any:
+        def mean(group: int) -> Any:
+            weight = samples.weight * (samples.tag == group)
+            return (weight * samples.loss).sum() / weight.sum()
+
+        return (mean(0) - mean(1)) ** 2 / 4
+
+
+@pytest.mark.parametrize("penalty", [MeanValue(), Spread()], ids=lambda one: type(one).__name__)
+def test_penalties_have_the_gradient_of_the_whole(monkeypatch, penalty):
+    batch = random_batch(np.random.default_rng(0))
+    ppo, penalties = PPO(value_clip=True), (penalty,)
+    whole = functools.partial(loss, penalties=penalties)
+    expected, parts = jax.grad(whole, has_aux=True)(NETWORK, batch, (), ppo)
+    without, _ = jax.grad(loss, has_aux=True)(NETWORK, batch, (), ppo)
+    monkeypatch.setattr(type(NETWORK.trunk), "at_once", 50)
+    slope, found = gradient(NETWORK, batch, (), ppo, penalties)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), slope, expected)
+    name = type(penalty).__name__
+    assert float(found[name]) == pytest.approx(float(parts[name]), abs=1e-5)
+    changes = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), slope, without)
+    assert max(jax.tree.leaves(changes)) > 1e-3  # it matters
+
+
+def test_a_penalty_that_is_no_sum_is_never_sliced(monkeypatch):
+    """Called a sum though it is none, it goes wrong: that is what `additive` guards against."""
+    batch = random_batch(np.random.default_rng(0))
+    expected, _ = gradient(NETWORK, batch, (), PPO(), (Spread(),))
+    monkeypatch.setattr(type(NETWORK.trunk), "at_once", 50)
+    monkeypatch.setattr(Spread, "additive", True)
+    wrong, _ = gradient(NETWORK, batch, (), PPO(), (Spread(),))
+    changes = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), wrong, expected)
+    assert max(jax.tree.leaves(changes)) > 1e-3
 
 
 def test_what_has_moved_far_enough_is_not_pushed_further():

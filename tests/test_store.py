@@ -12,7 +12,7 @@ import goalgap
 from goalgap import store
 from goalgap.core import UsageError
 from goalgap.descriptions import to_json
-from goalgap.experiment import Experiment
+from goalgap.experiment import Experiment, load
 
 
 def small() -> Experiment:
@@ -28,10 +28,10 @@ def small() -> Experiment:
     ],
 )
 def test_experiments_survive_json(experiment: Experiment) -> None:
-    back = store.described(json.loads(json.dumps(to_json(experiment))))
+    back = load(json.loads(json.dumps(to_json(experiment))))
     assert to_json(back) == to_json(experiment)
     assert back.hash == experiment.hash
-    assert back.env.goals[0].name == experiment.contest.goals[0].name
+    assert back.contest.goals[0].name == experiment.contest.goals[0].name
 
 
 def test_everything_that_matters_is_in_the_hash() -> None:
@@ -85,7 +85,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     path.write_text(text[: len(text) // 2])
     with pytest.raises(UsageError, match=r"experiment\.json is damaged"):
         store.RunFolder.load(folder.path)
-    path.write_text(text.replace('"format": 1', '"format": 99'))
+    path.write_text(text.replace('"format": 2', '"format": 99'))
     with pytest.raises(UsageError, match="format 99, this version reads 1"):
         store.RunFolder.load(folder.path)
     path.write_text(text.replace('"steps": 64', '"steps": 65'))

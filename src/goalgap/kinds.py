@@ -81,7 +81,7 @@ class Kind(abc.ABC):
             return goal
         known = {one.name: one for one in contest.goals}
         if goal not in known:
-            raise UsageError(unknown(f"goal of {contest.name}", goal, known))
+            raise UsageError(unknown("goal", goal, known))
         return known[goal]
 
     def content(self, contest: Any) -> dict[str, Any]:
@@ -148,13 +148,15 @@ class EnvironmentKind(Kind):
         if name == "random":
             return Random(contest.num_actions)
         kind, _, rest = name.partition(":")
+        best = "reference" if contest.solver is None else "oracle"
+        if kind != best:
+            raise UsageError(f"play of {contest.name} has no {kind} but a {best}: try {best}:{rest}")
         chosen = [self.goal(contest, goal) for goal in rest.split(",")]
-        if kind == "reference" and contest.solver is None and len(chosen) == 1:
-            return contest.reference(chosen[0])
-        if kind == "oracle" and contest.solver is not None:
+        if best == "oracle":
             return Oracle(tuple(chosen))
-        known = self.known_subjects(contest)
-        raise UsageError(f"play of {contest.name} has no {kind}: try {', '.join(known)}")
+        if len(chosen) > 1:
+            raise UsageError(f"a reference player has one goal: try reference:{chosen[0].name}")
+        return contest.reference(chosen[0])
 
     def about(self, contest: Environment) -> dict[str, Any]:
         level = jax.eval_shape(contest.shift().deploy.sample, jax.random.key(0))

@@ -19,13 +19,12 @@ from jaxtyping import Array, Bool, Int, Key, UInt32, UInt64
 from ..core import Environment, Level, Levels, Policy, UsageError, tree_index
 from . import pictures
 from .exam import Episodes, Exam, Split, Table, first_event
-from .playing import luck, play_levels, walks
-from .worth import CHUNK, Players, Worth, join_words, players_of
+from .playing import QUICKLY, luck, play_levels, walks
+from .worth import Players, Worth, join_words, players_of
 
 SPLITS = ("train", "shift", "twin")
 MIN_LEVELS = 4
 _BATCH, _MAX_BATCHES = 8192, 24  # candidates drawn at once, and how often at most
-_MOST = 256  # levels solved at a time
 _RANDOM_EPISODES = 16  # of random play a level, where its value is not solved exactly
 
 
@@ -103,25 +102,19 @@ def draw_exam(env: Environment, num_levels: int, share: float = 0.0, seed: int =
 
 @functools.lru_cache(maxsize=2)  # sweeps over alpha sit one exam
 def _draw_exam(env: Environment, num_levels: int, all_distinguish: bool, seed: int) -> LevelExam:
-    shift, players = env.shift(), players_of(env)
+    shift, players = env.shift(), players_of(env, num_levels)
     common = shift.deploy if all_distinguish else shift.train
     keys = _keys(seed)
     train = _passing(env, players, common, num_levels, keys[0], False)
     deploy = _passing(env, players, shift.deploy, num_levels, keys[1], True)
     twin, words = jax.device_get(_twins(env, deploy.levels))
-    at_most = _at_once(num_levels)
-    twins = _Found(twin, join_words(words), players.appraise(twin, at_most), 0.0)
+    twins = _Found(twin, join_words(words), players.appraise(twin), 0.0)
     kinds = zip(SPLITS, (train, deploy, twins), keys[2:], strict=True)
     splits = {name: _split(env, found, key) for name, found, key in kinds}
     return LevelExam(env, splits, {"train": train.dropped, "shift": deploy.dropped}, players)
 
 
-def _at_once(num_levels: int) -> int:
-    """How many levels to solve at a time: a power of two, so that all splits share a program."""
-    return min(_MOST, 1 << (num_levels - 1).bit_length())
-
-
-@jax.jit
+@functools.partial(jax.jit, compiler_options=QUICKLY)
 def _keys(seed: int) -> tuple[Key[Array, ""], ...]:
     key = jax.random.fold_in(jax.random.key(2**31 - 1), seed)
     return tuple(jax.random.fold_in(key, number) for number in range(2 + len(SPLITS)))
@@ -150,7 +143,7 @@ def _passing(
         rows = rows[: int(1.4 * (count - num_found)) + 32]
         if rows.size:
             seen.update(int(value) for value in hashes[rows])
-            worth = players.appraise(tree_index(drawn, rows), _at_once(count))
+            worth = players.appraise(tree_index(drawn, rows))
             passes = worth.is_solvable[:, goals].all(1)
             num_candidates, num_solvable = num_candidates + rows.size, num_solvable + passes.sum()
             kept = np.flatnonzero(passes)
@@ -169,7 +162,7 @@ def _passing(
     return _Found(levels_, hashes_, worth_, float(1 - num_solvable / max(num_candidates, 1)))
 
 
-@functools.partial(jax.jit, static_argnames="distinguishing")
+@functools.partial(jax.jit, static_argnames="distinguishing", compiler_options=QUICKLY)
 def _draw(
     env: Environment, levels: Levels, key: Key[Array, ""], number: int, distinguishing: bool
 ) -> tuple[Level, Bool[Array, " n"], UInt32[Array, "n 2"]]:
@@ -187,7 +180,7 @@ def _draw(
     return batch, eligible, jax.vmap(env.level_hash)(batch)
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=QUICKLY)
 def _twins(env: Environment, levels: Level) -> tuple[Level, UInt32[Array, "n 2"]]:
     twins = jax.vmap(env.twin)(levels)
     return twins, jax.vmap(env.level_hash)(twins)
@@ -201,12 +194,12 @@ def differs(players: Players, levels: Level) -> Bool[np.ndarray, " n"]:
     levels, all levels pass and no more are played.
     """
     count = len(jax.tree.leaves(levels)[0])
-    some = players.events(tree_index(levels, np.arange(min(count, CHUNK))))
+    some = players.events(tree_index(levels, np.arange(min(count, players.size))))
     nested = is_nested(some)
     if not nested.any():
         return np.ones(count, bool)
-    events = players.events(levels) if count > CHUNK else some
-    return tell_apart(events)[nested].all(0)
+    events = players.events(levels) if count > players.size else some
+    return np.asarray(tell_apart(events)[nested].all(0))
 
 
 def is_nested(events: Int[np.ndarray, "p e n g"]) -> Bool[np.ndarray, " proxies"]:
@@ -216,7 +209,7 @@ def is_nested(events: Int[np.ndarray, "p e n g"]) -> Bool[np.ndarray, " proxies"
     intended, proxies = steps[:, :1], steps[:, 1:]
     alike = intended == proxies
     implied = [(alike | (other < 0)).all(0) for other in (intended, proxies)]
-    return np.asarray(np.logical_or(*implied))
+    return np.logical_or(implied[0], implied[1])
 
 
 def tell_apart(events: Int[np.ndarray, "p e n g"]) -> Bool[np.ndarray, "proxies n"]:

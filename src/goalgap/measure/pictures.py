@@ -1,6 +1,7 @@
 """What a reader looks at: a heatmap of one layout, and recorded episodes beside the oracles'."""
 
 import base64
+import functools
 import io
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,7 @@ from jaxtyping import Array, Bool, Int
 
 from ..core import Environment, Level, Policy, State, tree_index
 from .exam import Table, first_event, pivot
-from .playing import play_levels, seeded
+from .playing import QUICKLY, play_levels, seeded
 
 if TYPE_CHECKING:
     from .levels import LevelExam
@@ -24,7 +25,7 @@ def splay(exam: "LevelExam", fleet: Policy, table: Table) -> dict[str, Any]:
     """Show where on one layout the agents achieve which goal first, by the cell of the moved object.
 
     The layout is the first shifted one whose twin every seed solved (in `table`, what `examine`
-    returned), so that the picture is of goals and not of a hard maze; all seeds, several episodes a cell.
+    returned), so that the picture is of goals and not of a hard maze; all seeds, some episodes a cell.
     """
     env = exam.env
     solved = (pivot(table, "twin", f"event_{env.intended.name}") >= 0).all(0)
@@ -58,7 +59,7 @@ def splay(exam: "LevelExam", fleet: Policy, table: Table) -> dict[str, Any]:
     }
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=QUICKLY)
 def _moved(
     env: Environment, level: Level
 ) -> tuple[Level, Bool[Array, " cells"], Int[Array, "cells 2"], Int[Array, "h w"]]:

@@ -6,14 +6,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
 from ..agents.scripted import Random
 from ..core import Environment, Level, Outcome, Policy, State
-from ..oracle import Pursuer, padded_values
+from ..oracle import Pursuer
 from ..rollout import episodes
 from .exam import SCORE_GAMMA
 
+# For programs that run a few times only: no slower in what they do, compiled in half the time.
+QUICKLY = {"xla_backend_optimization_level": 1}
 NUM_RECORDED = 8  # episodes of the first seed whose states are kept
 
 
@@ -34,7 +36,7 @@ def play_levels(
     return _play(env, policy, levels, key, context, fleet)
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=QUICKLY)
 def luck(number: int, index: int) -> Key[Array, ""]:
     """Give the key of a split's episodes in a sitting."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(7), number), index)
@@ -46,7 +48,7 @@ def seeded(number: int) -> Key[Array, ""]:
     return jax.random.key(number)
 
 
-@functools.partial(jax.jit, static_argnames=("fleet",))
+@functools.partial(jax.jit, static_argnames="fleet", compiler_options=QUICKLY)
 def _play(
     env: Environment, policy: Policy, levels: Level, key: Key[Array, ""], context: Any, fleet: bool
 ) -> tuple[Outcome, State]:
@@ -72,7 +74,7 @@ def _recorded(
     return outcome, trace.state
 
 
-@functools.partial(jax.jit, static_argnames="count")
+@functools.partial(jax.jit, static_argnames="count", compiler_options=QUICKLY)
 def walks(env: Environment, levels: Level, key: Key[Array, ""], count: int) -> Outcome:
     """Play `count` random episodes on each level, [count, levels]."""
     policy = Random(env.num_actions)
@@ -83,16 +85,18 @@ def walks(env: Environment, levels: Level, key: Key[Array, ""], count: int) -> O
     return jax.lax.map(walk, jnp.arange(count))
 
 
-@jax.jit
-def play_oracles(env: Environment, levels: Level, number: int) -> tuple[Outcome, State]:
+@functools.partial(jax.jit, compiler_options=QUICKLY)
+def play_oracles(
+    env: Environment, levels: Level, q: Float[Array, "l g s m a"], number: int
+) -> tuple[Outcome, State]:
     """Play the oracle of every goal on each level: outcomes [goals, levels], and states [goals, steps +
-    1, few]. One program, where play is solved by tables."""
-    q, key = padded_values(env, levels, SCORE_GAMMA), jax.random.key(number)
+    1, few]. One program, where play is solved by tables; `q` are the values of all goals."""
+    key = jax.random.key(number)
 
     def one(goal: Array, q: Array) -> tuple[Outcome, State]:
         return _few(_recorded(env, Pursuer(goal), levels, key, q))
 
-    return jax.vmap(one)(jnp.arange(len(env.goals)), q)
+    return jax.vmap(one, (0, 1))(jnp.arange(len(env.goals)), q)
 
 
 def filled(levels: Level, size: int) -> Level:

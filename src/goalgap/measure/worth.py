@@ -4,6 +4,7 @@ Exact values by tables are one program for all goals and all splits, on chunks o
 """
 
 import abc
+import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,14 +15,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32, UInt64
 
 from .. import oracle, stats
-from ..core import Environment, Goal, Level, Policy, State, tree_index
-from ..oracle import Oracle, sweeps
+from ..core import Environment, Goal, Level, Outcome, Policy, State, tree_index
+from ..oracle import Oracle
 from ..theory import worlds
-from ..theory.underspecification import costs
+from ..theory.underspecification import restricted_values
 from .exam import SCORE_GAMMA
 from .playing import filled, play_levels, play_oracles, seeded
 
-CHUNK = 64  # levels that the goals' players play at a time
+_CHUNK, _MOST = 64, 256  # levels played, and solved by tables, at a time
 _PLAYED = 4  # episodes of an oracle on a level: its ties are broken anew
 
 
@@ -39,22 +40,23 @@ class Players(abc.ABC):
 
     title: str  # what to call one, before its goal's name
     num_played: int  # episodes of a player on a level that may differ
+    size: int  # levels played at a time
 
     def __init__(self, env: Environment) -> None:
-        self.env = env
+        self.env, self.size = env, _CHUNK
 
     @abc.abstractmethod
-    def appraise(self, levels: Level, at_most: int) -> Worth:
-        """Tell what levels are worth, at most so many (a power of two) in one call of a program."""
+    def appraise(self, levels: Level) -> Worth:
+        """Tell what levels are worth."""
 
     @abc.abstractmethod
     def player(self, goal: Goal) -> Policy:
         """Give the player of a goal."""
 
-    def paths(self, levels: Level, number: int) -> tuple[Any, State]:
-        """Play at most CHUNK levels once by each goal's player: outcomes [goals, CHUNK] and states
+    def paths(self, levels: Level, number: int) -> tuple[Outcome, State]:
+        """Play at most `size` levels once by each goal's player: outcomes [goals, size] and states
         [goals, steps + 1, few], those of the given levels first."""
-        chunk, key, played = filled(levels, CHUNK), seeded(number), []
+        chunk, key, played = filled(levels, self.size), seeded(number), []
         for goal in self.env.goals:
             player = self.player(goal)
             context = player.prepare(self.env, chunk)
@@ -66,7 +68,7 @@ class Players(abc.ABC):
         found = []
         for number in range(self.num_played):
             parts = []
-            for chunk, count in _chunks(levels):
+            for chunk, count in _chunks(levels, self.size):
                 parts.append(self.paths(chunk, number)[0].event_step[:, :count])
             found.append(np.concatenate(parts, 1))
         return np.stack(found, 1)
@@ -76,11 +78,12 @@ class Players(abc.ABC):
         return None
 
 
-def _chunks(levels: Level) -> Iterator[tuple[Level, int]]:
+def _chunks(levels: Level, size: int) -> Iterator[tuple[Level, int]]:
+    """Cut levels into batches of one size, the last filled up; give how many in each are new."""
     count = len(jax.tree.leaves(levels)[0])
-    for at in range(0, count, CHUNK):
-        rows = np.arange(at, min(at + CHUNK, count))
-        yield tree_index(levels, rows), len(rows)
+    for at in range(0, count, size):
+        rows = np.arange(at, min(at + size, count))
+        yield tree_index(levels, np.resize(rows, size)), len(rows)
 
 
 @jax.jit
@@ -102,7 +105,7 @@ class Solved(Players):
     def player(self, goal: Goal) -> Policy:
         return Oracle((goal,), SCORE_GAMMA)
 
-    def appraise(self, levels: Level, at_most: int) -> Worth:
+    def appraise(self, levels: Level) -> Worth:
         env = self.env
         found = [
             (
@@ -119,46 +122,104 @@ class Solved(Players):
         return Worth(values, solvable, chance)
 
 
-class Tabled(Solved):
-    """Oracles by tables: all goals in one program."""
+class _World(NamedTuple):
+    """A batch of levels, solved for all goals; M: the most memories that a goal has."""
 
-    def appraise(self, levels: Level, at_most: int) -> Worth:
-        env = self.env
+    world: worlds.World
+    tables: worlds.Tables
+    q: Float[Array, "l g s M a"]
+
+
+class Tabled(Solved):
+    """Oracles by tables: three programs, which solve, appraise and play, for all goals and splits."""
+
+    def __init__(self, env: Environment, num_levels: int) -> None:
+        super().__init__(env)
         num_bytes = worlds.check(env, env.goals, len(env.goals))
-        optimum, random, pursuit = worlds.in_chunks(
-            lambda chunk: _exact(env, env.goals, chunk), levels, num_bytes, at_most
-        )
+        most = min(_MOST, 1 << (num_levels - 1).bit_length())
+        self.size = max(1, min(most, worlds.CHUNK_BYTES // num_bytes))
+
+    def appraise(self, levels: Level) -> Worth:
+        found = []
+        for chunk, count in _chunks(levels, self.size):
+            solved = _solve(self.env, self.env.goals, chunk)
+            found.append(
+                tree_index(jax.device_get(_worth(self.env, self.env.goals, solved)), slice(count))
+            )
+        optimum, random, pursuit = (np.concatenate(part) for part in zip(*found, strict=True))
         return Worth(optimum, optimum > 0, random, pursuit)
 
-    def paths(self, levels: Level, number: int) -> tuple[Any, State]:
-        return jax.device_get(play_oracles(self.env, filled(levels, CHUNK), number))
+    def paths(self, levels: Level, number: int) -> tuple[Outcome, State]:
+        chunk = filled(levels, self.size)
+        q = _solve(self.env, self.env.goals, chunk).q
+        return jax.device_get(play_oracles(self.env, chunk, q, number))
 
 
 @functools.partial(jax.jit, static_argnames="goals")
-def _exact(
-    env: Environment, goals: tuple[Goal, ...], levels: Level
+def _solve(env: Environment, goals: tuple[Goal, ...], levels: Level) -> _World:
+    """Solve levels for every goal at once: all get as many memories as the one that has most."""
+    world, tables = worlds.tabulate_stacked(env, goals, levels)
+    place, most = worlds.places(goals), max(tables)
+
+    def padded(goal: Goal) -> worlds.GoalTable:
+        pads = [(0, 0), (0, 0), (0, most - goal.num_memories), (0, 0)]
+        table = tree_index(tables[goal.num_memories], (slice(None), place[goal]))
+        return jax.tree.map(lambda leaf: jnp.pad(leaf, pads), table)
+
+    each = jax.tree.map(lambda *parts: jnp.stack(parts, 1), *map(padded, goals))
+
+    def values(table: worlds.GoalTable) -> Float[Array, "l s M a"]:
+        return worlds.action_values(world, table, SCORE_GAMMA, env.max_steps)
+
+    return _World(world, tables, jax.vmap(values, 1, 1)(each))
+
+
+@functools.partial(jax.jit, static_argnames="goals")
+def _worth(
+    env: Environment, goals: tuple[Goal, ...], solved: _World
 ) -> tuple[Float[Array, "l g"], Float[Array, "l g"], Float[Array, "l g"]]:
-    """Give the value of the best play, of random play, and of the pursuit of each goal (under the
-    intended one, ties broken evenly)."""
-    solved = worlds.solved(env, goals, levels, SCORE_GAMMA)
-    world, tables, _ = solved
-    optimum = jnp.stack([worlds.start_values(solved, goals, goal) for goal in goals], 1)
-    chance = {size: _chance(world, table, env.max_steps) for size, table in tables.items()}
-    place = worlds.places(goals)
-    random = jnp.stack([chance[goal.num_memories][:, place[goal]] for goal in goals], 1)
-    cost = costs(env, goals[:1], goals, solved, SCORE_GAMMA, ("mean",))["mean"][:, 0]
-    return optimum, random, optimum[:, :1] - cost
+    """Give the value of the best play and of random play under each goal, and what pursuit of each goal
+    earns under the intended one, ties broken evenly."""
+    world, tables, padded = solved
+    start = jnp.arange(world.start.shape[0]), slice(None), world.start, 0
+    optimum = padded[start].max(-1)
+    q = {
+        size: padded[:, np.array([goals.index(goal) for goal in group]), :, :size]
+        for size, group in worlds.by_memories(goals).items()
+    }
+    pair = functools.partial(_pair, horizon=env.max_steps)
+    over_pairs = jax.vmap(jax.vmap(pair, (None, 0, 0, 0)))
+    random, pursuit = jnp.zeros(optimum.shape), jnp.zeros(optimum.shape).at[:, 0].set(optimum[:, 0])
+    for _, columns, (first, _, second, second_q) in worlds.sides(goals[:1], goals, (tables, q)):
+        values = over_pairs(world, first, second, second_q)
+        by_second, chance, second_chance = (values[..., kind] for kind in range(3))
+        cost = optimum[:, :1] - by_second
+        cost = jnp.where(cost < worlds.ZERO, 0, cost)
+        pursuit = pursuit.at[:, columns].set(optimum[:, :1] - cost)
+        random = random.at[:, columns].set(second_chance).at[:, 0].set(chance[:, 0])
+    return optimum, random, pursuit
 
 
-def _chance(world: worlds.World, table: worlds.GoalTable, horizon: int) -> Float[Array, "l g"]:
-    """Give the value of random play at the start under each of some goals."""
+def _pair(
+    world: worlds.World,
+    first: worlds.GoalTable,
+    second: worlds.GoalTable,
+    second_q: Float[Array, "s n a"],
+    horizon: int,
+) -> Float[Array, "3"]:
+    """Give, on one level, what pursuit of the second goal earns under the first, and what random play
+    earns under each: one program, as random play is the pursuit of nothing."""
+    both = worlds.product(world, first, second)
+    greedy = worlds.greedy(second_q, first.reward.shape[1])
+    anything = jnp.ones_like(greedy)
 
-    def one(world: worlds.World, table: worlds.GoalTable) -> Float[Array, ""]:
-        moves = worlds.moves(world, table, SCORE_GAMMA)
-        q = sweeps.action_values(*moves, world.strides, horizon, "random")
-        return q[world.start, 0].mean()
+    def value(reward: Float[Array, "x a"], allowed: Bool[Array, "x a"]) -> Float[Array, ""]:
+        scored = dataclasses.replace(both, rewards=(reward, reward))
+        return restricted_values(scored, allowed, SCORE_GAMMA, horizon, "mean")[both.start]
 
-    return jax.vmap(jax.vmap(one, (None, 0)))(world, table)
+    one, other = both.rewards
+    rewards = jnp.stack([one, one, other])
+    return jax.vmap(value)(rewards, jnp.stack([greedy, anything, anything]))
 
 
 class Referees(Players):
@@ -173,7 +234,7 @@ class Referees(Players):
     def player(self, goal: Goal) -> Policy:
         return self.env.reference(goal)
 
-    def appraise(self, levels: Level, at_most: int) -> Worth:
+    def appraise(self, levels: Level) -> Worth:
         played = [self._played(goal, levels) for goal in self.env.goals]
         optimum = np.stack([values for values, _ in played], 1)
         reached = np.stack([events[:, g] >= 0 for g, (_, events) in enumerate(played)], 1)
@@ -199,8 +260,9 @@ class Referees(Players):
         new = {name: row for row, name in enumerate(names) if name not in self.known}
         fresh, at = list(new), 0
         index = [other.name for other in self.env.goals].index(goal.name)
-        for chunk, count in _chunks(tree_index(levels, np.array(list(new.values()), int))):
-            chunk, player = filled(chunk, CHUNK), self.player(goal)
+        unknown = tree_index(levels, np.array(list(new.values()), int))
+        for chunk, count in _chunks(unknown, self.size):
+            player = self.player(goal)
             context = player.prepare(self.env, chunk)
             outcome, _ = jax.device_get(play_levels(self.env, player, chunk, seeded(0), context))
             for row in range(count):
@@ -211,8 +273,8 @@ class Referees(Players):
         return np.array(values, np.float32), np.array(events)
 
 
-def players_of(env: Environment) -> Players:
-    """Give the best players of an environment's goals that are known."""
+def players_of(env: Environment, num_levels: int) -> Players:
+    """Give the best players of an environment's goals that are known, for about so many levels."""
     if env.solver is None:
         return Referees(env)
-    return Tabled(env) if env.solver is oracle.TABLES else Solved(env)
+    return Tabled(env, num_levels) if env.solver is oracle.TABLES else Solved(env)

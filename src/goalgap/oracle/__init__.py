@@ -1,7 +1,7 @@
 """Exact play: optimal values and greedy actions of any goal, batched over levels."""
 
 from .policy import Oracle, Pursuer, expert, is_greedy
-from .solver import CHUNK, TABLES, Solution, Solver, is_solvable, padded_values, solve, start_values
+from .solver import CHUNK, TABLES, Solution, Solver, is_solvable, solve, start_values
 
 __all__ = [
     "CHUNK",
@@ -13,7 +13,6 @@ __all__ = [
     "expert",
     "is_greedy",
     "is_solvable",
-    "padded_values",
     "solve",
     "start_values",
 ]

@@ -59,7 +59,8 @@ class Oracle(Policy):
 
 class Pursuer(Policy):
     """Plays as the `Oracle` of one of the environment's goals, which its number chooses when it plays:
-    vmapped, the oracles of all goals are one program. `padded_values` are its context."""
+    vmapped, the oracles of all goals are one program. Its context is Q*, [batch, states, memories,
+    actions]."""
 
     goal: Int[Array, ""]
 

@@ -145,15 +145,6 @@ def _table_solution(
     return Solution(tables.values(env, goal, levels, gamma, env.max_steps, heedless=heedless))
 
 
-def padded_values(env: Environment, levels: Level, gamma: float) -> Float[Array, "g l s m a"]:
-    """Give Q* under each of the environment's goals by tables; goals with small automata get memories
-    that nobody ever has."""
-    each = [tables.values(env, goal, levels, gamma, env.max_steps) for goal in env.goals]
-    most = max(goal.num_memories for goal in env.goals)
-    pads = [(0, 0)] * 2, [(0, 0)]
-    return jnp.stack([jnp.pad(q, [*pads[0], (0, most - q.shape[2]), *pads[1]]) for q in each])
-
-
 @jax.jit
 def at_start(env: Environment, solution: Any, levels: Level) -> Float[Array, "l a"]:
     """Give the value of each action at the start of each level of a solved batch."""

@@ -80,34 +80,19 @@ def _regrets(
     off_path: bool,
 ) -> dict[str, Array]:
     every = worlds.every(goals, by)
-    solved = worlds.solved(env, every, levels, gamma)
-    values = [worlds.start_values(solved, every, goal) for goal in goals]
-    return {
-        "optimum": jnp.stack(values, 1),
-        **costs(env, goals, by, solved, gamma, ties, off_path),
-    }
-
-
-def costs(
-    env: Environment,
-    goals: tuple[Goal, ...],
-    by: tuple[Goal, ...],
-    solved: worlds.Solved,
-    gamma: float,
-    ties: tuple[str, ...],
-    off_path: bool = False,
-) -> dict[str, Float[Array, "l i j"]]:
-    """Give the regrets on levels that are `worlds.solved` for the goals of both sides; for use in jit."""
-    world, tables, q = solved
+    world, tables, q = worlds.solved(env, every, levels, gamma)
+    place = worlds.places(every)
     num_levels = world.start.shape[0]
     names = (*ties, "off_path") if off_path else ties
     found = {name: jnp.zeros((num_levels, len(goals), len(by))) for name in names}
     pair = functools.partial(_pair, gamma=gamma, horizon=env.max_steps, ties=ties, off_path=off_path)
     over_pairs = jax.vmap(jax.vmap(pair, (None, 0, 0, 0, 0)))
     for rows, columns, sides in worlds.sides(goals, by, (tables, q)):
-        cost = over_pairs(world, *sides)
-        found = {name: found[name].at[:, rows, columns].set(cost[name]) for name in names}
-    return found
+        costs = over_pairs(world, *sides)
+        found = {name: found[name].at[:, rows, columns].set(costs[name]) for name in names}
+    start = jnp.arange(num_levels), world.start
+    values = [q[goal.num_memories][:, place[goal], :, 0].max(-1)[start] for goal in goals]
+    return {"optimum": jnp.stack(values, 1), **found}
 
 
 def _pair(

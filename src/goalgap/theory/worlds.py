@@ -289,18 +289,10 @@ def check_gamma(gamma: float) -> None:
         raise UsageError(f"gamma is {gamma}; a discount is above 0 and below 1")
 
 
-Solved = tuple[World, Tables, dict[int, Float[Array, "l g s m a"]]]
-
-
-def solved(env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float) -> Solved:
-    """Solve a batch of levels: their tables, and Q* of every goal, by the size of its automaton."""
+def solved(
+    env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float
+) -> tuple[World, Tables, dict[int, Float[Array, "l g s m a"]]]:
+    """The tables of a batch of levels, and Q* of every goal, by the size of its automaton."""
     world, tables = tabulate_stacked(env, goals, levels)
     over_goals = jax.vmap(lambda table: action_values(world, table, gamma, env.max_steps), 1, out_axes=1)
     return world, tables, {size: over_goals(table) for size, table in tables.items()}
-
-
-def start_values(solved: Solved, goals: tuple[Goal, ...], goal: Goal) -> Float[Array, " l"]:
-    """Give the best value of one of the goals at the start of each solved level."""
-    world, _, q = solved
-    start = jnp.arange(world.start.shape[0]), world.start
-    return q[goal.num_memories][:, places(goals)[goal], :, 0].max(-1)[start]
