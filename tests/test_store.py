@@ -89,7 +89,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="format 99, this version reads 1"):
         store.RunFolder.load(folder.path)
     path.write_text(text.replace('"steps": 64', '"steps": 65'))
-    with pytest.raises(UsageError, match="does not have the hash"):
+    with pytest.raises(UsageError, match="was changed"):
         store.RunFolder.load(folder.path)
     path.write_text(text.replace('"Corner"', '"Warren"'))
     with pytest.raises(UsageError, match="not one of this version"):
