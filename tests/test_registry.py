@@ -1,6 +1,6 @@
 """What comes from outside the package: files, installed packages, and every way in which they fail."""
 
-import importlib.metadata
+import importlib
 import json
 import os
 import shutil
@@ -119,7 +119,7 @@ def test_installed_environments_are_found(tmp_path: Path, monkeypatch: pytest.Mo
     shutil.copy(LAVA, tmp_path / "installed_lava.py")
     install(tmp_path, "goalgap.environments", "installed_lava:Lava")
     monkeypatch.syspath_prepend(tmp_path)
-    importlib.metadata.MetadataPathFinder.invalidate_caches()
+    importlib.invalidate_caches()
     assert registry.environments()["lava"].__module__ == "installed_lava"
     assert registry.problems() == []
 
@@ -129,7 +129,7 @@ def test_a_broken_installed_plugin_leaves_the_rest_working(
 ):
     install(tmp_path, "goalgap.environments", "not_there_at_all:Lava")
     monkeypatch.syspath_prepend(tmp_path)
-    importlib.metadata.MetadataPathFinder.invalidate_caches()
+    importlib.invalidate_caches()
     assert call(["list", "--json", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr()
     assert "plug-in lava of the installed package strange does not import: ModuleNotFound" in said.err

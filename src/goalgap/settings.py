@@ -75,6 +75,8 @@ def settle(thing: Any, **ranges: Range) -> None:
 
 def fit(value: Any, hint: Any) -> Any:
     """Convert a value to what an annotation declares. Raises `_Unfit`, which says what was expected."""
+    if hint is Any:  # a class since Python 3.11
+        return value
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return fit(value, args[0])
