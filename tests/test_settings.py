@@ -135,7 +135,8 @@ def test_what_can_be_understood_is(kind: Any, given: dict[str, Any], field: str,
 
 
 def test_equal_settings_are_equal_and_hash_alike():
-    assert Corner(size=8.0) == Corner(size=8) and hash(PPO(num_envs=256.0)) == hash(PPO())
+    given: Any = 256.0
+    assert PPO(num_envs=given) == PPO() and hash(PPO(num_envs=given)) == hash(PPO())
 
 
 def test_a_share_of_levels_is_a_number():

@@ -81,7 +81,8 @@ class Run(Generic[B]):
     def of(cls, kind: type[Environment]) -> "Run":
         """The options of an environment, with what it uses where the user does not say."""
         uses = kind.defaults
-        board, learner = board_of(kind)(), PPO(**uses.learner)
+        board: Any = board_of(kind)()
+        learner = PPO(**uses.learner)
         return cls(kind.name, board, steps=uses.steps, levels=uses.num_levels, learner=learner)
 
     def experiment(self) -> Experiment:
@@ -488,13 +489,14 @@ def options(verb: str, argv: list[str]) -> Call:
 def _of_environment(kind: Any, verb: str, env: type[Environment], argv: list[str]) -> Call:
     """A verb with an environment's options, at what the environment uses by default."""
     check_owned(argv, env, kind)
-    board = board_of(env)()
+    board: Any = board_of(env)()
+    options = kind[type(board)]
     if kind is Measure:
-        return Call(kind[type(board)], verb, argv, Measure(board=board, env=env.name))
+        return Call(options, verb, argv, Measure(board=board, env=env.name))
     used = Run.of(env) if kind is Run else kind(env.name, board)
     if kind is Analyze:
         used = Analyze(env.name, board.for_analysis())
-    return Call(kind[type(board)], f"{verb} {env.name}", argv, used)
+    return Call(options, f"{verb} {env.name}", argv, used)
 
 
 def _about(kind: type, known: list[str]) -> str:
