@@ -44,7 +44,7 @@ class Script:
 
     def load(self, function: str) -> Callable[..., Any]:
         """The script's function of a name. Raises UsageError where the file has none."""
-        found = self.function or getattr(_import(self.path, self.name), function, None)
+        found = self.function or getattr(_import(self.path, module_name(self.path)), function, None)
         if not callable(found):
             raise UsageError(f"{self.path} defines no function {function}")
         return found
