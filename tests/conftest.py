@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-    # The cache is cleared by now: were each worker to do so again, one would remove what the other writes.
+    # Cleared by now: were each worker to do so again, one would remove what the other writes.
     config.option.cacheclear = False
     # Another worker may be half-way through writing the same program: JAX then compiles it anew.
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
