@@ -17,6 +17,13 @@ hypothesis.settings.register_profile("goalgap", max_examples=25, deadline=None, 
 hypothesis.settings.load_profile("goalgap")
 
 
+# The newer emitters of fused operations take about 40 % of all that compiling costs.
+QUICK = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false"
+)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Compile quickly rather than well, and keep compiled programs in pytest's cache: for all workers,
     for subprocesses, for the next run.
@@ -25,13 +32,14 @@ def pytest_configure(config: pytest.Config) -> None:
     empties the cache; one of the user's own, named in the environment, comes first.
     """
     if config.option.markexpr == "not slow":
-        quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}"
-    if config.cache is not None:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
+    if getattr(config, "cache", None) is not None:  # `-p no:cacheprovider` has none
         # JAX reads these when it is imported, which no test module has done yet.
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    # Cleared by now: were each worker to do so again, one would remove what the other writes.
+    config.option.cacheclear = False
     # Another worker may be half-way through writing the same program: JAX then compiles it anew.
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
 

@@ -1,6 +1,7 @@
 """Analysis from end to end: the command, its files, levels of one's own, training on what it advises."""
 
 import dataclasses
+import functools
 import json
 
 import jax
@@ -22,7 +23,18 @@ from goalgap.theory.underspecification import regrets
 
 SIZE, NUM_LEVELS = 5, 48
 ENV = Corner(size=SIZE, max_steps=40)
+is_test = jit(jax.vmap(ENV.is_test))
 SMALL = [ENV, Dish(size=SIZE), Keys(size=4, few=1, many=2), Line(size=9)]
+
+
+@functools.partial(jit, static_argnames="count")
+def _sample(levels, count):
+    return jax.vmap(levels.sample)(jax.random.split(jax.random.key(0), count))
+
+
+def sample(levels, count):
+    """In NumPy, so that taking one level out compiles nothing."""
+    return jax.device_get(_sample(levels, count))
 
 
 @pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.slow)])
@@ -118,23 +130,22 @@ def test_levels_to_add_may_be_trained_on_and_levels_to_ask_on_may_not(found):
 def test_training_shows_injected_levels_in_proportion_to_alpha_and_their_weights(found):
     injected = tuple(store.read_levels(ENV, found.path / "add.txt"))
     experiment = goalgap.Experiment(ENV, alpha=0.25, injected=injected)
-    keys = jax.random.split(jax.random.key(0), 2048)
-    drawn = jit(jax.vmap(experiment.train_levels.sample))(keys)
-    share = float(jax.vmap(ENV.is_distinguishing)(drawn).mean())
+    drawn = sample(experiment.train_levels, 2048)
+    share = float(np.mean(jit(jax.vmap(ENV.is_distinguishing))(drawn)))
     assert share == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 2048))
 
 
 def test_listed_levels_come_in_proportion_to_their_weights():
     levels = Listed({"number": jnp.arange(3)}, jnp.array([1.0, 0.0, 3.0]))
-    drawn = jax.vmap(levels.sample)(jax.random.split(jax.random.key(0), 4096))["number"]
+    drawn = sample(levels, 4096)["number"]
     counts = np.bincount(np.asarray(drawn), minlength=3)
     assert counts[1] == 0
     assert counts[2] / 4096 == pytest.approx(0.75, abs=4 * np.sqrt(0.75 * 0.25 / 4096))
 
 
 def test_injected_levels_that_cannot_be_shown_are_refused():
-    deploy = jax.jit(jax.vmap(ENV.shift().deploy.sample))(jax.random.split(jax.random.key(0), 64))
-    kept = np.flatnonzero(jax.vmap(ENV.is_test)(deploy))
+    deploy = sample(ENV.shift().deploy, 64)
+    kept = np.flatnonzero(is_test(deploy))
     text = ENV.to_text(tree_index(deploy, int(kept[0])))
     with pytest.raises(UsageError, match="kept for evaluation"):
         _ = goalgap.Experiment(ENV, alpha=0.5, injected=((text, 1.0),)).train_levels
@@ -156,14 +167,14 @@ def test_training_and_deployment_levels_share_no_layout():
     shift, key = ENV.shift(), jax.random.key(0)
     for levels, test in ((shift.train, False), (shift.deploy, True)):
         drawn = draw(ENV, levels, 64, key, 0, test=test)
-        assert (np.asarray(jax.vmap(ENV.is_test)(drawn)) == test).all()
+        assert (np.asarray(is_test(drawn)) == test).all()
 
 
 @pytest.mark.parametrize("env", SMALL, ids=lambda env: env.name)
 def test_strides_say_what_actions_add_to_the_index(env):
     if env.strides is None:
         return
-    levels = jax.vmap(env.shift().deploy.sample)(jax.random.split(jax.random.key(0), 16))
+    levels = sample(env.shift().deploy, 32)
     successor = np.asarray(jit(lambda levels: worlds.tabulate(env, (), levels).successor)(levels))
     added = successor - np.arange(successor.shape[1])[:, None]
     assert ((added == 0) | (added == np.array(env.strides))).all()
@@ -171,7 +182,7 @@ def test_strides_say_what_actions_add_to_the_index(env):
 
 @pytest.mark.parametrize("env", [ENV, SMALL[-1]], ids=lambda env: env.name)
 def test_sweeps_by_shifts_agree_with_lookups(env):
-    levels = jax.vmap(env.shift().deploy.sample)(jax.random.split(jax.random.key(0), 32))
+    levels = sample(env.shift().deploy, 32)
 
     @jit
     def both_ways(levels):
@@ -189,7 +200,7 @@ def test_sweeps_by_shifts_agree_with_lookups(env):
 @pytest.mark.parametrize("env", [env for env in SMALL if env.name != "keys"], ids=lambda env: env.name)
 def test_symmetries_leave_the_intended_goal_its_value(env):
     """They move everything along, so a goal about objects pays what it paid; places stay."""
-    levels = jax.vmap(env.shift().deploy.sample)(jax.random.split(jax.random.key(0), 32))
+    levels = sample(env.shift().deploy, 32)
     changed = jit(jax.vmap(env.symmetries))(levels)
     assert len(changed) == (7 if isinstance(env, GridEnvironment) else 1)
     before = oracle.start_values(env, env.intended, levels, 0.9)

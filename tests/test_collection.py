@@ -1,7 +1,7 @@
 """Exact play of Keys and Chests against two independent references: value iteration on everything that
 can be, and the enumeration of collection sequences."""
 
-from functools import cache
+from functools import cache, partial
 from itertools import combinations, permutations, product
 from typing import Any, ClassVar, NamedTuple
 
@@ -58,14 +58,36 @@ class OnFreeCells(Blocks):
     carves: ClassVar[bool] = False
 
 
-def sample(env: Keys, split: str, count: int, seed: int = 0) -> KeysLevel:
-    levels = getattr(env.shift(0), split)
-    return jax.jit(jax.vmap(levels.sample))(jax.random.split(jax.random.key(seed), count))
+@partial(jax.jit, static_argnums=1)
+def batch(levels: Any, count: int) -> KeysLevel:
+    return jax.vmap(levels.sample)(jax.random.split(jax.random.key(0), count))
+
+
+@cache
+def sample(env: Keys, split: str, count: int) -> KeysLevel:
+    """In NumPy, so that taking one level out compiles nothing."""
+    return jax.device_get(batch(getattr(env.shift(0), split), count))
+
+
+@jax.jit
+def values_at_the_start(env: Keys, solution: keys_solver.Solution, levels: KeysLevel) -> jax.Array:
+    return jax.vmap(lambda row, level: row.value(env, level, env.reset(level)))(solution, levels)
 
 
 def start_values(env: Keys, solution: keys_solver.Solution, levels: KeysLevel) -> np.ndarray:
-    values = jax.vmap(lambda row, level: row.value(env, level, env.reset(level)))
-    return np.asarray(values(solution, levels))
+    return np.asarray(values_at_the_start(env, solution, levels))
+
+
+@jax.jit
+def tabulate(
+    env: Keys, solution: keys_solver.Solution, levels: KeysLevel, states: KeysState
+) -> tuple[jax.Array, jax.Array]:
+    """Action values and values, [level, state]."""
+
+    def one(row: keys_solver.Solution, level: KeysLevel, state: KeysState) -> Any:
+        return row.q(env, level, state, jnp.array(0)), row.value(env, level, state)
+
+    return jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None))(solution, levels, states)
 
 
 # -- value iteration on all (cell, keys, chests) ----------------------------------------------------
@@ -161,14 +183,7 @@ def test_equals_value_iteration_in_every_reachable_state(case: str, goal: Goal) 
     solution = keys_solver.solve(env, goal, levels, gamma)
     states = all_states(env, *(int((a[0] >= 0).sum()) for a in (levels.keys, levels.chests)))
 
-    @jax.jit
-    def tabulate(solution: keys_solver.Solution, levels: KeysLevel) -> tuple[jax.Array, jax.Array]:
-        def one(row: keys_solver.Solution, level: KeysLevel, state: KeysState) -> Any:
-            return row.q(env, level, state, jnp.array(0)), row.value(env, level, state)
-
-        return jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None))(solution, levels, states)
-
-    q, value = (np.asarray(x) for x in tabulate(solution, levels))
+    q, value = (np.asarray(x) for x in tabulate(env, solution, levels, states))
     is_greedy = np.asarray(oracle.is_greedy(jnp.asarray(q)))
     for row in range(count):
         level = jax.tree.map(lambda leaf, row=row: leaf[row], levels)
@@ -316,7 +331,7 @@ def test_random_play_earns_no_more(split: str) -> None:
 def test_worst_play_collects_a_key_only_where_all_ways_do() -> None:
     env = Keys(size=5, few=2, many=4)
     texts = (".....\n..k..\n.k@k.\n..k..\nc...c\n", ".....\n..k..\n.k@k.\n..c..\nc...k\n")
-    levels = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(env.from_text(text) for text in texts))
+    levels = jax.tree.map(lambda *leaves: np.stack(leaves), *(env.from_text(text) for text in texts))
     assert keys_solver.worst(env, CollectKeys(), levels, GAMMA).tolist() == [1, 0]
     assert keys_solver.worst(env, OpenChests(), levels, GAMMA).tolist() == [0, 0]
 
@@ -337,7 +352,7 @@ def test_nothing_to_open_is_worth_nothing(letters: str) -> None:
 def test_refusals() -> None:
     env = Keys(size=5, few=2, many=4)
     levels, shifted = (sample(env, split, 2) for split in ("train", "deploy"))
-    both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), levels, shifted)
+    both = jax.tree.map(lambda a, b: np.concatenate([a, b]), levels, shifted)
     one = jax.tree.map(lambda leaf: leaf[0], levels)
     gappy = eqx.tree_at(lambda tree: tree.keys, levels, levels.keys[:, ::-1])
     chests = OpenChests()
