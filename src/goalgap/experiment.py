@@ -13,7 +13,7 @@ from .learn.curriculum import Curriculum, DomainRandomization
 from .learn.penalty import Penalty
 from .learn.stage import Budget, Learners, Stage, Task, stack
 from .measure import Exam
-from .settings import settle, unknown
+from .settings import settle, shown, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,10 +89,11 @@ class Experiment:
             )
         if not all(weight > 0 for _, weight in self.injected):
             raise UsageError("an injected level has weight 0 or less; leave it out")
-        if not hasattr(self.network, "new"):
-            raise UsageError(
-                f"network is {self.network!r}; expected MLP(), Impala() or a name of `list`"
+        if isinstance(self.network, type) or getattr(self.network, "kind", "") != self.contest.kind:
+            expected = (
+                "MLP(), Impala() or a name" if self.contest.kind == "environment" else "Architecture()"
             )
+            raise UsageError(f"network is {shown(self.network)}; expected {expected}, for {self.name}")
         kind.goal(self.contest, self.goal)
         _check_stages(self)
         _check_parts(self)
@@ -279,7 +280,9 @@ def _check_parts(experiment: Experiment) -> None:
                 raise UsageError(f"{name} hold {part!r}; expected {base.__name__} objects")
     if not isinstance(experiment.curriculum, Curriculum):
         raise UsageError(f"curriculum is {experiment.curriculum!r}; expected a Curriculum")
+    count = len(experiment.seeds)
     for wrapper in experiment.deploy:
+        count = wrapper.count(count)
         if wrapper.kind != experiment.contest.kind:
             raise UsageError(
                 f"{type(wrapper).__name__} cannot be put around subjects of {experiment.name}"

@@ -207,6 +207,8 @@ class Network(Policy):
 class NetworkConfig(Checked):
     """Configure a network; what all configurations share is the size of the LSTM, 0 for none."""
 
+    kind: ClassVar[str] = "environment"  # of the contests whose subjects it builds
+
     lstm: int = 0
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ from ..core import (
     UsageError,
 )
 from ..oracle import expert
-from ..settings import Checked
+from ..settings import Checked, settle
 from .scripted import Random
 
 HELPERS = ("expert", "random")
@@ -38,6 +38,10 @@ class Wrapper(Checked, abc.ABC):
 
     kind: ClassVar[str] = "environment"  # of the contests whose subjects it wraps
     papers: ClassVar[tuple[str, ...]] = ()  # arXiv ids, for `goalgap cite`
+
+    def count(self, num_seeds: int) -> int:
+        """Say how many subjects are made of so many seeds. Raises UsageError where there are too few."""
+        return num_seeds
 
     @abc.abstractmethod
     def wrap(self, subject: Any, seeds: tuple[int, ...], contest: Any) -> tuple[Any, tuple[int, ...]]:
@@ -86,18 +90,18 @@ class Ensemble(Wrapper):
     size: int | None = None  # seeds a subject; None: all of them
 
     def __post_init__(self) -> None:
-        if self.size is not None and not (isinstance(self.size, int) and self.size >= 1):
+        settle(self, size=(1, None))
+
+    def count(self, num_seeds: int) -> int:
+        size = self.size or num_seeds
+        if size > num_seeds:
             raise UsageError(
-                f"size is {self.size!r}; expected how many seeds make an ensemble, 1 or more"
+                f"an ensemble of {size} needs as many seeds; the experiment has {num_seeds}"
             )
+        return num_seeds // size
 
     def wrap(self, subject: Any, seeds: tuple[int, ...], contest: Any) -> tuple[Any, tuple[int, ...]]:
-        size = len(seeds) if self.size is None else self.size
-        if size > len(seeds):
-            raise UsageError(
-                f"an ensemble of {size} needs as many seeds; the experiment has {len(seeds)}"
-            )
-        groups = len(seeds) // size
+        groups, size = self.count(len(seeds)), self.size or len(seeds)
         members = jax.tree.map(
             lambda leaf: np.asarray(leaf)[: groups * size].reshape(groups, size, *leaf.shape[1:]),
             subject,
@@ -152,8 +156,7 @@ class Abstain(Wrapper):
     helper: str = "expert"
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.threshold, int | float) and 0 <= self.threshold <= 1):
-            raise UsageError(f"threshold is {self.threshold!r}; expected a number from 0 to 1")
+        settle(self, threshold=(0, 1))
         if self.helper not in HELPERS:
             raise UsageError(f"helper is {self.helper!r}; expected {' or '.join(HELPERS)}")
 
@@ -200,8 +203,8 @@ class Steer(Wrapper):
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.vector or not np.isfinite(self.vector).all() or not np.isfinite(self.strength):
-            raise UsageError("a vector to steer by holds one finite number for each unit")
+        if not self.vector:
+            raise UsageError("a vector to steer by holds a number for each unit of the activation")
 
     def wrap(self, subject: Any, seeds: tuple[int, ...], contest: Any) -> tuple[Any, tuple[int, ...]]:
         shift = self.strength * np.asarray(self.vector, np.float32)

@@ -8,7 +8,7 @@ notices. Source: Radford et al. 2019, "Language Models are Unsupervised Multitas
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -28,6 +28,8 @@ _NEGATIVE = -1e9  # the logit of what may not be looked at
 @dataclasses.dataclass(frozen=True)
 class Architecture(Checked):
     """Say how large a model is; `Architecture()` has about 65,000 parameters with a hundred words."""
+
+    kind: ClassVar[str] = "language"  # of the contests whose subjects it builds
 
     layers: int = 2
     width: int = 48

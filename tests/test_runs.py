@@ -1,5 +1,6 @@
 """A whole small run: what it leaves, that it is found again, and that killing it changes nothing."""
 
+import dataclasses
 import json
 import os
 import random
@@ -83,6 +84,7 @@ def test_a_run_leaves_what_the_design_says(finished: runs.Run) -> None:
         "episodes.json",
         "splay.json",
         "report.html",
+        "train.parquet",
     }
     verdict = finished.verdict
     for key in (
@@ -106,6 +108,19 @@ def test_a_run_leaves_what_the_design_says(finished: runs.Run) -> None:
     assert "<html" in (finished.folder.path / "report.html").read_text()
 
 
+def test_statistics_of_training_are_kept_a_row_an_update(finished: runs.Run) -> None:
+    rows = finished.training
+    steps = LEARNER.steps_per_update
+    assert rows["update"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert rows["env_steps"].tolist() == [steps * number for number in range(1, 7)]
+    assert set(rows["stage"]) == {"ppo"} and (np.diff(rows["seconds"]) > 0).all()
+    for name in ("return", "policy", "value", "entropy", "distinguishing", "replaced"):
+        each = np.stack([rows[f"{name}_seed_{seed}"] for seed in (0, 1)])
+        np.testing.assert_allclose(rows[name], each.mean(0), rtol=1e-6)
+    # Without distinguishing levels in training none is played; about an eighth of those drawn are test ones.
+    assert (rows["distinguishing"] == 0).all() and 0.03 < rows["replaced"].mean() < 0.25
+
+
 def test_a_finished_run_is_found_again(finished: runs.Run) -> None:
     before = (finished.folder.path / "verdict.json").stat().st_mtime_ns
     again = runs.run(small(), finished.folder.path.parent)
@@ -123,6 +138,32 @@ def test_interrupted_and_resumed_equals_uninterrupted(finished: runs.Run, tmp_pa
         np.testing.assert_array_equal(array, found[name], err_msg=name)
     for column, values in finished.outcomes.items():
         np.testing.assert_array_equal(values, resumed.outcomes[column], err_msg=column)
+    for column, values in finished.training.items():
+        if column != "seconds":
+            np.testing.assert_array_equal(values, resumed.training[column], err_msg=column)
+
+
+def test_agents_go_through_several_stages_and_resume_in_the_second(tmp_path: Path) -> None:
+    first = dataclasses.replace(LEARNER, steps=2 * LEARNER.steps_per_update, name="first")
+    second = dataclasses.replace(LEARNER, learning_rate=1e-4, name="second")
+    experiment = dataclasses.replace(small(5), stages=(first, second))
+    whole = runs.run(experiment, tmp_path / "whole")
+    assert whole.training["stage"].tolist() == ["first"] * 2 + ["second"] * 3
+    for updates in (3, 1):
+        with pytest.raises(runs.Interrupted):
+            runs.run(experiment, tmp_path / "parts", StopAfter(updates))
+    resumed = runs.run(experiment, tmp_path / "parts")
+    expected, found = weights(whole.folder.path), weights(resumed.folder.path)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(array, found[name], err_msg=name)
+
+
+def test_training_ends_with_the_first_budget(tmp_path: Path) -> None:
+    each = LEARNER.num_epochs * LEARNER.num_minibatches
+    experiment = dataclasses.replace(small(6), gradient_steps=2 * each - 1)
+    (planned,) = experiment.plan()
+    assert planned.num_updates == 2
+    assert planned.spent[-1] == (2 * LEARNER.steps_per_update, 2 * each)
 
 
 def test_measuring_a_stored_run_again(finished: runs.Run, capsys: pytest.CaptureFixture) -> None:
