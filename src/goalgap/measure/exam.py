@@ -273,7 +273,8 @@ def play_levels(
     context: Any,
     fleet: bool = False,
 ) -> tuple[Outcome, Trace]:
-    """Play one episode a level; of its trace, states and actions are kept. With `fleet`, the policy's arrays lead with an axis of seeds."""
+    """Play one episode a level and keep its states and actions. With `fleet`, the policy's arrays lead
+    with an axis of seeds."""
     if policy.on_host:
         return _episodes(env, policy, levels, key, context)
     return _play(env, policy, levels, key, context, fleet)
@@ -288,7 +289,7 @@ def examine(
     fleet: bool = True,
     number: int = 0,
 ) -> tuple[dict[str, np.ndarray], dict[str, Trace]]:
-    """Play the exam: a table with a row an episode, and the states and actions of every episode by split.
+    """Play the exam: a table with a row an episode, and by split the states and actions of all.
 
     Without `fleet` the policy is a single subject and counts as one seed. `number` renews the luck.
     """

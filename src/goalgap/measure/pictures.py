@@ -20,8 +20,9 @@ _NUM_REPLAYS = {"shift": 5, "train": 2}
 def splay(exam: Exam, fleet: Policy, table: dict[str, np.ndarray]) -> dict[str, Any]:
     """Where on one layout do the agents achieve which goal first, by the cell of the moved object?
 
-    The layout is the first shifted one whose twin every seed solved (in `table`, what `examine` returned),
-    so that the picture is of goals and not of a hard maze; all seeds, several episodes a cell.
+    The layout is the first shifted one whose twin every seed solved (in `table`, which `examine`
+    returned), so that the picture is of goals and not of a hard maze; all seeds, several episodes a
+    cell.
     """
     env = exam.env
     solved = (pivot(table, "twin", f"event_{env.intended.name}") >= 0).all(0)
@@ -63,8 +64,8 @@ def replays(
 ) -> dict[str, Any]:
     """Measured episodes for the replay: the first seed's, beside both oracles on the same levels.
 
-    `traces` and `table` are what `examine` returned: what is shown is what was measured. `name` is that of
-    the subject; by default the first seed's.
+    `traces` and `table` are what `examine` returned: what is shown is what was measured. `name` is that
+    of the subject; by default the first seed's.
     """
     env = exam.env
     name = name or f"agent (seed {int(table['seed'][0])})"

@@ -1,4 +1,4 @@
-"""The policy that plays a goal's exact solution: the known subject by which instruments are calibrated."""
+"""Play a goal's exact solution: the policy by which instruments are calibrated."""
 
 from typing import Any
 
