@@ -172,7 +172,7 @@ def test_a_policy_on_the_host_may_answer_with_actions():
         return np.full(len(observation), RIGHT)
 
     _, trace = episodes(ENV, Outside(outside, 4), batch(FAR), KEY, GAMMA, keep=())
-    assert trace.state.position[:, 0].tolist() == [0, 1, 2, 2, 2, 2, 2]
+    assert trace is not None and trace.state.position[:, 0].tolist() == [0, 1, 2, 2, 2, 2, 2]
 
 
 # -- stream ------------------------------------------------------------------------------------------

@@ -295,7 +295,7 @@ def stream(
         )
         record = Steps(
             place,
-            (),
+            place,  # tags are looked up afterwards, all at once
             state,
             goal_memory,
             step_number,
