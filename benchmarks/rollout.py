@@ -37,7 +37,7 @@ def sample(env: Environment) -> Any:
 
 
 def ours(env: Environment, bank: Any, policy: Random, how: str) -> Any:
-    """Play and yield what must be stored; with the observations "made" from it, or "kept" in the loop."""
+    """Play and yield what must be stored; with observations "made" from it, or "kept" in the loop."""
     looker = Looker(env.num_actions)
     start = start_stream(env, policy, tree_index(bank, np.arange(BATCH)))
 

@@ -479,7 +479,7 @@ def test_a_world_of_chance_is_not_tabulated():
 
 
 def test_tags_travel_with_their_levels_through_calls():
-    """Levels are told by where the mouse starts: its cell is the tag. Episodes of three steps and a look."""
+    """A tag is the cell where the level's mouse starts. Episodes of three steps and a look."""
     env = Corner(size=3, max_steps=3)
     bank = batch("@../.../..c", ".@./.../..c", "..@/.../..c", ".../@../..c", ".../.@./..c")
     under_way = batch(".../.../@.c", ".../.../.@c")
