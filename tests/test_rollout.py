@@ -400,7 +400,7 @@ def test_a_replay_marks_the_events_of_the_measurement():
     assert (outcome.event_step[:, 0] != outcome.event_step[:, 1]).any()
 
 
-# -- stochastic worlds -----------------------------------------------------------------------------------
+# -- stochastic worlds ----------------------------
 
 
 class Slippery(Corner):
