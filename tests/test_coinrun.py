@@ -69,7 +69,9 @@ def run(levels: Any, actions: Any) -> Any:
         start = HARD.reset(level)
         _, states = jax.lax.scan(step, start, actions)
         states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), start, states)
-        return states, [jax.vmap(lambda s, g=g: g.is_achieved(level, s, 0))(states) for g in HARD.goals]
+        return states, [
+            jax.vmap(lambda s, g=g: g.is_achieved(level, s, jnp.asarray(0)))(states) for g in HARD.goals
+        ]
 
     return jax.vmap(follow)(levels, actions)
 

@@ -104,7 +104,7 @@ def walk(env: Any, level: Any) -> Any:
 
     def step(state: Any, action: Any) -> tuple[Any, Any]:
         state = env.step(level, state, action)
-        goals = [goal.is_achieved(level, state, 0) for goal in env.goals]
+        goals = [goal.is_achieved(level, state, jnp.asarray(0)) for goal in env.goals]
         extras, is_over = env.extras(level, state), env.is_terminal(level, state)
         return state, (state, env.observe(level, state), is_over, goals, extras)
 

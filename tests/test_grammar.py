@@ -150,8 +150,9 @@ def test_raising_pays_what_a_gauge_changes_and_is_achieved_above_the_start():
     here, there = (jax.tree.map(lambda cells, i=i: cells[i], states) for i in (2, 3))
     assert right.reward(level, here, jnp.asarray(1), there) == pytest.approx(1 / 8)
     assert left.reward(level, here, jnp.asarray(1), there) == pytest.approx(-1 / 8)
-    assert bool(right.is_achieved(level, there, 0)) and not bool(right.is_achieved(level, here, 0))
-    assert not bool(left.is_achieved(level, there, 0))
+    none = jnp.asarray(0)
+    assert bool(right.is_achieved(level, there, none)) and not bool(right.is_achieved(level, here, none))
+    assert not bool(left.is_achieved(level, there, none))
 
 
 # -- what a person would name ------------------------------------------------------------------------

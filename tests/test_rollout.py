@@ -5,7 +5,7 @@
 . . c           6 7 8
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -14,11 +14,16 @@ import numpy as np
 import pytest
 from jax import jit
 
+from goalgap.agents.networks import MLP
 from goalgap.agents.outside import Outside
 from goalgap.agents.scripted import Random
-from goalgap.core import Decision, Environment, Policy, Situation
+from goalgap.core import Decision, Environment, Policy, Situation, UsageError, tree_index
 from goalgap.envs import Corner, Keys
-from goalgap.rollout import episodes, start_stream, stream
+from goalgap.envs.grid import Reach
+from goalgap.measure import pictures
+from goalgap.oracle import tables
+from goalgap.rollout import at_places, episodes, observations, start_stream, stream
+from goalgap.theory import worlds
 
 UP, LEFT, DOWN, RIGHT = range(4)
 GAMMA = 0.5
@@ -167,7 +172,7 @@ def test_a_policy_on_the_host_may_answer_with_actions():
         return np.full(len(observation), RIGHT)
 
     _, trace = episodes(ENV, Outside(outside, 4), batch(FAR), KEY, GAMMA, keep=())
-    assert trace.state.position[:, 0].tolist() == [0, 1, 2, 2, 2, 2, 2]
+    assert trace is not None and trace.state.position[:, 0].tolist() == [0, 1, 2, 2, 2, 2, 2]
 
 
 # -- stream ------------------------------------------------------------------------------------------
@@ -265,3 +270,250 @@ def test_log_probabilities_are_those_of_the_actions_taken():
     expected = np.asarray(jax.nn.log_softmax(jnp.arange(4.0)))[steps.action]
     np.testing.assert_allclose(steps.log_prob, expected, rtol=1e-6)
     assert set(np.unique(steps.action)) == {0, 1, 2, 3}
+
+
+# -- traces ------------------------------------------------------------------------------------------
+
+
+def plainly(env: Any, policy: Any, levels: Any, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """What a trace should hold, episode by episode and step by step in Python."""
+    batch = jax.tree.leaves(levels)[0].shape[0]
+    noise = np.asarray(jax.random.gumbel(KEY, (env.max_steps, batch, env.num_actions)))
+    step, observe = jit(lambda *move: env.step(*move)), jit(lambda *one: env.observe(*one))
+    decide = jit(lambda sight, memory: policy(sight, memory))
+    lanes = []
+    for lane in range(batch):
+        one = tree_index(levels, lane)
+        state, memory, is_live = (
+            env.reset(one),
+            policy.initial(1),
+            not env.is_terminal(one, env.reset(one)),
+        )
+        rows = []
+        for time in range(env.max_steps):
+            sight = observe(one, state)
+            decision = decide(sight[None], memory)
+            action = int(np.argmax(np.asarray(decision.logits[0]) + noise[time, lane]))
+            row = {
+                "position": state.position,
+                "observation": sight,
+                "action": action,
+                "is_live": is_live,
+            }
+            row |= {"logits": decision.logits[0], "value": decision.value[0]}
+            row |= {f"memory{i}": part[0] for i, part in enumerate(jax.tree.leaves(memory))}
+            rows.append(row | {name: decision.activations[name][0] for name in names})
+            if is_live:
+                state, memory = step(one, state, jnp.asarray(action)), decision.memory
+                is_live = not env.is_terminal(one, state)
+        rows.append({"position": state.position})
+        lanes.append(rows)
+    return {
+        name: np.stack([[np.asarray(row[name]) for row in lane if name in row] for lane in lanes], 1)
+        for name in lanes[0][0]
+    }
+
+
+@pytest.mark.parametrize("config", [MLP(width=8, depth=1), MLP(width=8, depth=1, lstm=4)], ids=repr)
+def test_a_trace_holds_what_a_plain_loop_sees(config):
+    names = ("dense0", "features")
+    levels = batch(NEAR, FAR, ".c@/.../...", "@c./.../...")
+    policy = config.new(ENV, 3)
+    play = jit(lambda policy: episodes(ENV, policy, levels, KEY, GAMMA, keep=names))
+    outcome, trace = jax.device_get(play(policy))
+    expected = plainly(ENV, policy, levels, names)
+    found = {name: getattr(trace, name) for name in ("observation", "action", "logits", "value")}
+    found |= {f"memory{i}": part for i, part in enumerate(jax.tree.leaves(trace.memory))}
+    found |= {"position": trace.state.position, "is_live": trace.is_live} | trace.activations
+    assert set(found) == set(expected) and len(found) == 8 + 2 * bool(config.lstm)
+    for name, values in expected.items():
+        if values.dtype == np.float32:
+            np.testing.assert_allclose(found[name], values, atol=1e-5, err_msg=name)
+        else:
+            np.testing.assert_array_equal(found[name], values, err_msg=name)
+    assert 0 < trace.is_live.mean() < 1, "some episodes end early"
+    np.testing.assert_array_equal(trace.is_live.sum(0), outcome.length)
+    jax.tree.map(np.testing.assert_array_equal, trace.level, levels)
+
+
+def test_a_trace_holds_only_the_fields_asked_for():
+    play = jit(lambda: episodes(ENV, Random(4), batch(NEAR), KEY, GAMMA, None, (), ("action", "level")))
+    _, trace = play()
+    assert trace.action.shape == (6, 1) and trace.level.walls.shape == (1, 3, 3)
+    assert trace.state == trace.observation == trace.memory == trace.logits == trace.is_live == ()
+
+
+def test_an_unknown_activation_is_refused_with_those_that_there_are():
+    network = MLP(width=8, depth=1).new(ENV, 0)
+    with pytest.raises(UsageError, match="named probe; the policy has: dense0, features, logits, value"):
+        episodes(ENV, network, batch(NEAR), KEY, GAMMA, keep=("probe", "value"))
+    with pytest.raises(UsageError, match="no activation named features; the policy has: none"):
+        episodes(ENV, Random(4), batch(NEAR), KEY, GAMMA, keep=("features",))
+
+
+# -- goals whose events use their memory ---------------------------------------------------------------
+
+
+class Clean(Reach):
+    """Get to the cheese without ever having been in the corner."""
+
+    @property
+    def num_memories(self) -> int:
+        return 2  # 1: has been in the corner
+
+    def is_achieved(self, level: Any, state: Any, memory: Any) -> Any:
+        return self.is_there(level, state) & (memory == 0)
+
+    def step(self, level: Any, memory: Any, state: Any, action: Any, next_state: Any) -> Any:
+        memory = memory | (next_state.position == 0)
+        return 1.0 * self.is_achieved(level, next_state, memory), memory
+
+
+NESTED = Corner(
+    size=3,
+    max_steps=6,
+    intended=Clean("clean", "get to the cheese, not the corner", 5.0, "cheese"),
+    proxies=(Reach("cheese", "get to the cheese", 3.0, "cheese"),),
+)
+
+
+def test_an_event_may_depend_on_what_the_goal_remembers():
+    over_the_corner, _ = run(NESTED, WAY, batch(NEAR))
+    assert over_the_corner.event_step.tolist() == [[-1, 5]]
+    assert over_the_corner.returns.tolist() == [[0.0, GAMMA**4]]
+    past_it, _ = run(NESTED, (RIGHT, DOWN, DOWN, UP, UP, UP), batch(NEAR))
+    assert past_it.event_step.tolist() == [[3, 3]]
+
+
+def test_a_replay_marks_the_events_of_the_measurement():
+    levels = jit(jax.vmap(NESTED.shift().deploy.sample))(jax.random.split(KEY, 64))
+    outcome, trace = jit(
+        lambda: episodes(NESTED, Random(4), levels, KEY, GAMMA, None, (), ("state", "action"))
+    )()
+    seen = jit(jax.vmap(pictures._look, (None, 0, 1)))(NESTED, levels, trace)[
+        2
+    ]  # [levels, steps, goals]
+    live = np.arange(7) <= outcome.length[:, None]
+    happened = np.asarray(seen) & live[..., None]
+    first = np.where(happened.any(1), happened.argmax(1), -1)
+    np.testing.assert_array_equal(first, outcome.event_step)
+    assert (outcome.event_step[:, 0] != outcome.event_step[:, 1]).any()
+
+
+# -- stochastic worlds ----------------------------
+
+
+class Slippery(Corner):
+    """One move in four goes to the left of where it was meant to go (the next action's way)."""
+
+    is_stochastic: ClassVar[bool] = True
+    solver: ClassVar[Any] = None
+
+    def step(self, level: Any, state: Any, action: Any, key: Any = None) -> Any:
+        slips = jax.random.uniform(key) < SLIP
+        return super().step(level, state, jnp.where(slips, (action + 1) % 4, action))
+
+
+SLIP, COUNT = 0.25, 4096
+MIDDLE = ".../.@./..c"
+ICE = Slippery(size=3, max_steps=1)
+
+
+def slips(action: Any, position: Any) -> np.ndarray:
+    """Which moves from the middle went astray; every one went somewhere that its action may lead to."""
+    ways = np.array([1, 3, 7, 5])  # up, left, down, right
+    action, position = np.asarray(action).ravel(), np.asarray(position).ravel()
+    astray = position == ways[(action + 1) % 4]
+    assert (astray | (position == ways[action])).all()
+    return astray
+
+
+def check_shares(astray: np.ndarray, action: Any) -> None:
+    """Within 4.5 standard deviations, over all and after each action: for 5 such checks less than one
+    key in 29,000 would fail."""
+    action = np.asarray(action).ravel()
+    for chosen in (astray, *(astray[action == name] for name in range(4))):
+        assert abs(chosen.mean() - SLIP) < 4.5 * (SLIP * (1 - SLIP) / chosen.size) ** 0.5
+
+
+def test_episodes_pass_each_step_of_each_lane_a_key_of_its_own():
+    levels = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], COUNT, 0), level(MIDDLE))
+    play = jit(lambda key: episodes(ICE, Random(4), levels, key, GAMMA, keep=()))
+    outcome, trace = play(KEY)
+    astray = slips(trace.action, trace.state.position[1])
+    check_shares(astray, trace.action)
+    jax.tree.map(np.testing.assert_array_equal, (outcome, trace), play(KEY))
+    other = play(jax.random.key(1))[1]
+    assert (slips(other.action, other.state.position[1]) != astray).any()
+    # Actions are drawn as in a world without luck.
+    dry = jit(lambda: episodes(Corner(size=3, max_steps=1), Random(4), levels, KEY, GAMMA, keep=()))()[1]
+    np.testing.assert_array_equal(dry.action, trace.action)
+
+
+def test_streams_pass_each_step_of_each_lane_a_key_of_its_own():
+    lanes, rounds = 128, 32
+    levels = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], lanes, 0), level(MIDDLE))
+    start = start_stream(ICE, Random(4), levels)
+    play = jit(lambda key: stream(ICE, ICE.intended, Random(4), start, levels, key, 2 * rounds))
+    _, steps, _ = play(KEY)
+    assert steps.is_valid[::2].all() and not steps.is_valid[1::2].any()  # a step, then a look, and so on
+    action = steps.action[::2]
+    astray = slips(action, steps.state.position[1::2])
+    check_shares(astray, action)
+    by_lane, by_step = (astray.reshape(rounds, lanes).mean(axis) for axis in (0, 1))
+    assert len(set(by_lane)) > 5 and len(set(by_step)) > 5, "lanes and steps have luck of their own"
+    jax.tree.map(np.testing.assert_array_equal, steps, play(KEY)[1])
+
+
+def test_a_world_of_chance_is_not_tabulated():
+    levels = batch(NEAR)
+    with pytest.raises(
+        UsageError, match=r"steps of corner are drawn at random, and tables .* solver to None"
+    ):
+        tables.values(ICE, ICE.intended, levels, GAMMA, 1)
+    with pytest.raises(UsageError, match="steps of corner are drawn at random"):
+        worlds.tabulate(ICE, ICE.goals, levels)
+
+
+# -- tags and what was seen ----------------------------------------------------------
+
+
+def test_tags_travel_with_their_levels_through_calls():
+    """A tag is the cell where the level's mouse starts. Episodes of three steps and a look."""
+    env = Corner(size=3, max_steps=3)
+    bank = batch("@../.../..c", ".@./.../..c", "..@/.../..c", ".../@../..c", ".../.@./..c")
+    under_way = batch(".../.../@.c", ".../.../.@c")
+    policy = Script((UP,) * 3)
+    at = start_stream(env, policy, under_way, under_way.mouse)
+    seen_starts = set()
+    for number in range(3):  # the second and third calls begin in the middle of episodes
+        end, steps, _ = jit(
+            lambda at: stream(env, env.intended, policy, at, bank, KEY, 5, tags=bank.mouse)
+        )(at)
+        levels = at_places(at, bank)
+        np.testing.assert_array_equal(steps.tag, levels.mouse[steps.place])
+        is_first = np.asarray(steps.is_first)
+        np.testing.assert_array_equal(steps.tag[is_first], steps.state.position[is_first])
+        np.testing.assert_array_equal(end.tag, end.level.mouse)
+        if number:
+            np.testing.assert_array_equal(steps.tag[0], at.tag)
+        seen_starts |= set(np.asarray(steps.tag).ravel().tolist())
+        at = end
+    assert {6, 7} < seen_starts
+    assert not start_stream(env, policy, under_way).tag.any()
+
+
+@pytest.mark.parametrize("env", [Corner(size=4, max_steps=9), Keys(size=5, few=1, many=2, max_steps=9)])
+def test_what_was_seen_can_be_made_again(env):
+    levels = jit(jax.vmap(env.shift().deploy.sample))(jax.random.split(KEY, 40))
+    policy = MLP(width=8, depth=1).new(env, 0)
+    start = start_stream(env, policy, tree_index(levels, slice(8)))
+
+    def play() -> Any:
+        at, bank = start, tree_index(levels, slice(8, None))
+        _, steps, _ = stream(env, env.intended, policy, at, bank, KEY, 30)
+        return steps, observations(env, policy, at_places(at, bank), steps)
+
+    steps, again = jit(play)()
+    np.testing.assert_array_equal(again, steps.observation)
+    assert len(np.unique(np.asarray(again).reshape(240, -1), axis=0)) > 40

@@ -173,7 +173,7 @@ def test_measuring_a_stored_run_again(finished: runs.Run, capsys: pytest.Capture
 
 
 def test_policies_load(finished: runs.Run) -> None:
-    fleet = finished.policies()
+    fleet = finished.models()
     assert fleet.policy_head.weight.shape == (2, 16, 4)
 
 

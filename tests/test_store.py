@@ -11,7 +11,7 @@ import pytest
 import goalgap
 from goalgap import store
 from goalgap.core import UsageError
-from goalgap.descriptions import to_json
+from goalgap.descriptions import digest, to_json
 from goalgap.experiment import Experiment, load
 
 
@@ -91,9 +91,17 @@ def test_damage_is_named(tmp_path: Path) -> None:
     path.write_text(text.replace('"steps": 64', '"steps": 65'))
     with pytest.raises(UsageError, match="was changed"):
         store.RunFolder.load(folder.path)
-    path.write_text(text.replace('"Corner"', '"Warren"'))
+    about = json.loads(text)
+    about["experiment"]["contest"]["type"] = "Warren"
+    about["hash"] = digest(about["experiment"])
+    path.write_text(json.dumps(about))
+    with pytest.raises(UsageError, match="'Warren', which neither this version nor a plug-in"):
+        _ = store.RunFolder.load(folder.path).experiment
+    about["experiment"]["contest"] = {"type": "Corner", "width": 5}
+    about["hash"] = digest(about["experiment"])
+    path.write_text(json.dumps(about))
     with pytest.raises(UsageError, match="not one of this version"):
-        store.RunFolder.load(folder.path)
+        _ = store.RunFolder.load(folder.path).experiment
     with pytest.raises(UsageError, match="is no folder"):
         store.RunFolder.load(tmp_path / "nowhere")
 

@@ -199,7 +199,7 @@ class Environment(Checked, eqx.Module):
     solver: ClassVar[Any] = None  # an `oracle.Solver`; None: play is not solved exactly
     # Exams keep levels that repeat: where some are common, how common is part of the distribution.
     repeats: ClassVar[bool] = False
-    is_stochastic: ClassVar[bool] = False  # `step` needs its key; True is not solved exactly by tables
+    is_stochastic: ClassVar[bool] = False  # `step` draws from its key: play is not tabulated
     bordered: ClassVar[bool] = True  # symbolic observations end where the board does: walls lie around
     max_steps: eqx.AbstractVar[int]
     intended: eqx.AbstractVar[Goal]
@@ -217,8 +217,8 @@ class Environment(Checked, eqx.Module):
     def step(
         self, level: Level, state: State, action: Int[Array, ""], key: Key[Array, ""] | None = None
     ) -> State:
-        """Give the next state. Both loops pass a key of its own for each step and lane: stochastic worlds
-        draw from it (and say so, `is_stochastic`), deterministic ones ignore it and pay nothing."""
+        """Give the next state. Both loops pass each step of each lane a key of its own: stochastic
+        worlds draw from it (and say so: `is_stochastic`), the others ignore it and pay nothing."""
 
     @abc.abstractmethod
     def is_terminal(self, level: Level, state: State) -> Bool[Array, ""]: ...

@@ -133,9 +133,9 @@ def episodes(
     """Play one episode on each level, scored under all of the environment's goals.
 
     Actions are sampled. `context` is `policy.prepare(env, levels)`, for the policies that need one.
-    Returns also a `Trace` with the activations that `keep` names; None, where `keep` is None. `fields` says
-    which of its fields to hold, the others are (). Raises UsageError for activations that the policy does
-    not have.
+    Returns also a `Trace` with the activations that `keep` names; None, where `keep` is None. `fields`
+    says which of its fields to hold; the others are (). Raises UsageError for activations that the
+    policy does not have.
     """
     left_out = {"level"} | set(Trace._fields) - set(fields)
     game = _Game(env, levels, jax.random.fold_in(key, WORLD), gamma)
@@ -306,7 +306,7 @@ def stream(
         )
         record = Steps(
             place,
-            jnp.zeros(batch, int),  # filled in below, out of the loop
+            place,  # tags are looked up afterwards, all at once
             state,
             goal_memory,
             step_number,

@@ -11,8 +11,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ..core import Environment, Goal, Level, State
+from ..core import Environment, Goal, Level, State, UsageError
 from .sweeps import action_values
+
+
+def refuse_stochastic(env: Environment) -> None:
+    """Raise UsageError for a world whose steps are drawn: tables hold one successor of each move."""
+    if env.is_stochastic:
+        raise UsageError(
+            f"the steps of {env.name} are drawn at random, and tables hold one successor of each move; "
+            "set its solver to None and give it reference players"
+        )
 
 
 class Transitions(NamedTuple):
@@ -26,10 +35,13 @@ class Transitions(NamedTuple):
 def transitions(
     env: Environment, goal: Goal, level: Level, gamma: float, heedless: bool = False
 ) -> Transitions:
-    """Tabulate a level by stepping the environment from each of its states.
+    """Tabulate a level by stepping the environment from each of its states. Raises UsageError for worlds
+    whose steps are drawn at random.
 
     `heedless`: as though nothing ended the episode (a corner-seeker that walks through the cheese).
     """
+
+    refuse_stochastic(env)
 
     def one(state: State, memory: Int[Array, ""], action: Int[Array, ""]) -> Transitions:
         following = env.step(level, state, action)

@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, Int8
 
 from ..core import Environment, Goal, Level, State, UsageError, tree_index
 from ..oracle import is_greedy, sweeps
+from ..oracle.tables import refuse_stochastic
 from .grammar import Attain, attain_tables, words
 
 CHUNK_BYTES = 2**26  # tables worked on together, which bounds memory and keeps them near the cache
@@ -157,6 +158,7 @@ def tabulate(env: Environment, goals: tuple[Goal, ...], levels: Level) -> World:
 
 def tabulate_stacked(env: Environment, goals: tuple[Goal, ...], levels: Level) -> tuple[World, Tables]:
     """Make a World without goals, and the goals' tables stacked by the size of their automata."""
+    refuse_stochastic(env)
     members = by_memories(goals)
 
     def one(level: Level) -> tuple[World, Tables]:
