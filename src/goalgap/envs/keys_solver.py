@@ -199,7 +199,7 @@ class Board(NamedTuple):
         return boards.reshape(batch, height, width, -1)
 
     def flat(self, boards: Array, shape: tuple[int, ...]) -> Array:
-        """Boards [b h w f] as [b cell *shape]."""
+        """Boards `[b h w f]` as `[b cell *shape]`."""
         batch, height, width = self.walls.shape
         return boards.reshape(batch, height * width, *shape)
 

@@ -295,7 +295,7 @@ def worst_regret(env: Environment, cone: Cone, levels: Level) -> WorstCase:
 
     For each feature, the most that its optimizer earns beyond the intended goal's optimizer, both with
     uniform ties, from the levels' starts and on average over them, under any weights of the cone with
-    |w| <= 1. All 0: training behavior certifies the intended goal against these competitors.
+    `|w| <= 1`. All 0: training behavior certifies the intended goal against these competitors.
     """
     moves, rewards = _rewards(env, cone.features, levels, cone.gamma)
 
