@@ -18,3 +18,4 @@ apidoc_modules = [
     }
 ]
 autodoc_typehints = "description"
+autodoc_inherit_docstrings = False  # Gymnasium writes another dialect
