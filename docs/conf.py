@@ -2,7 +2,7 @@
 
 project = "goalgap"
 author = "The goalgap developers"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.apidoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.apidoc"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "api/modules.rst"]
 html_theme = "furo"
