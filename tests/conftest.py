@@ -1,5 +1,6 @@
 """What all tests share: types checked at run time, compiled programs kept, examples that never vary."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -42,6 +43,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.cacheclear = False
     # Another worker may be half-way through writing the same program: JAX then compiles it anew.
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not look through it again and again,
+    nor so often while programs are traced."""
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.hookimpl(trylast=True)

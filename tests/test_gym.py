@@ -76,7 +76,7 @@ def test_a_vector_environment_is_its_lanes_played_one_by_one(env):
 
 def test_rewards_and_ends_are_those_of_the_measuring_loop():
     draw = jax.jit(jax.vmap(LEVELS.sample))
-    levels = jax.device_get(draw(jax.random.split(jax.random.key(0), 16)))
+    levels = draw(jax.random.split(jax.random.key(0), 16))
     actions = np.random.default_rng(1).integers(0, 4, CORNER.max_steps)
     outcome, _ = jax.jit(episodes, static_argnums=(0, 4))(
         CORNER, Script(jnp.asarray(actions)), levels, jax.random.key(0), 1.0

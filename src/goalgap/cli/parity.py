@@ -24,9 +24,9 @@ NUM_ENGINES = 50  # environments that the live engine plays at a time
 class Parity:
     """Compare our Procgen games with the original engine: recordings of it (FILES), or live.
 
-    A file is named after what it holds: levels_<engine>_<game>_<mode>[_<option>...].npz, traj_...npz,
-    or level_seed_chain.npz. Equal means: whole numbers, truth values, rewards and all numbers of levels
-    to the last bit; positions and velocities in play to 1e-4.
+    A file is named after what it holds: `levels_<engine>_<game>_<mode>[_<option>...].npz`,
+    `traj_...npz`, or level_seed_chain.npz. Equal means: whole numbers, truth values, rewards and
+    all numbers of levels to the last bit; positions and velocities in play to 1e-4.
     """
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILES")] = ()

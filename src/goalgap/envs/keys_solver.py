@@ -214,7 +214,7 @@ class Board(NamedTuple):
         return boards.reshape(batch, height, width, -1)
 
     def flat(self, boards: Array, shape: tuple[int, ...]) -> Array:
-        """Reshape boards [b h w f] to [b cell *shape]."""
+        """Reshape boards `[b h w f]` to `[b cell *shape]`."""
         batch, height, width = self.walls.shape
         return boards.reshape(batch, height * width, *shape)
 

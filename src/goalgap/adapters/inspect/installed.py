@@ -1,4 +1,4 @@
-"""What can be said without importing Inspect: whether it is installed, and which tasks are no scenarios."""
+"""What can be said without importing Inspect: is it installed, and which tasks are no scenarios?"""
 
 from ...core import UsageError
 
