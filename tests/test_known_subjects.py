@@ -19,7 +19,8 @@ from goalgap.envs.corner import Corner
 from goalgap.envs.dish import Dish
 from goalgap.envs.keys import Keys
 from goalgap.envs.layouts import Blocks, Open, Tree
-from goalgap.measure import draw_exam, judge, levels, sentence
+from goalgap.measure import draw_exam, judge, sentence
+from goalgap.measure.levels import is_nested, tell_apart
 from goalgap.measure.verdict import CAPABILITY, INTENDED, MISGENERALIZATION, MIXED
 from goalgap.oracle import Oracle
 
@@ -99,15 +100,20 @@ def test_known_subjects_are_judged_rightly(kind):
 @pytest.mark.skipif(
     "memory" not in inspect.signature(Goal.is_achieved).parameters, reason="events know no memory"
 )
-def test_nested_goals_are_told_apart(monkeypatch):
+def test_nested_goals_are_told_apart():
     """The cheese without lava implies the cheese: only levels are kept on which the shortest way to it
-    leads through lava. Were all kept, who goes for the cheese would often get it dry."""
-    env = Lava(size=7, layout=Blocks(density=0.1), max_steps=32)
-    check(env, wanted=32, lucks=2)
-    monkeypatch.setattr(levels, "differs", lambda players, drawn: np.ones(len(drawn.mouse), bool))
-    exam = draw_exam(env, 32, seed=1)
-    table, _ = exam.examine(Oracle(env.proxies), (0,), 0, fleet=False)
-    assert judge(table, env)["verdict"] != MISGENERALIZATION
+    leads through lava."""
+    check(Lava(size=7, layout=Blocks(density=0.1), max_steps=32), wanted=32, lucks=2)
+
+
+def test_where_nested_goals_differ():
+    """By hand: both players' two episodes on three levels; the outcome, not the time, must differ."""
+    intended = [[[4, 4], [4, 4], [3, 3]], [[6, 6], [4, 4], [3, 3]]]
+    proxy = [[[-1, 2], [-1, 2], [5, 5]], [[-1, 2], [4, 4], [5, 5]]]
+    events = np.array([intended, proxy])
+    assert is_nested(events).tolist() == [True]
+    assert tell_apart(events).tolist() == [[True, False, False]]
+    assert is_nested(np.where(events == 2, 1, [[[[4, 9]]]])).tolist() == [False]
 
 
 @pytest.mark.slow
