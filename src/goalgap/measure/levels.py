@@ -115,7 +115,7 @@ def _draw_exam(env: Environment, num_levels: int, all_distinguish: bool, seed: i
 
 
 @functools.partial(jax.jit, compiler_options=QUICKLY)
-def _keys(seed: int | Int[Array, ""]) -> tuple[Key[Array, ""], ...]:
+def _keys(seed: Int[Array, ""] | int) -> tuple[Key[Array, ""], ...]:
     key = jax.random.fold_in(jax.random.key(2**31 - 1), seed)
     return tuple(jax.random.fold_in(key, number) for number in range(2 + len(SPLITS)))
 
@@ -167,7 +167,7 @@ def _draw(
     env: Environment,
     levels: Levels,
     key: Key[Array, ""],
-    number: int | Int[Array, ""],
+    number: Int[Array, ""] | int,
     distinguishing: bool,
 ) -> tuple[Level, Bool[Array, " n"], UInt32[Array, "n 2"]]:
     """Draw candidates: levels, which are eligible, and the words of their hashes."""

@@ -87,21 +87,17 @@ def replays(
     """
     env, shown = exam.env, []
     name = name or f"agent (seed {int(table['seed'][0])})"
-    counts = {split: count for split, count in _NUM_REPLAYS.items() if split in records}
-    parts = [tree_index(exam.splits[split].levels, np.arange(n)) for split, n in counts.items()]
-    chosen = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    best = _players_tracks(exam, chosen)
-    distinguishing = np.asarray(_is_distinguishing(env, chosen))
-    at = 0
-    for split, count in counts.items():
+    for split, count in _NUM_REPLAYS.items():
+        if split not in records:
+            continue
+        chosen = tree_index(exam.splits[split].levels, np.arange(count))
         subject = _subject_track(exam, records[split], table, split, name)
+        tracks = [subject, *_players_tracks(exam, chosen)]
         for index in range(count):
-            level = tree_index(chosen, at + index)
-            tracks = [_frames(env, level, subject, index)]
-            tracks += [_frames(env, level, track, at + index) for track in best]
-            alike = bool(distinguishing[at + index])
-            shown.append({"split": split, "distinguishing": alike, "tracks": tracks})
-        at += count
+            level = tree_index(chosen, index)
+            frames = [_frames(env, level, track, index) for track in tracks]
+            told = bool(_is_distinguishing(env, level))
+            shown.append({"split": split, "distinguishing": told, "tracks": frames})
     return {"atlas": atlas(env), "levels": shown}
 
 
@@ -125,8 +121,8 @@ def _players_tracks(exam: "LevelExam", levels: Level) -> list[_Track]:
 
 
 @jax.jit
-def _is_distinguishing(env: Environment, levels: Level) -> Bool[Array, " n"]:
-    return jax.vmap(env.is_distinguishing)(levels)
+def _is_distinguishing(env: Environment, level: Level) -> Bool[Array, ""]:
+    return env.is_distinguishing(level)
 
 
 def _frames(env: Environment, level: Level, track: _Track, index: int) -> dict[str, Any]:

@@ -37,13 +37,13 @@ def play_levels(
 
 
 @functools.partial(jax.jit, compiler_options=QUICKLY)
-def luck(number: int | Int[Array, ""], index: int | Int[Array, ""]) -> Key[Array, ""]:
+def luck(number: Int[Array, ""] | int, index: Int[Array, ""] | int) -> Key[Array, ""]:
     """Give the key of a split's episodes in a sitting."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(7), number), index)
 
 
 @jax.jit
-def seeded(number: int | Int[Array, ""]) -> Key[Array, ""]:
+def seeded(number: Int[Array, ""] | int) -> Key[Array, ""]:
     """Give the key of a number."""
     return jax.random.key(number)
 
@@ -87,7 +87,7 @@ def walks(env: Environment, levels: Level, key: Key[Array, ""], count: int) -> O
 
 @functools.partial(jax.jit, compiler_options=QUICKLY)
 def play_oracles(
-    env: Environment, levels: Level, q: Float[Array, "l g s m a"], number: int | Int[Array, ""]
+    env: Environment, levels: Level, q: Float[Array, "l g s m a"], number: Int[Array, ""] | int
 ) -> tuple[Outcome, State]:
     """Play the oracle of every goal on each level: outcomes [goals, levels], and states [goals, steps +
     1, few]. One program, where play is solved by tables; `q` are the values of all goals."""
