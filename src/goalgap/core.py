@@ -205,6 +205,14 @@ class Environment(Checked, eqx.Module):
     intended: eqx.AbstractVar[Goal]
     proxies: eqx.AbstractVar[tuple[Goal, ...]]
 
+    def __check_init__(self) -> None:
+        """Raise UsageError for worlds with luck whose solver would play them as if there were none."""
+        if self.is_stochastic and self.solver is not None and not self.solver.knows_luck:
+            raise UsageError(
+                f"{self.name} is stochastic, which its solver, {type(self.solver).__name__}, is not made "
+                "for; write `solver: ClassVar[None] = None` and `def reference(self, goal)`, a good player"
+            )
+
     @property
     def goals(self) -> tuple[Goal, ...]:
         """The intended goal, then the proxies."""
@@ -323,7 +331,10 @@ class Environment(Checked, eqx.Module):
 
     def reference(self, goal: Goal) -> "Policy":
         """A player of a goal for environments without exact play: good, not known to be best."""
-        raise NotImplementedError(f"{self.name} has exact play")
+        raise UsageError(
+            f"{self.name} has no reference player of {goal.name}; define `def reference(self, goal)`, "
+            "which gives a Policy, wherever solver is None"
+        )
 
     def restart(self, level: Level, state: State) -> Level:
         """The same level begun in another state."""

@@ -120,25 +120,33 @@ class Stage(Checked, abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
-class Usual(Stage):
+class Placeholder(Stage):
+    """Stand for other stages, which `unfold` makes for a contest; it is they that train."""
+
+    @abc.abstractmethod
+    def unfold(self, contest: Any, alpha: float) -> tuple[Stage, ...]: ...
+
+    def cost(self, number: int) -> Budget:
+        raise UsageError(f"{type(self).__name__} stands for other stages; call `unfold` first")
+
+    def start(self, task: Task, learners: Learners) -> Any:
+        return self.cost(0)
+
+    def advance(self, task: Task, state: Any, number: int) -> tuple[Any, Stats]:
+        return self.cost(number), {}
+
+    def learners(self, state: Any) -> Learners:
+        return state
+
+
+@dataclasses.dataclass(frozen=True)
+class Usual(Placeholder):
     """Stand for the contest's own stages: `stages=(Usual(), Mine())` trains as usual, then as `Mine`."""
 
     name: str = "usual"
 
     def unfold(self, contest: Any, alpha: float) -> tuple[Stage, ...]:
         return contest.stages(alpha)
-
-    def cost(self, number: int) -> Budget:
-        raise UsageError("Usual stands for other stages; call `unfold` first")
-
-    def start(self, task: Task, learners: Learners) -> Any:
-        return self.cost(0)
-
-    def advance(self, task: Task, state: Any, number: int) -> tuple[Any, Stats]:
-        raise UsageError("Usual stands for other stages; call `unfold` first")
-
-    def learners(self, state: Any) -> Learners:
-        return state
 
 
 def stack(trees: list[Any]) -> Any:

@@ -26,6 +26,7 @@ class Solver(abc.ABC):
     """A method of exact play for one kind of environment."""
 
     kinds: ClassVar[tuple[str, ...]] = KINDS  # those of `KINDS` that `start_values` knows
+    knows_luck: ClassVar[bool] = False  # whether it solves worlds whose steps draw from their key
 
     @abc.abstractmethod
     def solve(

@@ -10,7 +10,7 @@ import numpy as np
 from .. import measure, store
 from ..core import tree_index
 from ..experiment import Experiment, Planned, Trained, fit
-from ..learn.stage import Learners
+from ..learn.stage import Budget, Learners
 from ..store import RunFolder
 from .listener import Interrupted, Listener
 from .measuring import deployed, write_findings
@@ -71,7 +71,7 @@ class _Running:
         for last in self._train(exam, start):
             if self.listener.stop and not self._is_last(last):
                 self._save(last)
-                share = last.spent.env_steps * self.num_seeds / self.total
+                share = self._work(last.spent) / self._work(self.plan[-1].spent[-1])
                 raise Interrupted(f"stopped after {share:.0%} of training")
         if last is None:  # it was interrupted after the last update
             last = Trained(start.stage, start.update, start.state, start.learners, start.spent, {})
@@ -97,10 +97,10 @@ class _Running:
             self.seconds += took
             self._note(now, stats)
             recent = [*recent[-19:], took / max(self._steps_of(now), 1)]
-            done = int(now.spent.env_steps) * self.num_seeds
+            done, total = (self._work(spent) for spent in (now.spent, self.plan[-1].spent[-1]))
             means = {name: float(value.mean()) for name, value in stats.items()}
             speed = 1 / max(float(np.median(recent)), 1e-9)
-            self.listener.update(done, self.total, speed, means)
+            self.listener.update(done, total, speed, means)
             if now.update in checkpoints[now.stage] and not self._is_last(now):
                 self._checkpoint(exam, now)
             if time.perf_counter() - saved > SAVE_SECONDS and not self._is_last(now):
@@ -109,10 +109,15 @@ class _Running:
             yield now
             last = time.perf_counter()
 
-    def _steps_of(self, now: Trained) -> float:
-        """Count the environment steps of the whole fleet in the latest update."""
+    def _work(self, spent: Budget) -> int:
+        """Count the environment steps of the whole fleet; its gradient steps, where training takes no
+        environment steps at all."""
+        return int(spent.env_steps if self.total else spent.gradient_steps) * self.num_seeds
+
+    def _steps_of(self, now: Trained) -> int:
+        """Count the steps of the whole fleet in the latest update."""
         spent = self.plan[now.stage].spent
-        return (spent[now.update].env_steps - spent[now.update - 1].env_steps) * self.num_seeds
+        return self._work(spent[now.update]) - self._work(spent[now.update - 1])
 
     def _is_last(self, now: Trained) -> bool:
         return now.stage == len(self.plan) - 1 and now.update == self.plan[-1].num_updates
@@ -193,7 +198,9 @@ class _Running:
         if last.learners.others:
             store.write_tree(folder.others_path, last.learners.others, {"hash": experiment.hash})
         earlier = sorted((folder.path / "checkpoints").glob("*.parquet"))
-        outcomes = store.stack_tables(*(store.read_table(path) for path in earlier), table)
+        # Updates that cost no environment steps are told from the end of training by nothing.
+        before = [path for path in earlier if path != folder.checkpoint_path(env_steps)]
+        outcomes = store.stack_tables(*(store.read_table(path) for path in before), table)
         verdict = measure.judge(table, exam.contest) | {
             "env_steps": self.total,
             "steps_per_second": self.total / self.seconds,
