@@ -16,7 +16,7 @@ from ..core import UsageError
 from ..measure.verdict import CAPABILITY, MISGENERALIZATION
 from ..theory import forecast as model
 from ..theory.forecast import percent
-from . import BadArguments, unknown
+from .arguments import BadArguments, unknown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

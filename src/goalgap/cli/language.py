@@ -11,7 +11,7 @@ from ..experiment import Experiment
 from ..language import Architecture
 from ..language.scenario import Scenario
 from ..learn.stage import Stage, Usual
-from . import BadArguments, Call, unknown
+from .arguments import BadArguments, Call, unknown
 from .options import Flat, Target, named
 from .show import run_and_show
 

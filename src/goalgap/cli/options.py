@@ -13,7 +13,7 @@ import tyro
 from .. import registry
 from ..core import Environment, UsageError
 from ..settings import hint
-from . import BadArguments, unknown
+from .arguments import BadArguments, unknown
 
 Target = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
 Flat = tyro.conf.OmitArgPrefixes

@@ -14,7 +14,7 @@ from ..original.engine import Engine
 from ..original.record import levels, random_actions, replay
 from ..original.recordings import UPSTREAM, Comparison, Mismatch, Source, check, compare, compare_file
 from ..runs import use_compilation_cache
-from . import BadArguments
+from .arguments import BadArguments
 
 MODES = ("easy", "hard")
 NUM_ENGINES = 50  # environments that the live engine plays at a time

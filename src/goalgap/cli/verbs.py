@@ -20,8 +20,9 @@ from ..core import Defaults, Environment, UsageError
 from ..experiment import Experiment, load
 from ..kinds import kind_of
 from ..learn.ppo import PPO
-from . import BadArguments, Call, language, unknown
+from . import language
 from .analyze import Analyze
+from .arguments import BadArguments, Call, unknown
 from .forecast import Forecast
 from .options import (
     B,
