@@ -25,18 +25,42 @@ if TYPE_CHECKING:
     from .runs import run as run
 
 _HOMES = {
-    **dict.fromkeys(("CoinRun", "Corner", "Dish", "Heist", "Keys", "Line", "Maze", "MazeLine"), "envs"),
+    "CoinRun": "envs",
+    "Corner": "envs",
+    "Dish": "envs",
     "Environment": "core",
     "Experiment": "experiment",
     "Goal": "core",
+    "Heist": "envs",
     "Impala": "agents.networks",
+    "Keys": "envs",
+    "Line": "envs",
     "MLP": "agents.networks",
+    "Maze": "envs",
+    "MazeLine": "envs",
     "PPO": "learn.ppo",
     "UsageError": "core",
     "run": "runs",
 }
 
-__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "MLP",
+    "PPO",
+    "CoinRun",
+    "Corner",
+    "Dish",
+    "Environment",
+    "Experiment",
+    "Goal",
+    "Heist",
+    "Impala",
+    "Keys",
+    "Line",
+    "Maze",
+    "MazeLine",
+    "UsageError",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

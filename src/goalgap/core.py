@@ -209,8 +209,9 @@ class Environment(Checked, eqx.Module):
         """Raise UsageError for worlds with luck whose solver would play them as if there were none."""
         if self.is_stochastic and self.solver is not None and not self.solver.knows_luck:
             raise UsageError(
-                f"{self.name} is stochastic, which its solver, {type(self.solver).__name__}, is not made "
-                "for; write `solver: ClassVar[None] = None` and `def reference(self, goal)`, a good player"
+                f"{self.name} is stochastic, for which its solver, {type(self.solver).__name__}, is not "
+                "made; write `solver: ClassVar[None] = None` and `def reference(self, goal)`, a good "
+                "player"
             )
 
     @property

@@ -38,8 +38,8 @@ def to_json(value: Any) -> Any:
     if isinstance(value, PLAIN):
         return value
     raise UsageError(
-        f"{type(value).__name__} {str(value)[:40]!r} cannot be described; expected numbers, text, tuples and "
-        "dataclasses of them"
+        f"{type(value).__name__} {str(value)[:40]!r} cannot be described; expected numbers, text, tuples "
+        "and dataclasses of them"
     )
 
 
@@ -67,8 +67,8 @@ def from_json(value: Any, types: Mapping[str, type]) -> Any:
         return types[name](**fields)
     except TypeError as error:
         raise UsageError(
-            f"the description of a {name} is not one of this version ({error}); run the experiment again, "
-            "or install the version named in experiment.json"
+            f"the description of a {name} is not one of this version ({error}); run the experiment "
+            "again, or install the version named in experiment.json"
         ) from None
 
 

@@ -49,8 +49,8 @@ class Experiment:
             contest = _named(contest)
         if not is_contest(contest):
             raise UsageError(
-                f"contest is {contest!r}; expected an environment such as Corner(size=7), a scenario, or "
-                "the name of one"
+                f"contest is {shown(contest)}; expected an environment such as Corner(size=7), a "
+                "scenario, or the name of one"
             )
         kind = kind_of(contest)
         filled = {
@@ -261,13 +261,13 @@ def _check_stages(experiment: Experiment) -> None:
         if stage.kind != contest.kind:
             whose = "agents" if stage.kind == "environment" else "language models"
             raise UsageError(
-                f"stage {stage.name or type(stage).__name__} trains {whose}; {contest.name} cannot follow "
-                f"it, nor precede it: drop the stage"
+                f"stage {stage.name or type(stage).__name__} trains {whose} and cannot stand among those "
+                f"of {contest.name}; drop the stage"
             )
         if missing := stage.needs - there:
             raise UsageError(
-                f"stage {stage.name or type(stage).__name__} needs {', '.join(sorted(missing))}, which no "
-                "stage before it gives; put the stage that gives it first"
+                f"stage {stage.name or type(stage).__name__} needs {', '.join(sorted(missing))}, which "
+                "no stage before it gives; put the stage that gives it first"
             )
         there |= stage.gives
 

@@ -254,8 +254,8 @@ class RunFolder:
         found = about.get("format") if isinstance(about, dict) else None
         if found not in FORMATS:
             raise UsageError(
-                f"{path} has run-folder format {found}, this version reads {FORMATS[0]} to {FORMATS[-1]}; "
-                "run the experiment again, or use the version of goalgap named in it"
+                f"{path} has run-folder format {found}, this version reads {FORMATS[0]} to "
+                f"{FORMATS[-1]}; run the experiment again, or use the version of goalgap named in it"
             )
         if "hash" in about and digest(about.get("experiment")) != about["hash"]:
             raise UsageError(

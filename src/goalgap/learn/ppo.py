@@ -295,7 +295,7 @@ def gradient(
     return jax.lax.scan(add, zeros, slices)[0]
 
 
-# -- compiled programs -----------------------------------------------------------------------------------
+# -- compiled programs ------------------------------------------------------------------------------
 
 
 class Program(NamedTuple):

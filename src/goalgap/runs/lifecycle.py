@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from .. import measure, store
@@ -153,10 +154,11 @@ class _Running:
         self.listener.evaluated(env_steps, reached)
 
     def _write_policies(self, learners: Learners, env_steps: int) -> None:
+        models = jax.device_get(learners.models)  # slices of NumPy arrays are not compiled
         for index, seed in enumerate(self.experiment.seeds):
             about = {"seed": seed, "env_steps": env_steps, "hash": self.experiment.hash}
             path = self.folder.policy_path(seed, env_steps)
-            store.write_tree(path, tree_index(learners.models, index), about)
+            store.write_tree(path, tree_index(models, index), about)
 
     def _save(self, now: Trained) -> None:
         # The rows come first: those after the stored update are dropped when the run goes on.
