@@ -255,7 +255,7 @@ def test_v_rex_is_the_variance_of_groups_means() -> None:
 def test_v_rex_on_impala_is_never_sliced(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = own("VREx")
     wrong = type("WronglyAdditive", (kind,), {"additive": True})
-    network = Impala(channels=(4,), width=16).new(CORNER, 0)
+    network = Impala(channels=(4,), dense=16).new(CORNER, 0)
     rng, count = np.random.default_rng(0), 32
     numbers = rng.normal(size=(4, count)).astype(np.float32)
     batch = Batch(

@@ -58,7 +58,7 @@ def measure_subject(
     about = {"format": store.FORMAT, "subject": name, **store.provenance(command)}
     store.write_json(path / "experiment.json", about | {"experiment": to_json(contest)})
     return store_judged(
-        path, exam, table, exam.pictures(subject, table, records, name), began, subject=name
+        path, contest, table, exam.pictures(subject, table, records, name), began, subject=name
     )
 
 
