@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Key, UInt32, UInt64
 
-from ..core import Environment, Level, Levels, Policy, UsageError, tree_index
+from ..core import Environment, Goal, Level, Levels, Policy, UsageError, tree_index
 from . import pictures
 from .exam import Episodes, Exam, Split, Table, first_event
 from .playing import luck, play_levels, walks
@@ -103,6 +103,7 @@ def draw_exam(env: Environment, num_levels: int, share: float = 0.0, seed: int =
 
 @functools.lru_cache(maxsize=2)  # sweeps over alpha sit one exam
 def _draw_exam(env: Environment, num_levels: int, all_distinguish: bool, seed: int) -> LevelExam:
+    _check_goals(env)
     shift, players = env.shift(), players_of(env)
     common = shift.deploy if all_distinguish else shift.train
     keys = _keys(seed)
@@ -119,6 +120,25 @@ def _draw_exam(env: Environment, num_levels: int, all_distinguish: bool, seed: i
 def _at_once(num_levels: int) -> int:
     """How many levels to solve at a time: a power of two, so that all splits share a program."""
     return min(_MOST, 1 << (num_levels - 1).bit_length())
+
+
+def _check_goals(env: Environment) -> None:
+    """Raise UsageError for a goal that gives more than one number a transition."""
+    level = jax.eval_shape(env.shift().deploy.sample, jax.random.key(0))
+    zero = jnp.zeros((), int)
+
+    def judge(goal: Goal, level: Level) -> dict[str, Array]:
+        state = env.reset(level)
+        reward, _ = goal.step(level, zero, state, zero, state)
+        return {"step": reward, "is_achieved": goal.is_achieved(level, state, zero)}
+
+    for goal in env.goals:
+        for what, found in jax.eval_shape(functools.partial(judge, goal), level).items():
+            if found.shape != ():
+                raise UsageError(
+                    f"goal {goal.name} of {env.name}: {what} gives {list(found.shape)} numbers; expected "
+                    "one, as (state.position == level.cells).any()"
+                )
 
 
 @jax.jit
