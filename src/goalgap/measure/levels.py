@@ -98,12 +98,12 @@ def draw_exam(env: Environment, num_levels: int, share: float = 0.0, seed: int =
     `share` is that of distinguishing levels in training; it matters only at 1, where training shows no
     level of the common class. Raises UsageError where too few levels tell the goals apart.
     """
+    _check_goals(env)
     return _draw_exam(env, num_levels, share == 1, seed)
 
 
 @functools.lru_cache(maxsize=2)  # sweeps over alpha sit one exam
 def _draw_exam(env: Environment, num_levels: int, all_distinguish: bool, seed: int) -> LevelExam:
-    _check_goals(env)
     shift, players = env.shift(), players_of(env)
     common = shift.deploy if all_distinguish else shift.train
     keys = _keys(seed)
@@ -120,25 +120,6 @@ def _draw_exam(env: Environment, num_levels: int, all_distinguish: bool, seed: i
 def _at_once(num_levels: int) -> int:
     """How many levels to solve at a time: a power of two, so that all splits share a program."""
     return min(_MOST, 1 << (num_levels - 1).bit_length())
-
-
-def _check_goals(env: Environment) -> None:
-    """Raise UsageError for a goal that gives more than one number a transition."""
-    level = jax.eval_shape(env.shift().deploy.sample, jax.random.key(0))
-    zero = jnp.zeros((), int)
-
-    def judge(goal: Goal, level: Level) -> dict[str, Array]:
-        state = env.reset(level)
-        reward, _ = goal.step(level, zero, state, zero, state)
-        return {"step": reward, "is_achieved": goal.is_achieved(level, state, zero)}
-
-    for goal in env.goals:
-        for what, found in jax.eval_shape(functools.partial(judge, goal), level).items():
-            if found.shape != ():
-                raise UsageError(
-                    f"goal {goal.name} of {env.name}: {what} gives {list(found.shape)} numbers; expected "
-                    "one, as (state.position == level.cells).any()"
-                )
 
 
 @jax.jit
@@ -259,3 +240,22 @@ def _split(env: Environment, found: _Found, key: Key[Array, ""]) -> Split:
     first = [(first_event(events) == g).mean(0) for g in range(len(env.goals))]
     reached, first = (events >= 0).mean(0), np.stack(first, -1)
     return Split(levels, level_hash, worth.optimum, random, reached, first, worth.pursuit)
+
+
+def _check_goals(env: Environment) -> None:
+    """Raise UsageError for a goal that gives more than one number a transition."""
+    level = jax.eval_shape(env.shift().deploy.sample, jax.random.key(0))
+    zero = jnp.zeros((), int)
+
+    def judge(goal: Goal, level: Level) -> dict[str, Array]:
+        state = env.reset(level)
+        reward, _ = goal.step(level, zero, state, zero, state)
+        return {"step": reward, "is_achieved": goal.is_achieved(level, state, zero)}
+
+    for goal in env.goals:
+        for what, found in jax.eval_shape(functools.partial(judge, goal), level).items():
+            if found.shape != ():
+                raise UsageError(
+                    f"goal {goal.name} of {env.name}: {what} gives {list(found.shape)} numbers; expected "
+                    "one, as (state.position == level.cells).any()"
+                )
