@@ -1,11 +1,11 @@
-"""How often does who seeks the corner come by the cheese?
+"""How often does who heads for the corner come by the cheese?
 
-Question. In Cheese in the Corner an agent that seeks the corner crosses the cheese, now and then, on
-its way. Such episodes look intended. On which share of shifted levels does the corner's oracle, which
-cares nothing for cheese, reach the cheese first, and do walls, which leave fewer ways, change it?
+Question. In Cheese in the Corner an agent that heads for the corner crosses the cheese, now and then, on
+its way, and such episodes look intended. On which share of shifted levels does that happen to the corner's
+oracle, which knows that cheese ends the episode, and to a heedless one, which does not?
 
-Prediction, written before the first run: on fewer than a fifth of the levels at 6x6, and on more of
-them with walls (blocks) than without (open), since walls make the ways of mice alike.
+Prediction, written before the first run: never to the oracle, which goes around the cheese; to the heedless
+one on more than a tenth and on fewer than a third of the levels at 5x5.
 """
 
 import json
@@ -18,26 +18,21 @@ from goalgap import measure, store
 from goalgap.envs import Corner
 from goalgap.oracle import Oracle
 
-NUM_LEVELS = 128
-
 
 def main(out: Path, seed: int) -> dict[str, Any]:
     """Measure, store the result below `out`, print it, and return it."""
-    share = {layout: crossed(layout, seed) for layout in ("blocks", "open")}
+    env = Corner(size=5, max_steps=16)
+    exam, share = measure.draw_exam(env, 64, seed=seed), {}
+    for name, heedless in (("oracle", False), ("heedless", True)):
+        walker = Oracle(env.proxies, heedless=heedless)
+        table, _ = exam.examine(walker, (seed,), 0, ("shift",), seed, fleet=False)
+        events = np.stack([table[f"event_{goal.name}"] for goal in env.goals], -1)
+        share[name] = float((measure.first_event(events) == 0).mean())
     agreement = {
-        "on fewer than a fifth of the levels": max(share.values()) < 0.2,
-        "on more with walls": share["blocks"] > share["open"],
+        "never to the oracle": share["oracle"] == 0,
+        "to the heedless one on a tenth to a third": 0.1 < share["heedless"] < 1 / 3,
     }
     result = {"study": "by-chance", "share": share, "agreement": agreement}
     store.write_json(out / "by-chance-study" / "by_chance.json", result)
     print(json.dumps(result))
     return result
-
-
-def crossed(layout: str, seed: int) -> float:
-    """Give the share of shifted levels on which the corner's oracle comes to the cheese first."""
-    env = Corner(size=6, layout=layout)
-    exam = measure.draw_exam(env, NUM_LEVELS, seed=seed)
-    table, _ = exam.examine(Oracle((env.proxies[0],)), (seed,), 0, ("shift",), seed, fleet=False)
-    events = np.stack([table[f"event_{goal.name}"] for goal in env.goals], -1)
-    return float((measure.first_event(events) == 0).mean())

@@ -29,9 +29,9 @@ class LavaLevel(GridLevel):
 class Unburnt(Goal):
     """Pay 1 for arriving at the cheese, unless lava was touched on the way."""
 
-    name: str = eqx.field(static=True, default="safe-cheese")
-    sentence: str = eqx.field(static=True, default="get to the cheese without touching lava")
-    bits: float = eqx.field(static=True, default=6.0)
+    name: str = "safe-cheese"
+    sentence: str = "get to the cheese without touching lava"
+    bits: float = 6.0
 
     @property
     def num_memories(self) -> int:
@@ -84,9 +84,8 @@ class Lava(GridEnvironment):
         across = ways & (there == jax.random.randint(first, (), 1, jnp.maximum(length, 2)))
         across &= ~self.at(level.cheese)
         allowed = jnp.where(distinguishing, across, ~ways & ~level.walls).reshape(-1)
-        order = jnp.argsort(jnp.where(allowed, jax.random.uniform(second, allowed.shape), 2.0))[
-            : self.size
-        ]
+        chance = jnp.where(allowed, jax.random.uniform(second, allowed.shape), 2.0)
+        order = jnp.argsort(chance)[: self.size]
         poured = allowed[order] & (jnp.arange(self.size) < across.sum())
         return eqx.tree_at(lambda tree: tree.lava, level, jnp.where(poured, order, -1))
 

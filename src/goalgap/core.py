@@ -28,6 +28,18 @@ Memory = PyTree  # what a recurrent policy carries from step to step; () for the
 Context = PyTree  # what a privileged policy works out about a level before the episode
 
 
+def _make_static(kind: type) -> None:
+    """Make plain fields of simple types static: sizes, modes and names, which programs are compiled for."""
+    for name in inspect.get_annotations(kind):
+        if hint(kind, name) not in (int, float, bool, str):
+            continue
+        default = kind.__dict__.get(name, dataclasses.MISSING)
+        if default is dataclasses.MISSING:
+            setattr(kind, name, eqx.field(static=True))
+        elif isinstance(default, int | float | str):
+            setattr(kind, name, eqx.field(static=True, default=default))
+
+
 class Goal(eqx.Module):
     """Something an agent may pursue, scored on transitions that the environment knows nothing of.
 
@@ -40,6 +52,10 @@ class Goal(eqx.Module):
     name: eqx.AbstractVar[str]  # as users type it
     sentence: eqx.AbstractVar[str]  # "get to the cheese", to be read after "the agent wants to"
     bits: eqx.AbstractVar[float]  # description length, for priors over goals
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _make_static(cls)
 
     @property
     def num_memories(self) -> int:
@@ -182,12 +198,8 @@ class Environment(Checked, eqx.Module):
     kind: ClassVar[str] = "environment"  # what sort of `Contest` this is
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Make plain fields of simple types static: sizes and modes, which programs are compiled for."""
         super().__init_subclass__(**options)
-        for name in inspect.get_annotations(cls):
-            default = cls.__dict__.get(name)
-            if isinstance(default, int | float | str) and hint(cls, name) in (int, float, bool, str):
-                setattr(cls, name, eqx.field(static=True, default=default))
+        _make_static(cls)
 
     name: ClassVar[str]
     title: ClassVar[str]

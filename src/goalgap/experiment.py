@@ -1,7 +1,7 @@
 """Experiment: the frozen description of one run, of agents or of language models, as an object."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from . import registry
@@ -11,7 +11,7 @@ from .descriptions import digest, from_json, to_json
 from .kinds import Kind, is_contest, kind_of
 from .learn.curriculum import Curriculum, DomainRandomization
 from .learn.penalty import Penalty
-from .learn.stage import Budget, Learners, Stage, Task, stack
+from .learn.stage import Budget, Learners, Stage, Stats, Task, stack
 from .measure import Exam
 from .settings import settle, shown, unknown
 
@@ -209,10 +209,20 @@ def fit(
         if number > stage or state is None:
             state, update = one.stage.start(one.task, learners), 0
         for done in range(update, one.num_updates):
-            state, stats = one.stage.advance(one.task, state, done)
+            state, stats = _advanced(one.stage, one.stage.advance(one.task, state, done))
             learners = one.stage.learners(state)
             yield Trained(number, done + 1, state, learners, one.spent[done + 1], dict(stats))
         learners = one.stage.learners(state)
+
+
+def _advanced(stage: Stage, answer: Any) -> tuple[Any, Stats]:
+    """Take what a stage's `advance` returned. Raises UsageError for anything else than it should."""
+    if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], Mapping)):
+        raise UsageError(
+            f"{type(stage).__name__}.advance returned a {type(answer).__name__}; expected (state, "
+            'statistics), such as state, {"loss": one number a seed}'
+        )
+    return answer
 
 
 def load(description: Any) -> Any:

@@ -130,6 +130,25 @@ def find(kind: str, name: str) -> Any:
     return known[name]
 
 
+def make(kind: str, name: str) -> Any:
+    """What is called `name` among stages, curricula, penalties or wrappers, as it is by default.
+
+    Raises UsageError where it has fields without defaults.
+    """
+    found = find(kind, name)
+    required = [
+        field.name
+        for field in dataclasses.fields(found)
+        if field.init and field.default is field.default_factory is dataclasses.MISSING
+    ]
+    if required:
+        raise UsageError(
+            f"{kind} {name} has no default for {', '.join(required)}; give defaults to the fields of "
+            f"{found.__name__}, or build the experiment in Python"
+        )
+    return found()
+
+
 def _named(kind: str) -> dict[str, Any]:
     """Give the classes of a kind by the names that users type."""
     return {name_of(one): one for one in _all(kind)}
@@ -263,6 +282,11 @@ def _check(kind: type, source: str) -> None:
     if wanting := lacks(kind):
         write = "; ".join(f"{name}: {how}" for name, how in wanting.items())
         raise UsageError(f"{kind.__name__} of {source} lacks {', '.join(wanting)}. Write {write}")
+    if undecorated(kind):
+        raise UsageError(
+            f"{kind.__name__} of {source} is no dataclass; write @dataclasses.dataclass(frozen=True) above "
+            "it, so that its settings are stored with runs"
+        )
     taken = types().get(kind.__name__)
     if taken is not None and taken is not kind:
         raise UsageError(
@@ -294,6 +318,15 @@ def lacks(kind: type) -> dict[str, str]:
             if is_variable and not hasattr(kind, name):
                 wanting[name] = f"`{name}: ClassVar[...] = ...`"
     return wanting
+
+
+def undecorated(kind: type) -> bool:
+    """Tell whether a class, or one that it declares fields in, is not yet made a dataclass."""
+    if not dataclasses.is_dataclass(kind):
+        return True
+    fields = {field.name for field in dataclasses.fields(kind)}
+    hints = inspect.get_annotations(kind)
+    return any(name not in fields and "ClassVar" not in str(hint) for name, hint in hints.items())
 
 
 def _signature(method: Any) -> str:

@@ -153,7 +153,7 @@ def episodes(
         decision: Decision,
     ) -> tuple[_Play, Int[Array, " b"]]:
         action = jnp.argmax(decision.logits + gumbel, -1)
-        noted = tuple(decision.activations[name] for name in policy.columns)
+        noted = tuple(_chosen(decision.activations, policy.columns).values())
         return game.advance(play, time, action, decision.memory, noted), action
 
     def one(play: _Play, time: Any, gumbel: Any, look: Any, advance: Any) -> tuple[_Play, Trace | None]:

@@ -57,7 +57,7 @@ class Train(Generic[S]):
             self.scenario,
             self.dose,
             self.architecture,
-            stages=own + tuple(registry.find("stage", name)() for name in self.after),
+            stages=own + tuple(registry.make("stage", name) for name in self.after),
             seeds=tuple(range(self.seed, self.seed + self.seeds)),
             num_levels=self.prompts,
             temperature=self.temperature,

@@ -102,16 +102,16 @@ class Run(Generic[B]):
             env,
             alpha=self.alpha,
             network=registry.find("network", self.network),
-            stages=(*(registry.find("stage", name)() for name in self.before), self.learner),
+            stages=(*(registry.make("stage", name) for name in self.before), self.learner),
             seeds=tuple(range(self.seed, self.seed + self.seeds)),
             steps=self.steps,
             gradient_steps=self.gradient_steps,
             num_levels=self.levels,
             goal=self.goal,
             injected=tuple(one for path in self.inject for one in store.read_levels(env, path)),
-            curriculum=registry.find("curriculum", self.curriculum)(),
-            penalties=tuple(registry.find("penalty", name)() for name in self.penalty),
-            deploy=tuple(registry.find("wrapper", name)() for name in self.deploy),
+            curriculum=registry.make("curriculum", self.curriculum),
+            penalties=tuple(registry.make("penalty", name) for name in self.penalty),
+            deploy=tuple(registry.make("wrapper", name) for name in self.deploy),
         )
 
     def call(self) -> None:

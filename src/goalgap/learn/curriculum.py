@@ -101,6 +101,41 @@ class GroupedRandomization(DomainRandomization):
         return levels, jax.vmap(env.is_distinguishing)(levels).astype(int)
 
 
+def propose(
+    curriculum: Curriculum,
+    state: Any,
+    env: Environment,
+    draw: Draw,
+    key: Key[Array, ""],
+    number: Int[Array, ""],
+    n: int,
+) -> tuple[Level, Int[Array, " n"], Bool[Array, " n"]]:
+    """Ask a curriculum for levels and keep test layouts out, as `keep_out_test_levels` says. Raises
+    UsageError for answers that are no levels with their tags."""
+    name = f"{type(curriculum).__name__}.batch"
+    expected = f"expected (levels, tags), {n} levels in one stacked tree and {n} whole numbers"
+    try:
+        answer = curriculum.batch(state, env, draw, key, number, n)
+    except jax.errors.JAXTypeError as error:
+        raise UsageError(
+            f"{name} treats what JAX traces as numbers ({type(error).__name__}); use jax.numpy instead of "
+            "NumPy, and jnp.where instead of if"
+        ) from error
+    if not (type(answer) is tuple and len(answer) == 2):
+        raise UsageError(f"{name} returned a {type(answer).__name__}; {expected}")
+    levels, tags = jax.tree.map(jnp.asarray, answer[0]), jnp.asarray(answer[1])
+    if not jnp.issubdtype(tags.dtype, jnp.integer) or tags.shape != (n,):
+        raise UsageError(f"{name} returned tags {tags.dtype}{list(tags.shape)}; {expected}")
+    like = jax.eval_shape(lambda key: draw(key, n), key)
+    if _shapes(levels) != _shapes(like):
+        raise UsageError(f"{name} returned other levels than draw(key, {n}) gives; {expected}")
+    return keep_out_test_levels(env, levels, tags)
+
+
+def _shapes(levels: Level) -> Any:
+    return jax.tree.structure(levels), [leaf.shape for leaf in jax.tree.leaves(levels)]
+
+
 def keep_out_test_levels(
     env: Environment, levels: Level, tags: Int[Array, " n"]
 ) -> tuple[Level, Int[Array, " n"], Bool[Array, " n"]]:

@@ -3,9 +3,10 @@
 import abc
 from typing import Any, ClassVar, NamedTuple
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ..core import Decision, Observation
+from ..core import Decision, Observation, UsageError
 from ..settings import Checked
 
 
@@ -36,3 +37,14 @@ class Penalty(Checked, abc.ABC):
     @abc.abstractmethod
     def __call__(self, decision: Decision, samples: Samples) -> Float[Array, ""] | Any:
         """Give what is added to the loss."""
+
+
+def added_by(penalty: Penalty, decision: Decision, samples: Samples) -> Float[Array, ""]:
+    """Give what a penalty adds to the loss. Raises UsageError for anything but one number."""
+    added = penalty(decision, samples)
+    if jnp.shape(added) != ():
+        raise UsageError(
+            f"{type(penalty).__name__} returned {list(jnp.shape(added))} numbers; expected one: sum them, "
+            "each times its sample's weight"
+        )
+    return jnp.asarray(added)

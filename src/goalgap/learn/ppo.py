@@ -30,8 +30,8 @@ from ..core import (
 )
 from ..rollout import Steps, Stream, start_stream, stream
 from ..settings import settle
-from .curriculum import Curriculum, Played, check_replaced, keep_out_test_levels
-from .penalty import Penalty, Samples
+from .curriculum import Curriculum, Played, check_replaced, propose
+from .penalty import Penalty, Samples, added_by
 from .stage import Budget, Learners, Stage, Task
 
 
@@ -263,7 +263,7 @@ def weighted_loss(
         cost = -surrogate + 0.5 * ppo.value_coefficient * error - ppo.entropy_coefficient * entropy
         samples = Samples(batch.observation, batch.action, batch.tag, weight, advantage, target, cost)
         for penalty in penalties:
-            parts[type(penalty).__name__] = added = penalty(decision, samples)
+            parts[type(penalty).__name__] = added = added_by(penalty, decision, samples)
             total = total + added
     return total, parts
 
@@ -338,8 +338,7 @@ def _propose(
     count: int,
 ) -> tuple[Level, Int[Array, " n"], Bool[Array, " n"]]:
     """Ask the curriculum for levels, none of them with a layout kept for evaluation."""
-    batch = program.curriculum.batch(state, env, _draw(levels), key, number, count)
-    return keep_out_test_levels(env, *batch)
+    return propose(program.curriculum, state, env, _draw(levels), key, number, count)
 
 
 def _draw(levels: Levels) -> Any:

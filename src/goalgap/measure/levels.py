@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Key, UInt32, UInt64
 
-from ..core import Environment, Level, Levels, Policy, UsageError, tree_index
+from ..core import Environment, Goal, Level, Levels, Policy, UsageError, tree_index
 from . import pictures
 from .exam import Episodes, Exam, Split, Table, first_event
 from .playing import QUICKLY, luck, play_levels, walks
@@ -97,6 +97,7 @@ def draw_exam(env: Environment, num_levels: int, share: float = 0.0, seed: int =
     `share` is that of distinguishing levels in training; it matters only at 1, where training shows no
     level of the common class. Raises UsageError where too few levels tell the goals apart.
     """
+    _check_goals(env)
     return _draw_exam(env, num_levels, share == 1, seed)
 
 
@@ -236,3 +237,22 @@ def _split(env: Environment, found: _Found, key: Key[Array, ""]) -> Split:
     first = [(first_event(events) == g).mean(0) for g in range(len(env.goals))]
     reached, first = (events >= 0).mean(0), np.stack(first, -1)
     return Split(levels, level_hash, worth.optimum, random, reached, first, worth.pursuit)
+
+
+def _check_goals(env: Environment) -> None:
+    """Raise UsageError for a goal that gives more than one number a transition."""
+    level = jax.eval_shape(env.shift().deploy.sample, jax.random.key(0))
+    zero = jnp.zeros((), int)
+
+    def judge(goal: Goal, level: Level) -> dict[str, Array]:
+        state = env.reset(level)
+        reward, _ = goal.step(level, zero, state, zero, state)
+        return {"step": reward, "is_achieved": goal.is_achieved(level, state, zero)}
+
+    for goal in env.goals:
+        for what, found in jax.eval_shape(functools.partial(judge, goal), level).items():
+            if found.shape != ():
+                raise UsageError(
+                    f"goal {goal.name} of {env.name}: {what} gives {list(found.shape)} numbers; expected "
+                    "one, as (state.position == level.cells).any()"
+                )

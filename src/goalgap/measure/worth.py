@@ -250,7 +250,9 @@ class Referees(Players):
             reached = [
                 when[index] >= 0 for (name, _), (_, when) in self.known.items() if name == goal.name
             ]
-            rate = stats.share(f"reference player: {goal.name}", sum(reached), len(reached), "levels")
+            rate = stats.share(
+                f"reference player: {goal.name}", int(sum(reached)), len(reached), "levels"
+            )
             found[goal.name] = rate._asdict()
         return found
 

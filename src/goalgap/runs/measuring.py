@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import measure, report, store
+from ..core import UsageError
 from ..descriptions import to_json
 from ..experiment import Experiment
 from ..kinds import kind_of
@@ -18,7 +19,13 @@ def deployed(experiment: Experiment, models: Any) -> tuple[Any, tuple[int, ...]]
     subject = experiment.kind.subject(experiment.contest, models, experiment.temperature)
     seeds = experiment.seeds
     for wrapper in experiment.deploy:
-        subject, seeds = wrapper.wrap(subject, seeds, experiment.contest)
+        wrapped = wrapper.wrap(subject, seeds, experiment.contest)
+        if not (type(wrapped) is tuple and len(wrapped) == 2):
+            raise UsageError(
+                f"{type(wrapper).__name__}.wrap returned a {type(wrapped).__name__}; expected (subject, "
+                "seeds), the seeds as they were given unless several became one subject"
+            )
+        subject, seeds = wrapped
     return subject, seeds
 
 
@@ -58,7 +65,7 @@ def measure_subject(
     about = {"format": store.FORMAT, "subject": name, **store.provenance(command)}
     store.write_json(path / "experiment.json", about | {"experiment": to_json(contest)})
     return store_judged(
-        path, exam, table, exam.pictures(subject, table, records, name), began, subject=name
+        path, contest, table, exam.pictures(subject, table, records, name), began, subject=name
     )
 
 
