@@ -152,10 +152,11 @@ def test_injected_levels_that_cannot_be_shown_are_refused():
 
 def test_an_experiment_with_injected_levels_survives_json(found):
     from goalgap.descriptions import to_json
+    from goalgap.experiment import load
 
     injected = tuple(store.read_levels(ENV, found.path / "add.txt"))
     experiment = goalgap.Experiment(ENV, alpha=0.25, injected=injected)
-    assert store.described(json.loads(json.dumps(to_json(experiment)))) == experiment
+    assert load(json.loads(json.dumps(to_json(experiment)))) == experiment
 
 
 def test_training_and_deployment_levels_share_no_layout():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax import jit
 
-from goalgap import oracle, runs
+from goalgap import oracle
 from goalgap.adapters.terminal import Game, board, play
 from goalgap.cli import BadArguments
 from goalgap.cli.options import Board, board_of, check_owned
@@ -19,6 +19,7 @@ from goalgap.cli.verbs import Run
 from goalgap.core import UsageError, tree_index
 from goalgap.envs import Corner, Line
 from goalgap.envs.line import LineLevel
+from goalgap.kinds import kind_of
 from goalgap.report.charts import TILE, heatmap
 from goalgap.theory import coin_line
 from goalgap.theory.underspecification import regrets
@@ -241,7 +242,7 @@ def test_a_long_line_fits_a_terminal_and_its_panel_is_below():
 
 
 def test_the_report_shows_width_and_height():
-    assert runs._extent(Line(size=9)) == "9\u00d71"
+    assert kind_of(Line()).about(Line(size=9))["size"] == "9\u00d71"
     wide = {"tiles": np.zeros((3, 11), int).tolist(), "object": "coin", "cells": []}
     drawn = heatmap(wide, "coin", "goal-0", 1)
     assert f'viewBox="0 0 {11 * TILE} {3 * TILE}"' in drawn and 'class="board wide"' in drawn

@@ -19,14 +19,13 @@ from jax import jit
 from scipy.sparse import csgraph
 
 from goalgap import envs, measure
-from goalgap.agents.networks import MLP
 from goalgap.agents.scripted import Random
 from goalgap.core import Mixture, UsageError, tree_index
 from goalgap.envs import Corner, Dish, Keys, Line, edits, layouts
 from goalgap.envs.edits import edit
 from goalgap.envs.grid import GridEnvironment
 from goalgap.envs.procgen.maze import MazeEnvironment
-from goalgap.learn.ppo import PPO, Trainer
+from goalgap.learn.curriculum import DomainRandomization, keep_out_test_levels
 from goalgap.oracle import TABLES
 from goalgap.rollout import episodes
 
@@ -452,15 +451,18 @@ def test_a_mixture_refuses_what_is_no_share(alpha):
 
 @over([*GRIDS[:3], *OTHERS, *PROCGEN], slow=PROCGEN[1:])
 def test_training_never_shows_a_level_kept_for_evaluation(env):
-    ppo = PPO(num_envs=8, num_steps=1, num_minibatches=1)
-    trainer = Trainer(ppo, MLP(), env, env.intended, env.shift(0.5).train, (0,), 1)
+    drawn = env.shift(0.5).train
+
+    def draw(key: Any, count: int) -> Any:
+        return jax.vmap(drawn.sample)(jax.random.split(key, count))
 
     def shown(key: Any) -> Any:
-        levels = trainer._sample(key, 512)
-        return levels, jax.vmap(env.is_test)(levels)
+        proposed = DomainRandomization().batch((), env, draw, key, jnp.zeros((), int), 512)
+        levels, _, replaced = keep_out_test_levels(env, *proposed)
+        return levels, jax.vmap(env.is_test)(levels), replaced
 
-    levels, kept = jax.device_get(jit(shown)(jax.random.key(0)))
-    assert not kept.any()
+    levels, kept, replaced = jax.device_get(jit(shown)(jax.random.key(0)))
+    assert replaced.any() and not kept.any()
     assert_well_made(env, levels)
 
 

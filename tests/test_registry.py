@@ -154,7 +154,7 @@ def test_options_are_the_worlds_own_fields():
     registry.load(LAVA)
     asked: Any = options("run", ["lava"]).default
     made = asked.experiment()
-    assert (made.env.size, made.env.num_lava, made.steps, made.num_levels) == (5, 2, 400_000, 64)
+    assert (made.contest.size, made.contest.num_lava, made.steps, made.num_levels) == (5, 2, 400_000, 64)
     assert made.learner == goalgap.PPO(entropy_coefficient=0.02)
 
 

@@ -5,6 +5,8 @@
 . . c           6 7 8
 """
 
+import dataclasses
+import itertools
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -20,7 +22,7 @@ from goalgap.agents.scripted import Random
 from goalgap.core import Decision, Environment, Policy, Situation, UsageError, tree_index
 from goalgap.envs import Corner, Keys
 from goalgap.envs.grid import Reach
-from goalgap.measure import pictures
+from goalgap.measure import draw_exam, pivot
 from goalgap.oracle import tables
 from goalgap.rollout import at_places, episodes, observations, start_stream, stream
 from goalgap.theory import worlds
@@ -386,18 +388,18 @@ def test_an_event_may_depend_on_what_the_goal_remembers():
 
 
 def test_a_replay_marks_the_events_of_the_measurement():
-    levels = jit(jax.vmap(NESTED.shift().deploy.sample))(jax.random.split(KEY, 64))
-    outcome, trace = jit(
-        lambda: episodes(NESTED, Random(4), levels, KEY, GAMMA, None, (), ("state", "action"))
-    )()
-    seen = jit(jax.vmap(pictures._look, (None, 0, 1)))(NESTED, levels, trace)[
-        2
-    ]  # [levels, steps, goals]
-    live = np.arange(7) <= outcome.length[:, None]
-    happened = np.asarray(seen) & live[..., None]
-    first = np.where(happened.any(1), happened.argmax(1), -1)
-    np.testing.assert_array_equal(first, outcome.event_step)
-    assert (outcome.event_step[:, 0] != outcome.event_step[:, 1]).any()
+    exam = draw_exam(dataclasses.replace(NESTED, size=5, max_steps=24), 16)
+    table, records = exam.examine(Random(4), (0,), 0, fleet=False)
+    shown = exam.pictures(Random(4), table, records, "random")["episodes.json"]["levels"]
+    marked = 0
+    for split, levels in itertools.groupby(shown, key=lambda level: level["split"]):
+        for number, level in enumerate(levels):
+            events = {event["goal"]: event["step"] for event in level["tracks"][0]["events"]}
+            for goal in exam.contest.goals:
+                measured = int(pivot(table, split, f"event_{goal.name}")[0, number])
+                assert events.get(goal.name, -1) == measured
+                marked += measured >= 0
+    assert marked
 
 
 # -- stochastic worlds ----------------------------
