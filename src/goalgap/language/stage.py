@@ -66,7 +66,10 @@ class DialogueStage(Stage):
     def learn(
         self, learners: Learners, chunk: int, rngs: list[np.random.Generator]
     ) -> tuple[Learners, Stats]:
-        """Give the fleet after a chunk, and statistics of a number a seed; `rngs` is each seed's luck."""
+        """Train the fleet for a chunk of steps; return the fleet, and statistics of one number a seed.
+
+        `rngs` gives each seed's luck.
+        """
 
     @property
     def num_chunks(self) -> int:
