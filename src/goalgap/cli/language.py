@@ -65,6 +65,7 @@ class Train(Generic[S]):
         )
 
     def call(self) -> None:
+        """Run the experiment and print the verdict."""
         run_and_show(self.experiment(), self.out, self.json)
 
 
@@ -107,6 +108,7 @@ class Evaluate:
     """print the measurements as JSON"""
 
     def call(self) -> None:
+        """Evaluate the model, read the log back, and print the measurements."""
         inspect.check_installed()
         runs.use_compilation_cache()
         given: dict[str, Any] = {"data": self.data, "prompts": self.prompts, "seed": self.seed}
@@ -140,6 +142,7 @@ class ListScenarios:
     """print as JSON"""
 
     def call(self) -> None:
+        """Print the list."""
         there: dict[str, Any] = {
             name: {
                 "title": kind.title,

@@ -116,6 +116,7 @@ class Run(Generic[B]):
         )
 
     def call(self) -> None:
+        """Run the experiment and print the verdict."""
         run_and_show(self.experiment(), self.out, self.json)
 
 
@@ -148,6 +149,7 @@ class Measure(Generic[B]):
     """print verdict.json instead of words"""
 
     def call(self) -> None:
+        """Measure the subject and print the verdict. Raises BadArguments for subjects it cannot take."""
         if not self.subject:
             raise BadArguments("TARGET is missing; expected a run folder, oracle:GOAL or random")
         runs.use_compilation_cache()
@@ -254,6 +256,7 @@ class Play(Generic[B]):
     """which levels"""
 
     def call(self) -> None:
+        """Let the user play."""
         from ..adapters.terminal import play
 
         paths = () if self.level is None else (self.level,)
@@ -278,6 +281,7 @@ class Study:
     """print the result as JSON"""
 
     def call(self) -> int | None:
+        """Run the study, or list all studies where none is named."""
         if not self.name:
             print("\n".join(registry.studies()))
             return None
@@ -297,6 +301,7 @@ class Open:
     """a run folder"""
 
     def call(self) -> None:
+        """Print the path of the report and open it, making it where it is not there."""
         import webbrowser
 
         path = Path(self.run) / "report.html"
@@ -316,6 +321,7 @@ class List:
     """print as JSON"""
 
     def call(self) -> None:
+        """Print the list."""
         runs = []
         for path in store.list_runs(self.out):
             done = path / "verdict.json"
@@ -359,6 +365,7 @@ class Cite:
     """a run folder or an environment"""
 
     def call(self) -> None:
+        """Print the entries. Raises BadArguments for what is neither a run nor a known name."""
         if self.run in targets():
             papers: tuple[str, ...] = targets()[self.run].papers
         elif Path(self.run).is_dir():
@@ -379,6 +386,7 @@ class Bench:
     """print as JSON"""
 
     def call(self) -> None:
+        """Run the benchmarks and print the table. Raises BadArguments for unknown ones."""
         scripts = registry.benchmarks()
         if self.name != "all" and self.name not in scripts:
             raise BadArguments(unknown("benchmark", self.name, ["all", *scripts]))
