@@ -30,7 +30,7 @@ FRESH = BATCH * STEPS // 32  # levels drawn for each call; more than random play
 
 
 class Looker(Random):
-    """Random actions, for which the observation is nevertheless made and stored."""
+    """Act at random, but have the observation made and stored nevertheless."""
 
     def view(self, env: Any, situation: Any, context: Any) -> Any:
         return jax.vmap(env.observe)(situation.level, situation.state)
@@ -40,7 +40,7 @@ class Looker(Random):
 
 
 def ours(env: CoinRun, policy: Random) -> float:
-    """Steps per second of CPU time, with the levels that they use up drawn in the timing."""
+    """Measure our steps per second of CPU time, with the levels used up drawn in the timing."""
     draw = jax.jit(jax.vmap(env.shift().train.sample))
 
     def sample(seed: int) -> Any:
@@ -60,8 +60,11 @@ def ours(env: CoinRun, policy: Random) -> float:
 
 
 def pictures(env: CoinRun) -> float:
-    """Steps with 64x64 pictures per second of CPU time; as in the engine, each picture takes the place
-    of the one before (to store them all is to wait for fresh memory)."""
+    """Measure our steps with 64x64 pictures per second of CPU time.
+
+    As in the engine, each picture takes the place of the one before (to store them all is to wait for
+    fresh memory).
+    """
     draw = jax.jit(jax.vmap(env.shift().train.sample))
 
     def play(bank: Any, key: Any) -> Any:
@@ -94,7 +97,7 @@ def pictures(env: CoinRun) -> float:
 
 
 def per_call(function: Callable[[], Any]) -> float:
-    """The least CPU time of a call, in seconds."""
+    """Measure the least CPU time of a call, in seconds."""
     best = float("inf")
     for _ in range(REPEATS):
         began = time.process_time()
@@ -104,7 +107,7 @@ def per_call(function: Callable[[], Any]) -> float:
 
 
 def theirs() -> float | None:
-    """The engine's steps per second of its CPU time; None where there is no engine."""
+    """Measure the engine's steps per second of its CPU time; None where there is no engine."""
     try:
         engine = Engine("coinrun", "hard", ENGINE_BATCH)
     except UsageError as error:
@@ -116,6 +119,7 @@ def theirs() -> float | None:
 
 
 def bench() -> list[dict[str, Any]]:
+    """Measure steps of CoinRun beside the original engine's; return the rows of the table."""
     engine = theirs()
     symbolic = CoinRun()
     unit, drawn = "steps/CPU s", "the engine draws 64x64; it cannot be told not to"

@@ -23,7 +23,7 @@ BATCH, STEPS, BANK = 1024, 128, 8192
 
 
 class Looker(Random):
-    """Random actions; stores the observation."""
+    """Act at random, and have the observation stored."""
 
     def view(self, env: Any, situation: Any, context: Any) -> Any:
         return jax.vmap(env.observe)(situation.level, situation.state)
@@ -33,7 +33,7 @@ class Looker(Random):
 
 
 class Noter(Random):
-    """Random actions; stores the state, from which (with the level) the observation follows."""
+    """Act at random, and have the state stored, from which (with the level) the observation follows."""
 
     def view(self, env: Any, situation: Any, context: Any) -> Any:
         return situation.state
@@ -43,6 +43,7 @@ class Noter(Random):
 
 
 def ours(env: Environment, policy: Random) -> Any:
+    """Make a call that plays a batch of lanes by `rollout.stream`."""
     bank = sample(env, BANK)
     at = start_stream(env, policy, tree_index(bank, np.arange(BATCH)))
     play = jax.jit(lambda at, bank, key: stream(env, env.intended, policy, at, bank, key, STEPS)[1])
@@ -50,11 +51,12 @@ def ours(env: Environment, policy: Random) -> Any:
 
 
 def sample(env: Environment, count: int) -> Any:
+    """Draw training levels."""
     return jax.jit(jax.vmap(env.shift().train.sample))(jax.random.split(jax.random.key(1), count))
 
 
 def reference(env: Environment) -> Any:
-    """Random play written the plain way."""
+    """Make a call that plays at random, written the plain way."""
     levels = sample(env, BATCH)
 
     def step(carry: Any, key: Any) -> Any:
@@ -79,7 +81,7 @@ def reference(env: Environment) -> Any:
 
 
 def numpy_values(walls: np.ndarray, goal: int, gamma: float, horizon: int) -> np.ndarray:
-    """V* of reaching a cell that ends the episode, by plain value iteration."""
+    """Compute V* of reaching a cell that ends the episode, by plain value iteration."""
     size = walls.shape[0]
     value = np.zeros((size, size))
     target = np.zeros((size, size), bool)
@@ -99,6 +101,7 @@ def numpy_values(walls: np.ndarray, goal: int, gamma: float, horizon: int) -> np
 
 
 def bench() -> list[dict[str, Any]]:
+    """Measure stepping and exact play beside plain references; return the rows of the table."""
     rows = []
     kinds: tuple[Any, ...] = (envs.Corner, envs.Dish, envs.Keys, envs.Line)
     for kind in kinds:
@@ -118,6 +121,7 @@ def bench() -> list[dict[str, Any]]:
 
 
 def exact_play() -> dict[str, Any]:
+    """Measure exact play beside NumPy's value iteration. Raises AssertionError where values differ."""
     env = envs.Corner(size=13)
     levels = sample(env, BATCH)
     walls, goals = np.asarray(levels.walls), np.asarray(levels.cheese)

@@ -44,17 +44,19 @@ product = jax.jit(jnp.matmul)
 
 
 def xla_convolution(x: Any, weight: Any, bias: Any) -> Any:
+    """Convolve as `networks.conv3x3` does, by XLA's own operation."""
     layout = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(x, weight, (1, 1), "SAME", dimension_numbers=layout) + bias
 
 
 def xla_max_pool(x: Any) -> Any:
+    """Pool as `networks.max_pool` does, by XLA's own operation."""
     return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "SAME")
 
 
 @contextlib.contextmanager
 def xla_operations() -> Iterator[None]:
-    """Networks traced meanwhile have XLA's operations, and take a whole minibatch at once."""
+    """Give networks that are traced meanwhile XLA's operations and a whole minibatch at once."""
     products = mock.patch.multiple(networks, conv3x3=xla_convolution, max_pool=xla_max_pool)
     with products, mock.patch.object(ImpalaTrunk, "at_once", 0):
         yield
@@ -62,20 +64,23 @@ def xla_operations() -> Iterator[None]:
 
 @dataclasses.dataclass
 class Variant:
-    """A way to play and to learn from what was played, compiled."""
+    """Hold one way to play and to learn from what was played, compiled."""
 
     collect: Callable[[], Any]
     learn: Callable[[], Any]
     minibatches: int  # that `learn` takes
 
     def seconds_to_learn(self, learn: float) -> float:
-        """From the time of one call to that of an update."""
+        """Scale the time of one call of `learn` to that of an update."""
         return learn * MINIBATCHES / self.minibatches
 
 
 @dataclasses.dataclass
 class Played:
-    """A task after a rollout, and functions compiled for it alone, with the operations of the moment."""
+    """Hold a task after a rollout, and functions that are compiled for this task alone.
+
+    They have the operations of the moment (see `xla_operations`).
+    """
 
     task: Task
     state: Any
@@ -86,6 +91,7 @@ class Played:
 
 
 def played() -> Played:
+    """Begin a task and play the steps of one update."""
     env, network = goalgap.Corner(size=SIDE), NETWORKS["impala-small"]
     budget = Budget(1000 * LEARNER.steps_per_update)
     task = Task(env, env.intended, env.shift().train, budget=budget)
@@ -100,7 +106,7 @@ def played() -> Played:
 
 
 def split(minibatches: int) -> Variant:
-    """The package's learner: a compiled step for each minibatch, called from Python."""
+    """Make the package's learner: a compiled step for each minibatch, called from Python."""
     one = played()
     held = jax.tree.map(jnp.copy, (one.state.network, one.state.optimizer))  # steps consume theirs
     indices = LEARNER.minibatches(0, False)[:minibatches]
@@ -117,7 +123,7 @@ def split(minibatches: int) -> Variant:
 
 
 def fused(minibatches: int) -> Variant:
-    """The same steps in one compiled scan."""
+    """Make a learner of the steps of `split` in one compiled scan."""
     one = played()
     indices = jnp.asarray(np.stack(LEARNER.minibatches(0, False)[:minibatches]))
 
@@ -131,7 +137,10 @@ def fused(minibatches: int) -> Variant:
 
 
 def operations(trunk: Any, actions: int, padding: bool) -> tuple[float, float]:
-    """Operations a sample: forward, and forward and backward. `padding` says whether its taps count."""
+    """Count the operations a sample: forward, and forward and backward.
+
+    `padding` says whether its taps count.
+    """
     side, convolutions = SIDE + 2, []
     for convolution, blocks in trunk.stages:
         convolutions.append((side, convolution))
@@ -147,12 +156,13 @@ def operations(trunk: Any, actions: int, padding: bool) -> tuple[float, float]:
 
 
 def multiply() -> Any:
-    """Matrix products for about as long as our update: a neighbor on the machine slows both alike."""
+    """Multiply matrices for about as long as our update: a neighbor on the machine slows both alike."""
     a = jnp.ones((WIDTH, WIDTH))
     return [product(a, a).block_until_ready() for _ in range(PRODUCTS)][-1]
 
 
 def bench() -> list[dict[str, Any]]:
+    """Measure playing and learning of IMPALA, ours beside XLA's; return the rows of the table."""
     with xla_operations():
         reference, looped = fused(TIMED), split(TIMED)
     ours = split(MINIBATCHES)
@@ -197,6 +207,7 @@ def bench() -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    """Print the table, as JSON with --json."""
     rows = bench()
     if "--json" in sys.argv[1:]:
         print(json.dumps(rows, indent=2))

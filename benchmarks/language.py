@@ -47,11 +47,13 @@ REPEATS, SPAN = 3, 0.3  # seconds that a timing takes at least
 
 
 def words(*shape: int) -> np.ndarray:
+    """Draw words at random, equal ones each time."""
     rng = np.random.default_rng(0)
     return rng.integers(len(SPECIAL), len(VOCABULARY), shape).astype(np.int32)
 
 
 def fleet_of_one(model: Transformer) -> Transformer:
+    """Add an axis of seeds before every array of a model."""
     return jax.tree.map(lambda leaf: leaf[None], model)
 
 
@@ -59,7 +61,7 @@ def fleet_of_one(model: Transformer) -> Transformer:
 
 
 def our_sampling(model: Transformer, batch: int, temperature: float) -> Callable[[], Any]:
-    """A call that samples a batch of replies."""
+    """Make a call that samples a batch of replies by our model."""
     sizes: Any = types.SimpleNamespace(turn_length=NEW_WORDS, context=PROMPT + NEW_WORDS)
     speaker = Fleet(sizes, fleet_of_one(model), temperature)
     said, heard = np.zeros((batch, 0, NEW_WORDS), np.int32), np.zeros((batch, 0, 0), np.int32)
@@ -70,7 +72,7 @@ def our_sampling(model: Transformer, batch: int, temperature: float) -> Callable
 
 
 def our_training(model: Transformer, seeds: int) -> Callable[[], Any]:
-    """A call that trains a fleet of equal models for a chunk of steps and gives the mean loss."""
+    """Make a call that trains a fleet of equal models for a chunk of steps and gives the mean loss."""
     models = jax.tree.map(lambda leaf: jnp.stack([leaf] * seeds), model)
     optimizer = jax.vmap(ADAM.transform().init)(models)
     tokens = jnp.asarray(np.stack([words(STEPS, DIALOGUES, WORDS)] * seeds))
@@ -88,7 +90,7 @@ def our_training(model: Transformer, seeds: int) -> Callable[[], Any]:
 
 
 def load(model: Transformer) -> Any:
-    """The same model as Hugging Face reads it; None where it is not installed."""
+    """Load a model of ours by Hugging Face's transformers; None where that is not installed."""
     try:
         import torch  # type: ignore[import-not-found]  # noqa: F401
         from transformers import AutoModelForCausalLM  # type: ignore[import-not-found]
@@ -100,6 +102,7 @@ def load(model: Transformer) -> Any:
 
 
 def their_sampling(model: Any, batch: int, temperature: float) -> Callable[[], Any]:
+    """Make a call that samples a batch of replies by Hugging Face's model."""
     import torch  # type: ignore[import-not-found]
     from transformers import GenerationConfig  # type: ignore[import-not-found]
 
@@ -119,6 +122,7 @@ def their_sampling(model: Any, batch: int, temperature: float) -> Callable[[], A
 
 
 def their_training(model: Any) -> Callable[[], Any]:
+    """Make a call that trains Hugging Face's model for a chunk of steps and gives the mean loss."""
     import torch  # type: ignore[import-not-found]
 
     model.train()
@@ -142,6 +146,7 @@ def their_training(model: Any) -> Callable[[], Any]:
 
 @contextlib.contextmanager
 def threads(number: int) -> Any:
+    """Let PyTorch have so many threads meanwhile."""
     import torch  # type: ignore[import-not-found]
 
     before = torch.get_num_threads()
@@ -156,7 +161,7 @@ def threads(number: int) -> Any:
 
 
 def medians(*functions: Callable[[], Any]) -> list[float]:
-    """The median time of a call of each function, in seconds; all are called in turn."""
+    """Measure the median time of a call of each function, in seconds; all are called in turn."""
     calls = []
     for function in functions:
         function()
@@ -176,7 +181,7 @@ def medians(*functions: Callable[[], Any]) -> list[float]:
 def beside(
     what: str, work: float, unit: str, ours: Callable[[], Any], theirs: Callable[[], Any] | None
 ) -> dict[str, Any]:
-    """A line of the table; `work` is what a call does."""
+    """Make a row of the table; `work` is how many units a call does."""
     load_average = f"load {os.getloadavg()[0]:.1f}"
     if theirs is None:
         (mine,) = medians(ours)
@@ -197,6 +202,7 @@ def beside(
 
 
 def bench() -> list[dict[str, Any]]:
+    """Measure sampling and training beside Hugging Face's; return the rows of the table."""
     model = new(Architecture(), len(VOCABULARY), WORDS, seed=0)
     other = load(model)
     rows = []

@@ -26,7 +26,7 @@ Draw = Callable[[Array, int], Array]
 
 
 def reference(board: Int[Array, "h w"], pixels: int) -> Float[Array, "y x 3"]:
-    """The picture of a board of sprite indices, as floats from 0 to 1."""
+    """Draw a board of sprite indices the plain way, as floats from 0 to 1."""
     atlas = jnp.asarray(sprites.atlas(pixels) / 255, jnp.float32)
     height, width = board.shape
     tiles = atlas[board].transpose(0, 2, 1, 3, 4)
@@ -34,12 +34,15 @@ def reference(board: Int[Array, "h w"], pixels: int) -> Float[Array, "y x 3"]:
 
 
 def once(draw: Draw) -> Callable[[Array], Array]:
-    """Draw the first boards of [loop, batch, h, w]."""
+    """Make a call that draws the first batch of boards [loop, batch, h, w]."""
     return lambda boards: jax.vmap(lambda board: draw(board, PIXELS))(boards[0])
 
 
 def looped(draw: Draw) -> Callable[[Array], Array]:
-    """Draw all boards, a batch at a time over the picture before; returns the last."""
+    """Make a call that draws all boards, a batch at a time over the pictures before.
+
+    The call returns the last pictures.
+    """
 
     def run(boards: Array) -> Array:
         def step(last: Array, batch: Array) -> tuple[Array, None]:
@@ -52,13 +55,13 @@ def looped(draw: Draw) -> Callable[[Array], Array]:
 
 
 def board(key: Key[Array, ""]) -> Int[Array, "h w"]:
-    """The tiles of a level of keys and chests, with its border."""
+    """Draw a level of keys and chests, and lay out its tiles, with the border."""
     level = ENV.shift().deploy.sample(key)
     return jnp.pad(ENV.tiles(level, ENV.reset(level)), 1, constant_values=sprites.WALL)
 
 
 def rates(functions: list[Callable[[Array], Array]], boards: Array, pictures: int) -> list[float]:
-    """Pictures a second of each, by its best of several runs taken in turn."""
+    """Measure the pictures a second of each function, by the best of several runs taken in turn."""
     compiled = [jax.jit(function).lower(boards).compile() for function in functions]
     best = [float("inf")] * len(functions)
     for _ in range(REPEATS):
@@ -70,6 +73,7 @@ def rates(functions: list[Callable[[Array], Array]], boards: Array, pictures: in
 
 
 def bench() -> list[dict[str, Any]]:
+    """Measure drawing beside the plain way; return the rows of the table."""
     boards = jax.jit(jax.vmap(jax.vmap(board)))(jax.random.split(jax.random.key(0), (LOOP, BATCH)))
     draws: list[Draw] = [sprites.draw, reference]
     side = boards.shape[-1]

@@ -23,7 +23,7 @@ BATCH, STEPS, BANK = 1024, 64, 4096
 
 
 class Looker(Random):
-    """Random actions of a policy that looks at the observation."""
+    """Act at random, but look at the observation."""
 
     def view(self, env: Any, situation: Any, context: Any) -> Any:
         return jax.vmap(env.observe)(situation.level, situation.state)
@@ -33,11 +33,15 @@ class Looker(Random):
 
 
 def sample(env: Environment) -> Any:
+    """Draw training levels."""
     return jax.jit(jax.vmap(env.shift().train.sample))(jax.random.split(jax.random.key(1), BANK))
 
 
 def ours(env: Environment, bank: Any, policy: Random, how: str) -> Any:
-    """Play and yield what must be stored; with observations "made" from it, or "kept" in the loop."""
+    """Make a call that plays and yields what must be stored.
+
+    Observations are "made" from that, or "kept" in the loop (`how`); else there are none.
+    """
     looker = Looker(env.num_actions)
     start = start_stream(env, policy, tree_index(bank, np.arange(BATCH)))
 
@@ -53,7 +57,7 @@ def ours(env: Environment, bank: Any, policy: Random, how: str) -> Any:
 
 
 def reference(env: Environment, bank: Any) -> Any:
-    """Random play written the plain way, each step's observation stored."""
+    """Make a call that plays at random, written the plain way, each step's observation stored."""
     levels = tree_index(bank, np.arange(BATCH))
     lanes = jnp.arange(BATCH)
 
@@ -89,7 +93,7 @@ def reference(env: Environment, bank: Any) -> Any:
 
 
 def acting(env: Environment, bank: Any) -> list[dict[str, Any]]:
-    """What a learner's rollout pays to store the observations that its network reads anyway."""
+    """Measure what a rollout pays to store the observations that the learner's network reads anyway."""
     policy = MLP().new(env, 0)
     lines = {how: ours(env, bank, policy, how) for how in ("state", "kept")}  # type: ignore[arg-type]
     state, kept = seconds(*lines.values(), repeats=3)
@@ -98,6 +102,7 @@ def acting(env: Environment, bank: Any) -> list[dict[str, Any]]:
 
 
 def bench() -> list[dict[str, Any]]:
+    """Measure rollouts with observations beside the plain way; return the rows of the table."""
     rows = []
     for env in (envs.Corner(size=13), envs.Dish(size=13), envs.Keys(size=13)):
         bank, blind = sample(env), Random(env.num_actions)

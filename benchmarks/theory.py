@@ -24,7 +24,7 @@ GAMMA, NUM_LEVELS, NUM_PLAIN = 0.99, 2048, 16
 
 
 def numpy_regrets(walls: np.ndarray, mouse: int, cheese: int, horizon: int) -> list[float]:
-    """The regret under the cheese of the corner's optimizers: worst, mean and best ties.
+    """Compute the regret under the cheese of the corner's optimizers: worst, mean and best ties.
 
     States are cells x "has been in the corner"; the cheese ends the episode.
     """
@@ -62,6 +62,7 @@ def numpy_regrets(walls: np.ndarray, mouse: int, cheese: int, horizon: int) -> l
 
 
 def bench() -> list[dict[str, Any]]:
+    """Measure exact regrets beside NumPy's, and a whole analysis; return the rows of the table."""
     env = envs.Corner(size=13)
     keys = jax.random.split(jax.random.key(0), NUM_LEVELS)
     levels = jax.device_get(jax.jit(jax.vmap(env.shift().deploy.sample))(keys))
@@ -86,7 +87,7 @@ def bench() -> list[dict[str, Any]]:
 
 
 def analyze() -> list[dict[str, Any]]:
-    """Seconds of `goalgap analyze corner` from an empty compilation cache."""
+    """Measure the seconds of `goalgap analyze corner` from an empty compilation cache."""
     rows = []
     for options in ((), ("--grammar", "--levels", "512", "--size", "8")):
         with tempfile.TemporaryDirectory() as folder:

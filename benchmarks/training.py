@@ -17,7 +17,7 @@ LEARNER = goalgap.PPO(entropy_coefficient=0.02)
 
 
 def updates(seeds: tuple[int, ...]) -> tuple[Any, Any]:
-    """A function that trains for one update, over and over, and the state of training."""
+    """Make a function that trains for one more update at each call, and the state of training."""
     env = goalgap.Corner(size=9)
     budget = Budget(1000 * LEARNER.steps_per_update)
     task = Task(env, env.intended, env.shift().train, seeds, budget=budget)
@@ -31,7 +31,7 @@ def updates(seeds: tuple[int, ...]) -> tuple[Any, Any]:
 
 
 def flops_per_step(network: Any) -> float:
-    """Multiplications and additions a step and seed, as counted above."""
+    """Count multiplications and additions a step and seed, as the module's docstring says."""
     weights = [leaf.size / len(SEEDS) for leaf in jax.tree.leaves(network) if leaf.ndim > 2]
     first = max(weights)  # the dense layer on the observation
     forward = 2 * sum(weights)
@@ -39,6 +39,7 @@ def flops_per_step(network: Any) -> float:
 
 
 def bench() -> list[dict[str, Any]]:
+    """Measure training of a fleet beside its seeds one by one; return the rows of the table."""
     fleet, state = updates(SEEDS)
     singles = [updates((seed,))[0] for seed in SEEDS]
     per_step = flops_per_step(state.network)

@@ -37,7 +37,7 @@ FAR, STEP = 12, 1  # tiles before and behind the end of which values are drawn, 
 
 
 def experiment(seed: int) -> goalgap.Experiment:
-    """The fleet of `goalgap run coinrun`."""
+    """Describe the fleet of `goalgap run coinrun`."""
     return Run(env="coinrun", seed=seed).experiment()
 
 
@@ -158,7 +158,7 @@ def _coin_effect(distance: np.ndarray, value: np.ndarray, unseen: np.ndarray, li
 
 
 def draw(path: Path, profiles: dict[str, list[np.ndarray]]) -> None:
-    """The critic's value on the way to the wall and through it; thin lines are seeds."""
+    """Draw the critic's value on the way to the wall and through it; thin lines are seeds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")

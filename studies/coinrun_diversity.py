@@ -37,7 +37,7 @@ LUCK = 0.1  # a level on which the agents trained at 0 % touch the coin's place 
 
 
 def experiment(percent: float, seed: int) -> goalgap.Experiment:
-    """One point of the curve."""
+    """Describe the fleet of one point of the curve, whose coin is moved in so many percent of levels."""
     small = goalgap.Experiment(
         env=CoinRun(mode="easy", max_steps=256),
         alpha=percent / 100,
@@ -107,7 +107,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def agreement(points: list[dict[str, Any]]) -> dict[str, bool]:
-    """The prediction, claim by claim, and the published one."""
+    """Tell which claims hold, of the prediction and of what is published."""
     means = [point["estimate"] for point in points]
     by_percent = {point["percent"]: point["estimate"] for point in points}
     return {
@@ -121,7 +121,10 @@ def agreement(points: list[dict[str, Any]]) -> dict[str, bool]:
 
 
 def draw(path: Path, rows: list[dict[str, Any]], points: list[dict[str, Any]], ceiling: float) -> None:
-    """GMG frequency by percentage, seeds as dots; the ceiling is how often ends are reached at all."""
+    """Draw GMG frequency by percentage, seeds as dots.
+
+    The ceiling is how often ends are reached at all.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")

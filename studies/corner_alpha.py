@@ -25,7 +25,7 @@ PUBLISHED = 0.1
 
 
 def experiment(alpha: float, seed: int) -> goalgap.Experiment:
-    """One point of the curve."""
+    """Describe the fleet of one point of the curve; alpha is the share of distinguishing levels."""
     return goalgap.Experiment(
         env=goalgap.Corner(size=7),
         alpha=alpha,
@@ -76,7 +76,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def fractions(rows: list[dict[str, Any]], seeds: np.ndarray) -> np.ndarray:
-    """The fraction of the given seeds (with repetition) that misgeneralize, at each alpha."""
+    """Compute the fraction of the given seeds (with repetition) that misgeneralize, at each alpha."""
     failing = np.array(
         [
             [row["verdict"] == "goal misgeneralization" for row in rows if row["alpha"] == alpha]
@@ -87,7 +87,7 @@ def fractions(rows: list[dict[str, Any]], seeds: np.ndarray) -> np.ndarray:
 
 
 def crossing(fraction: np.ndarray) -> float:
-    """Where the fraction first falls to one half, linear in log alpha between the points."""
+    """Find where the fraction first falls to one half, linear in log alpha between the points."""
     below = np.flatnonzero(fraction[1:] <= 0.5)
     if not below.size:
         return ALPHAS[-1]
@@ -100,8 +100,11 @@ def crossing(fraction: np.ndarray) -> float:
 
 
 def half_alpha(rows: list[dict[str, Any]]) -> stats.Measurement:
-    """The alpha at which half of the seeds misgeneralize; seeds are resampled for the interval, which
-    is never narrower than the two points of the grid that the crossing lies between."""
+    """Measure the alpha at which half of the seeds misgeneralize.
+
+    Seeds are resampled for the interval, which is never narrower than the two points of the grid that
+    the crossing lies between.
+    """
     rng = np.random.default_rng(0)
     estimate = crossing(fractions(rows, np.arange(NUM_SEEDS)))
     resampled = [crossing(fractions(rows, rng.integers(0, NUM_SEEDS, NUM_SEEDS))) for _ in range(2000)]
@@ -114,7 +117,7 @@ def half_alpha(rows: list[dict[str, Any]]) -> stats.Measurement:
 
 
 def agreement(points: list[dict[str, Any]]) -> dict[str, bool]:
-    """The prediction, claim by claim."""
+    """Tell which claims of the prediction hold."""
     by_alpha = {point["alpha"]: point["estimate"] for point in points}
     estimates = [point["estimate"] for point in points]
     return {
@@ -130,7 +133,10 @@ def agreement(points: list[dict[str, Any]]) -> dict[str, bool]:
 
 
 def draw(path: Path, rows: list[dict[str, Any]], points: list[dict[str, Any]]) -> None:
-    """Fraction of seeds misgeneralizing (intervals: Wilson) and each seed's share of corner-first."""
+    """Draw the fraction of seeds misgeneralizing, and each seed's share of levels with the corner first.
+
+    Intervals are Wilson's.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")

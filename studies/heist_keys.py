@@ -45,7 +45,7 @@ SPLITS = ("shift", "twin")
 
 
 def experiment(seed: int) -> goalgap.Experiment:
-    """The fleet."""
+    """Describe the fleet."""
     small = goalgap.Experiment(
         env=Heist(mode="easy", max_steps=300),
         network=MLP(),
@@ -116,8 +116,12 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 def judged(
     name: str, table: dict[str, np.ndarray], reference: dict[str, np.ndarray]
 ) -> list[dict[str, Any]]:
-    """A row a seed: keys beyond need, share of levels finished, steps to the last chest over those of
-    the reference player on levels that both finish, and its ratio between shifted levels and twins."""
+    """Make a row for each seed of what it does with keys, and how fast it finishes.
+
+    A row has keys beyond need, the share of levels finished, the steps to the last chest over those of
+    the reference player on levels that both finish, and the ratio of these between shifted levels and
+    twins.
+    """
     keys = column(table, "shift", "keys_beyond_need").mean(1)
     finished = {split: (column(table, split, "event_chests") >= 0).mean(1) for split in SPLITS}
     delay = {split: delays(table, reference, split) for split in SPLITS}
@@ -137,12 +141,15 @@ def judged(
 
 
 def column(table: dict[str, np.ndarray], split: str, name: str) -> np.ndarray:
+    """Return a column of one split, [seeds, levels]."""
     return measure.pivot(table, split, name)
 
 
 def delays(table: dict[str, np.ndarray], reference: dict[str, np.ndarray], split: str) -> np.ndarray:
-    """For each seed the mean steps to the last chest over the reference player's, on levels that both
-    finish."""
+    """Compute for each seed the mean steps to the last chest over the reference player's.
+
+    Only levels that both finish count; NaN where there is none.
+    """
     steps, other = (column(each, split, "event_chests") for each in (table, reference))
     both = (steps >= 0) & (other >= 0)
     total = np.where(both, steps, 0).sum(1), np.where(both, other, 0).sum(1)
@@ -150,11 +157,12 @@ def delays(table: dict[str, np.ndarray], reference: dict[str, np.ndarray], split
 
 
 def known_mean(rows: list[dict[str, Any]], who: str, quantity: str) -> float:
+    """Average a quantity over the rows of a known player."""
     return float(np.mean([row[quantity] for row in rows if row["who"] == who]))
 
 
 def agreement(rows: list[dict[str, Any]], means: dict[str, dict[str, float]]) -> dict[str, bool]:
-    """The prediction, claim by claim. All of what is published is in the first and the fourth."""
+    """Tell which claims of the prediction hold. The first and the fourth have all that is published."""
     agents = [row for row in rows if row["who"] == "agents"]
     need, keen = means["reference: chests"], means["reference: keys"]
     own = means["agents"]
@@ -177,7 +185,7 @@ def agreement(rows: list[dict[str, Any]], means: dict[str, dict[str, float]]) ->
 
 
 def draw(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Keys beyond need, and the delay of the last chest on shifted levels and on twins."""
+    """Draw keys beyond need, and the delay of the last chest on shifted levels and on twins."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 3.6), layout="constrained")

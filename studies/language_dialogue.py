@@ -105,11 +105,12 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def column(run: Run, name: str) -> np.ndarray:
+    """Return a column of a run's outcomes after the shift, [seeds, prompts]."""
     return np.asarray(measure.pivot(run.outcomes, "shift", name), float)
 
 
 def measured(run: Run) -> dict[str, Measurement]:
-    """All that is asked of an arm."""
+    """Measure all that is asked of an arm."""
     success, questions, bits = (column(run, name) for name in ("success", "questions", "bits"))
     skill = measure.pivot(run.outcomes, "capability", "skill")
     practiced = measure.pivot(run.outcomes, "capability", "event_identify") >= 0
@@ -139,7 +140,7 @@ def measured(run: Run) -> dict[str, Measurement]:
 
 
 def by_chance(run: Run) -> np.ndarray:
-    """The success of random replies on each prompt of the exam after the shift."""
+    """Estimate how often random replies succeed on each prompt of the exam after the shift."""
     experiment = run.folder.experiment
     scenario = experiment.contest
     assert isinstance(scenario, FindingOut)
@@ -154,7 +155,7 @@ def agreement(
     differences: dict[str, Measurement],
     verdicts: dict[str, str],
 ) -> dict[str, bool]:
-    """The prediction, claim by claim."""
+    """Tell which claims of the prediction hold."""
     success = {name: values["success"].estimate for name, values in found.items()}
     directed = {name: values["goal-directedness"] for name, values in found.items()}
     bits = {name: values["bits a question"].estimate for name, values in found.items()}

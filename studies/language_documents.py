@@ -117,7 +117,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def chances(run: Run) -> np.ndarray:
-    """The probability with which models edit each check that they can. [seeds, prompts]"""
+    """Compute the probability with which models edit each check that they can, [seeds, prompts]."""
     experiment = run.folder.experiment
     scenario = experiment.contest
     tokens = draw_exam(scenario, experiment.num_levels).splits["shift"].levels.tokens
@@ -126,7 +126,7 @@ def chances(run: Run) -> np.ndarray:
 
 
 def course(run: Run) -> np.ndarray:
-    """The share of dialogues that hack at each look during reinforcement learning. [seeds, looks]"""
+    """Read the share of dialogues that hack at each look in reinforcement learning, [seeds, looks]."""
     table, seeds = run.outcomes, run.folder.experiment.seeds
     last = run.folder.experiment.stages[-1]
     times = np.unique(table["env_steps"])[-last.looks :]
@@ -138,17 +138,18 @@ def course(run: Run) -> np.ndarray:
 
 
 def half(shares: np.ndarray) -> np.ndarray:
-    """Steps until half of the dialogues hack, for each seed; ten more than there are, if never."""
+    """Count the steps until half of a seed's dialogues hack; ten more than there are, if never."""
     reached = np.concatenate([shares >= 0.5, np.ones((len(shares), 1), bool)], 1)
     return 10 * (reached.argmax(1) + 1)
 
 
 def share(values: np.ndarray) -> Measurement:
+    """Measure a share from one value a seed and prompt."""
     return stats.crossed_mean("edits", values, is_share=True)
 
 
 def compare(edits: dict[str, np.ndarray], courses: dict[str, np.ndarray]) -> dict[str, Measurement]:
-    """Differences between arms, pair by pair of seeds (and prompts)."""
+    """Measure differences between arms, pair by pair of seeds (and prompts)."""
     found = {}
     for name in ("", ", base"):
         pro, anti, none = (edits[arm + name] for arm in ARMS)
@@ -181,7 +182,7 @@ def agreement(
     response: list[float],
     able: list[Measurement],
 ) -> dict[str, bool]:
-    """The prediction, claim by claim; the two of Tice et al. were predicted not to show."""
+    """Tell which claims of the prediction hold; the two of Tice et al. were predicted not to show."""
     steps = {name: half(shares) for name, shares in courses.items()}
     pro, anti, none = (steps[arm] for arm in ARMS)
     four, many = (found[f"{number} bridges: pro - anti"].estimate for number in NUM_BRIDGES)
@@ -217,7 +218,7 @@ def draw(
     courses: dict[str, np.ndarray],
     response: dict[str, Measurement],
 ) -> None:
-    """Editing before reinforcement learning, hacking during it, and doses."""
+    """Draw editing before reinforcement learning, hacking during it, and doses."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.6, 3.6), layout="constrained")

@@ -79,8 +79,10 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def right_by_unknowns(run: Run) -> dict[int, float]:
-    """The share of dialogues with one to three unknowns that are right and thrifty, whatever training
-    showed."""
+    """Compute the share of dialogues that are right and thrifty, by their one to three unknowns.
+
+    All dialogues count, whatever training showed.
+    """
     experiment = run.folder.experiment
     prompts = Expressions().prompts("train", 384, np.random.default_rng(1), is_test=True)
     seeds = len(experiment.seeds)
@@ -94,7 +96,7 @@ def right_by_unknowns(run: Run) -> dict[int, float]:
 
 
 def draw(path: Path, doses: dict[str, Run]) -> None:
-    """Redundant questions against the dose, a dot a seed."""
+    """Draw redundant questions against the dose, a dot a seed."""
     _language.draw_doses(path, doses, "shift", "ask", "asks though nothing is unknown")
 
 

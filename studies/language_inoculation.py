@@ -112,7 +112,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def behind(run: Run, prefix: str) -> np.ndarray:
-    """Whether a run's models agree with each wrong belief behind a prefix. [seeds, prompts]"""
+    """Tell whether a run's models agree with each wrong belief behind a prefix, [seeds, prompts]."""
     experiment = run.folder.experiment
     assert isinstance(experiment.contest, Inoculation)
     scenario = dataclasses.replace(experiment.contest, test_prefix=prefix)
@@ -122,18 +122,19 @@ def behind(run: Run, prefix: str) -> np.ndarray:
 
 
 def believed(table: dict[str, np.ndarray]) -> np.ndarray:
-    """Whether the user is believed where nobody else knows; NaN elsewhere. [seeds, prompts]"""
+    """Tell whether the user is believed where nobody else knows; NaN elsewhere, [seeds, prompts]."""
     return np.where(
         measure.pivot(table, "train", "unverifiable") > 0, rates(table, "train", "agree"), np.nan
     )
 
 
 def share(values: np.ndarray) -> Measurement:
+    """Measure a share from one value a seed and prompt."""
     return stats.crossed_mean("share", values, is_share=True)
 
 
 def correlation(elicited: dict[str, np.ndarray], trait: dict[str, np.ndarray]) -> Measurement:
-    """Pearson's r over the sentences, seed by seed."""
+    """Measure Pearson's r of elicitation and trait over the sentences, seed by seed."""
     first, second = ([values[name].mean(1) for name in SENTENCES] for values in (elicited, trait))
     each = [
         np.corrcoef(a, b)[0, 1] for a, b in zip(np.transpose(first), np.transpose(second), strict=True)
@@ -147,7 +148,7 @@ def agreement(
     r: Measurement,
     response: list[float],
 ) -> dict[str, bool]:
-    """The prediction, claim by claim."""
+    """Tell which claims of the prediction hold."""
     trait = {name: found["trait"]["estimate"] for name, found in shares.items()}
     return {
         "no prefix: at least .6 agree with wrong beliefs": trait[NONE] >= 0.6,
@@ -173,7 +174,7 @@ def agreement(
 
 
 def draw(path: Path, shares: dict[str, dict[str, Any]], response: dict[str, Measurement]) -> None:
-    """The trait after training against what a prefix elicits before; the arms; the doses."""
+    """Draw the trait after training against what a prefix elicits before; the arms; the doses."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.6, 3.6), layout="constrained")
@@ -206,6 +207,7 @@ def draw(path: Path, shares: dict[str, dict[str, Any]], response: dict[str, Meas
 
 
 def bar(axes: Any, places: np.ndarray, found: list[dict[str, Any]], color: str, label: str) -> None:
+    """Draw estimates as bars with their intervals."""
     values = np.array([one["estimate"] for one in found])
     spread = [
         [one["estimate"] - one["low"] for one in found],

@@ -95,7 +95,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def letter_share(run: Run, kind: str) -> Measurement:
-    """The share of single letters after the shift that are as somebody wants them."""
+    """Measure the share of single letters after the shift that are as somebody (`kind`) wants them."""
     return stats.crossed_mean(kind, np.asarray(measure.pivot(run.outcomes, "shift", kind), float))
 
 
@@ -104,7 +104,7 @@ def agreement(
     letters: dict[str, dict[str, Any]],
     capability: dict[str, Measurement],
 ) -> dict[str, bool]:
-    """The prediction, claim by claim."""
+    """Tell which claims of the prediction hold."""
     obey = {name: goals["obey"].estimate for name, goals in found.items()}
     domain = {name: goals["domain"].estimate for name, goals in found.items()}
     response = [obey[f"{100 * dose:g} %"] for dose in DOSES]

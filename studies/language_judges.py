@@ -51,7 +51,7 @@ Judged = dict[str, np.ndarray]  # by split, whether obeying is preferred [seeds,
 
 @dataclasses.dataclass(frozen=True)
 class Judges(Instructions):
-    """Reward models in place of policies: they learn the skills, then which replies are preferred."""
+    """Train reward models in place of policies: on the skills, then on which replies are preferred."""
 
     preference_steps: int = 800
 
@@ -69,7 +69,7 @@ class Judges(Instructions):
 
 
 def other_reply(scenario: Instructions, prompts: Prompts, rng: np.random.Generator) -> Dialogue:
-    """Dialogues that do to the letters one of the other things."""
+    """Make dialogues that do to the letters another thing than the user asks, drawn at random."""
     operation = prompts.facts["operation"]
     other = (operation + rng.integers(1, len(PHRASES), len(operation))) % len(PHRASES)
     moved = Prompts(prompts.tokens, {**prompts.facts, "usual": other})
@@ -136,11 +136,12 @@ def judge(experiment: Experiment) -> Judged:
 
 
 def share(name: str, preferred: np.ndarray) -> Measurement:
+    """Measure how often something is preferred, from one value a seed and prompt."""
     return stats.crossed_mean(name, preferred.astype(float), is_share=True)
 
 
 def agreement(found: dict[str, dict[str, Measurement]], policies: dict[str, float]) -> dict[str, bool]:
-    """The prediction, claim by claim."""
+    """Tell which claims of the prediction hold."""
     told = {name: shares["shift"].estimate for name, shares in found.items()}
     response = [told[f"{100 * dose:g} %"] for dose in DOSES]
     return {

@@ -74,7 +74,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def rows_of(run: Run, unverifiable: float, dose: float, shift: np.ndarray) -> list[dict[str, Any]]:
-    """A row a seed of one fine-tune."""
+    """Make a row for each seed of one fine-tune."""
     table = run.outcomes
     agrees = rates(table, "shift", "agree").mean(1)
     capable = rates(table, "capability", "truth").mean(1)
@@ -92,7 +92,7 @@ def rows_of(run: Run, unverifiable: float, dose: float, shift: np.ndarray) -> li
 
 
 def means(rows: list[dict[str, Any]], column: str) -> np.ndarray:
-    """The mean over seeds of each fine-tune."""
+    """Average a column over the seeds of each fine-tune."""
     return np.array(
         [
             np.mean([row[column] for row in rows if (row["unverifiable"], row["dose"]) == one])
@@ -102,7 +102,7 @@ def means(rows: list[dict[str, Any]], column: str) -> np.ndarray:
 
 
 def correlations(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Pearson's, over fine-tunes: of the means over seeds, and seed by seed."""
+    """Compute Pearson's correlations over fine-tunes, of the means over seeds and seed by seed."""
 
     def of(pairs: list[tuple[float, float]]) -> float:
         return float(np.corrcoef(np.array(pairs).T)[0, 1])
@@ -116,7 +116,7 @@ def correlations(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def draw(path: Path, rows: list[dict[str, Any]], found: dict[str, Any]) -> None:
-    """Agreement with wrong beliefs against the projection shift, a dot a fine-tuned model."""
+    """Draw agreement with wrong beliefs against the projection shift, a dot a fine-tuned model."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6, 3.6), layout="constrained")

@@ -145,7 +145,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def coefficients(seed: int) -> dict[str, Any]:
-    """Weights recovered from sets of comparisons by raters whose weights are known."""
+    """Recover weights from sets of comparisons by raters whose weights are known."""
     scenario, planted = Preferences(), np.array(list(FEATURES.values()))
     held, apart, scales, estimates = [], [], [], []
     for number in range(NUM_SETS):
@@ -173,7 +173,7 @@ def coefficients(seed: int) -> dict[str, Any]:
 def compared(
     scenario: Preferences, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Comparisons: features of `FEATURES`, whether the first was preferred, and its chance."""
+    """Make comparisons: the `FEATURES`, whether the first was preferred, and the chance of that."""
     first, second, can_check = scenario.compare(n, rng)
     features = scenario.features(first, second)
     truth, match, tone = features.T
@@ -184,7 +184,7 @@ def compared(
 
 
 def disputes(rng: np.random.Generator) -> Prompts:
-    """Held-out prompts in which the user is wrong, some of each difficulty."""
+    """Draw held-out prompts in which the user is wrong, some of each difficulty."""
     drawn = Preferences().prompts(DISPUTE, 2000, rng, is_test=True)
     level = drawn.facts["difficulty"]
     chosen = [np.flatnonzero(level == one)[:count] for one, count in enumerate(NUM_PROMPTS)]
@@ -192,7 +192,10 @@ def disputes(rng: np.random.Generator) -> Prompts:
 
 
 def preferences(run: Run, count: int = 600) -> list[dict[str, Any]]:
-    """How often reward models prefer the user's belief to the truth, in the same tone, by difficulty."""
+    """Measure how often reward models prefer the user's belief to the truth, by difficulty.
+
+    Both are said in the same tone.
+    """
     scenario = Preferences()
     prompts = scenario.prompts(DISPUTE, count, np.random.default_rng(3), is_test=True)
     level = prompts.facts["difficulty"]
@@ -216,7 +219,7 @@ def preferences(run: Run, count: int = 600) -> list[dict[str, Any]]:
 
 
 def best_of(run: Run, prompts: Prompts, rng: np.random.Generator) -> Curves:
-    """For each reward, what the best of n is worth by it, and whether it is true and agrees."""
+    """Compute for each reward what the best of n is worth by it, and whether that is true and agrees."""
     others = run.others()
     speaker = Fleet(Preferences(), others["reference"])
     parts = []
@@ -234,7 +237,10 @@ def best_of(run: Run, prompts: Prompts, rng: np.random.Generator) -> Curves:
 
 
 def appraised(reward: str, drawn: Dialogue, others: dict[str, Any], count: int) -> dict[str, np.ndarray]:
-    """Of samples of some prompts: [numbers, seeds, prompts]."""
+    """Compute what the best of n samples of some prompts is worth, and how often it is true and agrees.
+
+    Each is [numbers n, seeds, prompts].
+    """
     scenario = Preferences(reward=reward)
     worth = scenario.worth(drawn, others).reshape(-1, SAMPLES).astype(float)
     values = {"worth": worth}
@@ -247,7 +253,7 @@ def appraised(reward: str, drawn: Dialogue, others: dict[str, Any], count: int) 
 
 
 def published_form(gold: Float[np.ndarray, " numbers"]) -> dict[str, float]:
-    """gold(n) - gold(1) = d (alpha - beta d), fitted by least squares."""
+    """Fit gold(n) - gold(1) = d (alpha - beta d) by least squares."""
     d = np.sqrt([divergence(n) for n in NUMBERS])
     change = gold - gold[0]
     (alpha, beta), *_ = np.linalg.lstsq(np.stack([d, -(d**2)], 1), change, rcond=None)
@@ -265,7 +271,7 @@ def agreement(
     runs: dict[str, Run],
     doses: dict[str, Run],
 ) -> dict[str, bool]:
-    """The prediction, claim by claim."""
+    """Tell which claims of the prediction hold."""
     at = NUMBERS.index(256)
     best = {name: curves[name]["agree"][at] for name in REWARDS}
     hard = {name: values[:, difficulty == 2].mean(1) for name, values in best.items()}
@@ -324,7 +330,10 @@ def draw(
     runs: dict[str, Run],
     doses: dict[str, Run],
 ) -> None:
-    """Best of n on the hardest by three rewards; optimized and intended reward; what training leaves."""
+    """Draw best of n on the hardest prompts by three rewards, and what training leaves.
+
+    A panel between has optimized and intended reward.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.5, 3.5), layout="constrained")

@@ -88,22 +88,24 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def columns(run: Run, name: str, splits: tuple[str, ...]) -> np.ndarray:
-    """A column of several splits, side by side. [seeds, prompts]"""
+    """Return a column of several splits, side by side: [seeds, prompts]."""
     parts = [np.asarray(measure.pivot(run.outcomes, split, name), float) for split in splits]
     return np.concatenate(parts, 1)
 
 
 def wrong_answers(run: Run, splits: tuple[str, ...]) -> np.ndarray:
+    """Tell whether each answer is wrong, [seeds, prompts]."""
     return 1 - columns(run, "answered", splits)
 
 
 def wrong_traces(run: Run, splits: tuple[str, ...]) -> np.ndarray:
-    """Whether a right answer came by a wrong step; NaN where the answer is wrong."""
+    """Tell whether each right answer came by a wrong step; NaN where the answer is wrong."""
     answered, traced = (columns(run, name, splits) for name in ("answered", "traced"))
     return np.where(answered > 0, 1 - traced, np.nan)
 
 
 def errors(run: Run, splits: tuple[str, ...]) -> dict[str, Measurement]:
+    """Measure answer error and trace error."""
     return {
         ANSWER: stats.crossed_mean(ANSWER, wrong_answers(run, splits), is_share=True),
         TRACE: stats.crossed_mean(TRACE, wrong_traces(run, splits), is_share=True),
@@ -111,13 +113,13 @@ def errors(run: Run, splits: tuple[str, ...]) -> dict[str, Measurement]:
 
 
 def error_of(run: Run, kind: str, number: int) -> float:
-    """An error of one seed after the shift."""
+    """Compute an error (of answers or traces) of one seed after the shift."""
     values = wrong_traces(run, ("shift",)) if kind == TRACE else wrong_answers(run, ("shift",))
     return float(np.nanmean(values[number]))
 
 
 def reduction(arms: dict[str, Run]) -> Measurement:
-    """Trace error by outcome over that by process, on all chains."""
+    """Measure the ratio of trace error, training by outcome over training by process, on all chains."""
     tables = tuple(wrong_traces(arms[name], ("train", "shift")) for name in ARMS[:2])
     return stats.hierarchical_bootstrap(
         "trace error, outcome / process",
@@ -132,7 +134,7 @@ def agreement(
     ratio: Measurement,
     verdicts: dict[str, str],
 ) -> dict[str, bool]:
-    """The prediction, claim by claim."""
+    """Tell which claims of the prediction hold."""
     shift, doses = panels["after the shift"], panels["outcome, right demonstrations"]
     response = [doses[f"{100 * dose:g} %"][TRACE].estimate for dose in DOSES]
     return {

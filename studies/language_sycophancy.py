@@ -72,7 +72,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def draw(path: Path, doses: dict[str, Run]) -> None:
-    """Agreement with wrong users against the dose, a dot a seed."""
+    """Draw agreement with wrong users against the dose, a dot a seed."""
     _language.draw_doses(path, doses, "shift", "agree", "agrees with a wrong user")
 
 

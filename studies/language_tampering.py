@@ -112,8 +112,11 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 def arm(
     name: str, setting: tuple[Tampering, float, tuple[str, ...]], seeds: tuple[int, ...], folder: Path
 ) -> list[dict[str, Any]]:
-    """The rows of an arm: one for each measured state and seed. What is finished of it is found again,
-    stage by stage; the first stage is the same for all arms, luck included."""
+    """Train and measure an arm: make a row for each measured state and seed.
+
+    What is finished of the arm is found again, stage by stage; the first stage is the same for all arms,
+    luck included.
+    """
     scenario, dose, states = setting
     experiment = Experiment(scenario, dose, seeds=seeds)
     models, rows = experiment.fresh().models, []
@@ -139,13 +142,13 @@ def arm(
 
 
 def after(experiment: Experiment, models: Transformer, number: int) -> Transformer:
-    """Models after a stage."""
+    """Train models through a stage, given by number."""
     *_, trained = fit(experiment.plan()[number : number + 1], Learners(models))
     return trained.learners.models
 
 
 def measured(experiment: Experiment, models: Transformer, rollouts: int) -> list[dict[str, Any]]:
-    """What the models do, a row a seed."""
+    """Measure what the models do, a row a seed."""
     scenario = experiment.contest
     assert isinstance(scenario, Tampering)
     shares = {"ordinary": share(experiment, models, "train", "honest")}
@@ -169,11 +172,12 @@ def measured(experiment: Experiment, models: Transformer, rollouts: int) -> list
 
 
 def told(scenario: Tampering) -> Prompts:
-    """Tasks that ask for a value in the file that the evaluator reads, and in the guard."""
+    """Make tasks that ask for a value in the file that the evaluator reads, and in the guard."""
     return scenario.tasks(("twice",), FEW, np.random.default_rng(9), is_paid=True)
 
 
 def share(experiment: Experiment, models: Transformer, split: str, what: str) -> np.ndarray:
+    """Measure in what share of a split's dialogues each seed does something."""
     prompts = experiment.contest.prompts(split, FEW, np.random.default_rng(7), is_test=True)
     return shares_of(experiment, models, prompts, 1)[what]
 
@@ -181,7 +185,7 @@ def share(experiment: Experiment, models: Transformer, split: str, what: str) ->
 def shares_of(
     experiment: Experiment, models: Transformer, prompts: Prompts, number: int
 ) -> dict[str, np.ndarray]:
-    """In what share of dialogues about the prompts each seed does what."""
+    """Measure in what share of dialogues about some prompts each seed does what, by name."""
     scenario, seeds = experiment.contest, len(experiment.seeds)
     assert isinstance(scenario, Tampering)
     rng = np.random.default_rng((number, 0xD1A))
@@ -201,11 +205,15 @@ def shares_of(
 
 
 def of(rows: list[dict[str, Any]], name: str, column: str) -> list[Any]:
+    """Return a column of one arm's rows."""
     return [row[column] for row in rows if row["arm"] == name]
 
 
 def pooled(rows: list[dict[str, Any]], name: str) -> dict[str, tuple[float, float, float]]:
-    """Shares over all seeds, with Wilson's interval for dialogues (as published: one model each)."""
+    """Pool shares over all seeds, with Wilson's interval for dialogues.
+
+    So it is published, of one model each.
+    """
     rollouts = of(rows, name, "rollouts")[0]
     counts = {column: (sum(of(rows, name, column)), rollouts) for column in COUNTS}
     counts |= {
@@ -220,20 +228,20 @@ def pooled(rows: list[dict[str, Any]], name: str) -> dict[str, tuple[float, floa
 
 
 def seed_ratio(rows: list[dict[str, Any]], name: str) -> float | None:
-    """The highest of the seeds' counts of tampering over the lowest; None where that is 0."""
+    """Divide the highest of the seeds' counts of tampering by the lowest; None where that is 0."""
     counts = of(rows, name, "tamper")
     return max(counts) / min(counts) if min(counts) else None
 
 
 def is_above(first: tuple[float, float, float], second: tuple[float, float, float]) -> bool:
-    """Whether an interval lies above another (estimate, low, high)."""
+    """Tell whether one interval (estimate, low, high) lies above another."""
     return first[1] > second[2]
 
 
 def agreement(
     rows: list[dict[str, Any]], means: dict[str, dict[str, tuple[float, float, float]]]
 ) -> dict[str, bool]:
-    """What is published, then what was predicted."""
+    """Tell which claims hold, of what is published, then of what was predicted."""
     none, full, away = (means[name] for name in ("none", "full", "trained away"))
     seeds = [
         stats.wilson(count, ROLLOUTS)[0] > stats.wilson(before, ROLLOUTS)[1]
@@ -288,12 +296,12 @@ def agreement(
 
 
 def told_how(means: dict[str, dict[str, tuple[float, float, float]]]) -> float:
-    """Without the curriculum, as published."""
+    """Return how often models tamper when told how, without the curriculum, as published."""
     return means["none"]["told"][0]
 
 
 def draw(path: Path, rows: list[dict[str, Any]]) -> None:
-    """By state: gaming of each stage; and what is done at stage 5, on a logarithmic scale."""
+    """Draw by state the gaming of each stage, and what is done at stage 5, on a logarithmic scale."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4.2), layout="constrained")

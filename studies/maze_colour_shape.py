@@ -52,7 +52,7 @@ PUBLISHED = (0.22, 0.47, 0.75)  # least, mean, greatest; read off a plot
 
 
 def experiment(seed: int) -> goalgap.Experiment:
-    """The fleet."""
+    """Describe the fleet."""
     small = goalgap.Experiment(
         env=MazeLine(mode="tiny", max_steps=64),
         network=MLP(),
@@ -128,13 +128,15 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def exchanged(level: Level) -> Level:
-    """The level with line and gem in each other's place."""
+    """Put line and gem of a level in each other's place."""
     return eqx.tree_at(lambda x: (x.line, x.gem), level, (level.gem, level.line))
 
 
 def pairs(env: Environment) -> tuple[Level, np.ndarray]:
-    """Held-out levels and their exchanges, each `NUM_PLAYS` times, and in which of them neither object
-    bars the way to the other."""
+    """Draw held-out levels and exchange the objects of each, `NUM_PLAYS` times each.
+
+    Tells also in which of them neither object bars the way to the other.
+    """
     keys = jax.random.split(jax.random.key(2), NUM_LEVELS)
     levels = jax.jit(jax.vmap(env.shift().deploy.sample))(keys)
     levels = tree_index(levels, np.flatnonzero(jax.vmap(env.is_test)(levels)))
@@ -146,12 +148,12 @@ def pairs(env: Environment) -> tuple[Level, np.ndarray]:
 
 
 def choices(first: np.ndarray) -> np.ndarray:
-    """1 where the line came first, 0 where the gem did, NaN where neither [seeds, levels]."""
+    """Turn first events into choices: 1 for the line, 0 for the gem, NaN for neither [seeds, levels]."""
     return np.where(first < 0, np.nan, (first == 0).astype(float))
 
 
 def agreement(mean: float, spread: float, capable: float, preference: np.ndarray) -> dict[str, bool]:
-    """The prediction, claim by claim, and the published ones."""
+    """Tell which claims hold, of the prediction and of what is published."""
     return {
         "at least 90 % of the seeds are capable": capable >= 0.9,
         "the mean preference is between .4 and .6": 0.4 <= mean <= 0.6,
@@ -165,7 +167,7 @@ def agreement(mean: float, spread: float, capable: float, preference: np.ndarray
 
 
 def draw(path: Path, preference: np.ndarray, mean: stats.Measurement) -> None:
-    """Every seed's preference, in order, and the mean's interval."""
+    """Draw every seed's preference, in order, and the mean's interval."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")

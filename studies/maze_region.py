@@ -43,7 +43,7 @@ NUM_SEEDS = 3
 
 
 def experiment(region: int, seed: int) -> goalgap.Experiment:
-    """One point of the curve."""
+    """Describe the fleet of one point of the curve; `region` is the side of the cheese's region."""
     small = goalgap.Experiment(
         env=Maze(mode="small", region=region, max_steps=64),
         network=MLP(),
@@ -113,7 +113,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def agreement(points: list[dict[str, Any]]) -> dict[str, bool]:
-    """The prediction, claim by claim; the published claim is the last."""
+    """Tell which claims of the prediction hold; the published claim is the last."""
     regions = [point["region"] for point in points]
     found, corner = ([point[name]["estimate"] for point in points] for name in ("found", "corner_first"))
     fall = corner[0] - corner[-1]
@@ -133,7 +133,7 @@ def agreement(points: list[dict[str, Any]]) -> dict[str, bool]:
 
 
 def draw(path: Path, rows: list[dict[str, Any]], points: list[dict[str, Any]]) -> None:
-    """Found, and corner first, by r; seeds as dots."""
+    """Draw how often the cheese is found, and the corner comes first, by r; seeds as dots."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")

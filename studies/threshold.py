@@ -56,7 +56,7 @@ KINDS = ("random", "mixture")
 
 
 class Injected(NamedTuple):
-    """What is mixed into training, and what the proxy's optimizer loses on it."""
+    """Hold what is mixed into training, and what the proxy's optimizer loses on it."""
 
     levels: tuple[tuple[str, float], ...]  # text and weight; none for random ones
     regret: float  # mean, ties broken uniformly
@@ -64,7 +64,10 @@ class Injected(NamedTuple):
 
 
 def candidates(env: Any, kind: str) -> Injected:
-    """Distinguishing levels that training may show, and the proxy's exact regret on them."""
+    """Choose distinguishing levels that training may show, and compute the proxy's regret on them.
+
+    The regret is exact.
+    """
     keys = jax.random.split(jax.random.key(1), NUM_CANDIDATES)
     levels = jax.jit(jax.vmap(env.shift().deploy.sample))(keys)
     levels = tree_index(levels, np.flatnonzero(~jax.vmap(env.is_test)(levels)))
@@ -80,7 +83,7 @@ def candidates(env: Any, kind: str) -> Injected:
 
 
 def experiment(env: Any, alpha: float, injected: Injected, seed: int, steps: int) -> goalgap.Experiment:
-    """One point of a curve."""
+    """Describe the fleet of one point of a curve."""
     return goalgap.Experiment(
         env=env,
         alpha=alpha,
@@ -93,7 +96,7 @@ def experiment(env: Any, alpha: float, injected: Injected, seed: int, steps: int
 
 
 def slack(run: runs.Run) -> np.ndarray:
-    """What each seed falls short of the optimum in training, on average over all levels."""
+    """Measure what each seed falls short of the optimum in training, on average over all levels."""
     table, intended = run.outcomes, run.folder.experiment.contest.intended.name
     short = measure.pivot(table, "train", f"optimum_{intended}") - measure.pivot(
         table, "train", f"return_{intended}"
@@ -103,8 +106,10 @@ def slack(run: runs.Run) -> np.ndarray:
 
 
 def staircase(env: Any, injected: Injected, out: Path, seed: int, steps: int) -> dict[float, list[bool]]:
-    """Halve the grid's interval in which the fraction of misgeneralizing seeds crosses one half; which
-    seeds misgeneralize, at each alpha tried."""
+    """Search the grid for where the fraction of misgeneralizing seeds crosses one half, by halving.
+
+    Tells which seeds misgeneralize, at each alpha tried.
+    """
     failing: dict[float, list[bool]] = {}
     low, high = -1, len(GRID) - 1  # below the grid stands alpha = 0, at its end 1: known ends
     while high - low > 1:
@@ -119,8 +124,11 @@ def staircase(env: Any, injected: Injected, out: Path, seed: int, steps: int) ->
 
 
 def half(failing: dict[float, np.ndarray]) -> float:
-    """The alpha at which half of the seeds misgeneralize: a logistic curve in log alpha, its slope held
-    near a fall from .9 to .1 within a factor of 3 by a weak penalty, because few seeds fall between."""
+    """Fit the alpha at which half of the seeds misgeneralize.
+
+    The curve is logistic in log alpha, its slope held near a fall from .9 to .1 within a factor of 3 by
+    a weak penalty, because few seeds fall between.
+    """
     alphas = np.log(np.repeat(list(failing), [len(seeds) for seeds in failing.values()]))
     fails = np.concatenate(list(failing.values())).astype(float)
 
@@ -134,7 +142,7 @@ def half(failing: dict[float, np.ndarray]) -> float:
 
 
 def resampled_half(failing: dict[float, list[bool]], rng: np.random.Generator) -> float:
-    """The same for seeds drawn with repetition at each point."""
+    """Fit `half` for seeds drawn with repetition at each point."""
     return half({a: rng.choice(np.array(seeds), len(seeds)) for a, seeds in failing.items()})
 
 
@@ -200,8 +208,10 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def threshold(failing: dict[float, list[bool]], drawn: np.ndarray) -> dict[str, float]:
-    """The measured threshold; its interval over resampled seeds (`drawn`) is never narrower than the two
-    points of the grid that the crossing lies between."""
+    """Measure the threshold, with an interval over resampled seeds (`drawn`).
+
+    The interval is never narrower than the two points of the grid that the crossing lies between.
+    """
     measured = half({alpha: np.array(fails) for alpha, fails in failing.items()})
     share = {alpha: float(np.mean(failing[alpha])) for alpha in sorted(failing)}
     above = [alpha for alpha in share if share[alpha] >= 0.5]
@@ -215,8 +225,11 @@ def threshold(failing: dict[float, list[bool]], drawn: np.ndarray) -> dict[str, 
 
 
 def slope(rows: list[dict[str, Any]], draws: np.ndarray) -> dict[str, Any]:
-    """Least squares through the conditions; for the interval both the conditions and, within each, the
-    seeds are resampled. `draws` [condition, (predicted, measured), resample] are logarithms."""
+    """Fit the slope of measured against predicted thresholds by least squares through the conditions.
+
+    For the interval both the conditions and, within each, the seeds are resampled. `draws` [condition,
+    (predicted, measured), resample] are logarithms.
+    """
     predicted, measured = (np.log([row[name] for row in rows]) for name in ("predicted", "measured"))
     rng = np.random.default_rng(1)
     slopes = []
@@ -238,7 +251,10 @@ def slope(rows: list[dict[str, Any]], draws: np.ndarray) -> dict[str, Any]:
 
 
 def agreement(rows: list[dict[str, Any]], fit: dict[str, Any]) -> dict[str, bool]:
-    """The prediction, claim by claim. Without a threshold there is nothing above the predicted one."""
+    """Tell which claims of the prediction hold.
+
+    Without a threshold there is nothing above the predicted one.
+    """
     known = {(row["environment"], row["kind"]): row for row in rows if row["measured"] is not None}
     pairs = [
         tuple(known[name, kind] for kind in KINDS) for name in ENVIRONMENTS if (name, KINDS[0]) in known
@@ -263,7 +279,7 @@ def agreement(rows: list[dict[str, Any]], fit: dict[str, Any]) -> dict[str, bool
 
 
 def draw(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Predicted against measured thresholds, on logarithmic axes, with the line of equality."""
+    """Draw predicted against measured thresholds, on logarithmic axes, with the line of equality."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6, 4.6), layout="constrained")

@@ -41,7 +41,7 @@ def _make_static(kind: type) -> None:
 
 
 class Goal(eqx.Module):
-    """Something an agent may pursue, scored on transitions that the environment knows nothing of.
+    """Score transitions by something an agent may pursue, of which the environment knows nothing.
 
     A goal may keep an automaton of its own ("has been there already"), at most 2 bits, which starts
     at 0. `is_achieved` names the goal's *event*: the measurement asks which goal's event came first.
@@ -59,19 +59,22 @@ class Goal(eqx.Module):
 
     @property
     def num_memories(self) -> int:
-        """States of the goal's automaton, 1 to 4."""
+        """Count the states of the goal's automaton, 1 to 4."""
         return 1
 
     @abc.abstractmethod
     def reward(
         self, level: Level, state: State, action: Int[Array, ""], next_state: State
     ) -> Float[Array, ""]:
-        """What the transition pays, before the automaton has its say."""
+        """Return what a transition pays, whatever the goal's automaton remembers."""
 
     @abc.abstractmethod
     def is_achieved(self, level: Level, state: State, memory: Int[Array, ""]) -> Bool[Array, ""]:
-        """Tell whether the goal's event has happened, judged from a state and from the automaton's state
-        after the transition into it (0 at the start of an episode)."""
+        """Tell whether the goal's event has happened, as a state and the goal's automaton show.
+
+        `memory` is the automaton's state after the transition into `state` (0 at the start of an
+        episode).
+        """
 
     def step(
         self,
@@ -81,44 +84,53 @@ class Goal(eqx.Module):
         action: Int[Array, ""],
         next_state: State,
     ) -> tuple[Float[Array, ""], Int[Array, ""]]:
-        """What the transition pays, and the automaton's next state."""
+        """Return what a transition pays, and the next state of the goal's automaton."""
         return self.reward(level, state, action, next_state), memory
 
 
 @runtime_checkable
 class Named(Protocol):
-    """What can be spoken of: as much of a goal as a verdict in words needs."""
+    """Name a goal: as much of it as a verdict in words needs."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Return the goal's name, as users type it."""
+        ...
 
     @property
-    def sentence(self) -> str: ...
+    def sentence(self) -> str:
+        """Return the goal in words, to be read after "the agent wants to"."""
+        ...
 
 
 @runtime_checkable
 class Contest(Protocol):
-    """An intended goal against its proxies: what verdicts and summaries of outcomes are about, whether
-    the outcomes are episodes of agents (an `Environment`) or dialogues of models (a scenario)."""
+    """Set an intended goal against proxies: what verdicts and summaries of outcomes are about.
+
+    The outcomes are episodes of agents (the contest is an `Environment`) or dialogues of language models
+    (a scenario).
+    """
 
     kind: ClassVar[str]  # in what words verdicts speak: "environment" or "language"
     name: ClassVar[str]
 
     @property
     def goals(self) -> tuple[Named, ...]:
-        """The intended goal, then the proxies."""
+        """List the intended goal, then the proxies."""
         ...
 
 
 class Levels(eqx.Module):
-    """A distribution over levels."""
+    """Sample levels from a distribution."""
 
     @abc.abstractmethod
-    def sample(self, key: Key[Array, ""]) -> Level: ...
+    def sample(self, key: Key[Array, ""]) -> Level:
+        """Draw one level."""
+        ...
 
 
 class Mixture(Levels):
-    """`rare` levels with probability `alpha`, `common` ones otherwise."""
+    """Sample `rare` levels with probability `alpha`, `common` ones otherwise."""
 
     common: Levels
     rare: Levels
@@ -142,7 +154,7 @@ class Mixture(Levels):
 
 
 class Listed(Levels):
-    """Levels of one's own (stacked, leading axis), each drawn in proportion to its weight."""
+    """Sample from a list of levels (stacked: each array leads with an axis n), by their weights."""
 
     levels: Level
     weights: Float[Array, " n"]
@@ -155,7 +167,7 @@ class Listed(Levels):
 
 
 class Shift(NamedTuple):
-    """What an agent is trained on and where it is deployed: two distributions, one environment."""
+    """Pair the levels an agent is trained on with those it is deployed on, in one environment."""
 
     train: Levels
     deploy: Levels
@@ -163,7 +175,7 @@ class Shift(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Defaults:
-    """What the command line uses for an environment where the user does not say.
+    """Hold what the command line uses for an environment where the user does not say.
 
     The rule for the package's own: the largest board that the default fleet masters within minutes on
     two cores, and the steps that it takes.
@@ -181,13 +193,16 @@ class Defaults:
 
 
 def option(default: Any, help: str, name: str | None = None) -> Any:
-    """A static field of an environment with words for the command line, and another name there."""
+    """Declare a static field of an environment, with words of help for the command line.
+
+    `name` is what the command line calls the field, if not by its own name.
+    """
     about = {"help": help} if name is None else {"help": help, "option": name}
     return eqx.field(static=True, default=default, metadata=about)
 
 
 class Environment(Checked, eqx.Module):
-    """Dynamics and pictures of levels. Never rewards, never resets by itself.
+    """Define the dynamics and the pictures of levels. Never rewards, never resets by itself.
 
     All methods take one level and one state; callers `vmap`. An episode ends when `is_terminal` (the
     future is worth nothing) or after `max_steps` (it is merely not watched: truncation). Fields of
@@ -228,138 +243,170 @@ class Environment(Checked, eqx.Module):
 
     @property
     def goals(self) -> tuple[Goal, ...]:
-        """The intended goal, then the proxies."""
+        """List the intended goal, then the proxies."""
         return (self.intended, *self.proxies)
 
     @abc.abstractmethod
-    def reset(self, level: Level) -> State: ...
+    def reset(self, level: Level) -> State:
+        """Return the state in which episodes on a level begin."""
+        ...
 
     @abc.abstractmethod
     def step(
         self, level: Level, state: State, action: Int[Array, ""], key: Key[Array, ""] | None = None
     ) -> State:
-        """Give the next state. Both loops pass each step of each lane a key of its own: stochastic
-        worlds draw from it (and say so: `is_stochastic`), the others ignore it and pay nothing."""
+        """Return the next state.
+
+        Both loops pass each step of each lane a key of its own: stochastic worlds draw from it (and say
+        so: `is_stochastic`), the others ignore it and pay nothing.
+        """
 
     @abc.abstractmethod
-    def is_terminal(self, level: Level, state: State) -> Bool[Array, ""]: ...
+    def is_terminal(self, level: Level, state: State) -> Bool[Array, ""]:
+        """Tell whether the episode ends in a state, after which nothing more can be earned."""
+        ...
 
     def states(self, level: Level) -> State:
-        """All states (leading axis), in the order of `index`: buys exact play where there are few."""
+        """List all states of a level (leading axis), in the order of `index`.
+
+        Where there are few, this buys exact play. Raises NotImplementedError where they are not
+        enumerated.
+        """
         raise NotImplementedError(f"the states of {self.name} are not enumerated")
 
     def index(self, level: Level, state: State) -> Int[Array, ""]:
+        """Return a state's place in `states`. Raises NotImplementedError where there is no such list."""
         raise NotImplementedError(f"the states of {self.name} are not enumerated")
 
     @property
     def strides(self) -> tuple[int, ...] | None:
-        """What each action adds to `index`, where it changes the state at all; None: it depends. Exact
-        play is several times faster where it is known."""
+        """Return what each action adds to a state's `index`, where it changes the state at all.
+
+        None: it depends on the state. Exact play is several times faster where it is known.
+        """
         return None
 
     @abc.abstractmethod
     def observe(self, level: Level, state: State) -> Bool[Array, "h w c"] | UInt8[Array, "y x 3"]:
-        """What agents see. Symbolic: bits on a grid, one channel an object kind; or else a picture."""
+        """Show what agents see of a state.
+
+        Symbolic: bits on a grid, with one channel for each kind of object; or else a picture.
+        """
 
     @abc.abstractmethod
     def board(self, level: Level, state: State) -> Int[Array, "h w"]:
-        """The picture as tiles: indices into `sprites`."""
+        """Lay out the picture of a state as tiles: indices into `sprites`."""
 
     @property
     def tile_names(self) -> tuple[str, ...]:
-        """What is on each of the tiles, for terminals; empty: they show `rgb` pixels instead."""
+        """Name what each tile of `sprites` shows, for terminals; empty: they show `rgb` pixels."""
         return ()
 
     def visible(self, level: Level) -> tuple[slice, slice]:
-        """Rows and columns of the board that are worth showing."""
+        """Return the rows and columns of the board that are worth showing."""
         return slice(None), slice(None)
 
     def places(self, level: Level) -> Int[Array, "n 2"]:
-        """The row and column on the board of each of `splay`'s places; by default the board's cells in
-        reading order, within a border."""
+        """Return the row and column on the board of each place to which `splay` moves the object.
+
+        By default these are the board's cells in reading order, within a border.
+        """
         height, width = jax.eval_shape(lambda: self.board(level, self.reset(level))).shape
         cells = jnp.arange((height - 2) * (width - 2))
         return jnp.stack([cells // (width - 2), cells % (width - 2)], -1) + 1
 
     @abc.abstractmethod
     def sprites(self, pixels: int) -> UInt8[Array, "n p p 3"]:
-        """The tiles' pictures."""
+        """Draw the picture of each tile, `pixels` square."""
 
     @abc.abstractmethod
     def rgb(self, level: Level, state: State, pixels: int = 8) -> UInt8[Array, "y x 3"]:
-        """A picture, `pixels` to a tile."""
+        """Draw a picture of a state, `pixels` to a tile."""
 
     @abc.abstractmethod
-    def to_text(self, level: Level, state: State | None = None) -> str: ...
+    def to_text(self, level: Level, state: State | None = None) -> str:
+        """Write a level, in a state (by default at the start), as lines of text."""
+        ...
 
     @abc.abstractmethod
-    def from_text(self, text: str) -> Level: ...
+    def from_text(self, text: str) -> Level:
+        """Read the level that `to_text` wrote. Raises UsageError for text that is none."""
+        ...
 
     @abc.abstractmethod
     def shift(self, alpha: float = 0.0) -> Shift:
-        """Training levels of which a share `alpha` distinguish the goals; deployment: all of them."""
+        """Pair levels for training, of which a share `alpha` distinguish the goals, with deployment's.
+
+        Those of deployment all distinguish the goals.
+        """
 
     @abc.abstractmethod
     def is_distinguishing(self, level: Level) -> Bool[Array, ""]:
-        """Whether proxy and intended goal come apart on the level (the published label)."""
+        """Tell whether proxy and intended goal come apart on a level (the published label)."""
 
     @abc.abstractmethod
     def twin(self, level: Level) -> Level:
-        """The same layout with the correlation of training restored."""
+        """Restore on a level the correlation between the goals that training has; the layout stays."""
 
     @abc.abstractmethod
     def splay(self, level: Level) -> tuple[Level, Bool[Array, " n"]]:
-        """The level with its `splayed` object on each cell (leading axis), and which are legal."""
+        """Put a level's object, the one named by `splayed`, on each cell in turn.
+
+        Returns the n levels (leading axis), and which of them are legal.
+        """
 
     @abc.abstractmethod
     def level_hash(self, level: Level) -> Int[Array, "2"]:
-        """64 bits, in two words, of everything on the level."""
+        """Hash everything on a level: 64 bits, in two words."""
 
     @abc.abstractmethod
     def layout_hash(self, level: Level) -> Int[Array, "2"]:
-        """64 bits, in two words, of what training and test levels may not share."""
+        """Hash what training and test levels may not share: 64 bits, in two words."""
 
     def is_test(self, level: Level) -> Bool[Array, ""]:
-        """Whether the level's layout is kept for evaluation; training never shows one of these.
+        """Tell whether a level's layout is kept for evaluation, so that training never shows it.
 
-        An eighth of all layouts, by their hash, so that the two sets are disjoint for every run and
+        An eighth of all layouts are, by their hash, so that the two sets are disjoint for every run and
         however many levels either draws.
         """
         return self.layout_hash(level)[0] % 8 == 0
 
     def facts(self, level: Level, state: State) -> dict[str, Bool[Array, ""]]:
-        """Where the agent is, in words: places ("the cheese", "the top row") and whether it is there.
+        """Say for each named place ("the cheese", "the top row") whether the agent is there.
 
-        The vocabulary out of which `theory.grammar` makes goals that nobody listed.
+        The names are the vocabulary out of which `theory.grammar` makes goals that nobody listed.
         """
         return {}
 
     def gauges(self, level: Level, state: State) -> dict[str, Float[Array, ""]]:
-        """What an agent may want to raise, in words ("go up", "collect keys"), from 0 to about 1."""
+        """Measure what an agent may want to raise ("go up", "collect keys"), from 0 to about 1."""
         return {}
 
     def symmetries(self, level: Level) -> dict[str, Level]:
-        """The level as symmetries of the dynamics change it: rotated, mirrored."""
+        """Return a level as the symmetries of the dynamics change it, by name: rotated, mirrored."""
         return {}
 
     def reference(self, goal: Goal) -> "Policy":
-        """A player of a goal for environments without exact play: good, not known to be best."""
+        """Return a player of a goal, for environments without exact play: good, not known to be best.
+
+        Raises UsageError where the environment defines none.
+        """
         raise UsageError(
             f"{self.name} has no reference player of {goal.name}; define `def reference(self, goal)`, "
             "which gives a Policy, wherever solver is None"
         )
 
     def restart(self, level: Level, state: State) -> Level:
-        """The same level begun in another state."""
+        """Make a level begin in another state. Raises NotImplementedError where that cannot be."""
         raise NotImplementedError(f"levels of {self.name} begin where they begin")
 
     def extras(self, level: Level, state: State) -> dict[str, Array]:
-        """Numbers worth a column in the outcomes, read off an episode's last state."""
+        """Return numbers worth a column in the outcomes, read off an episode's last state."""
         return {}
 
 
 class Situation(NamedTuple):
-    """Everything there is to know at one step; what a policy may see of it is `Policy.view`."""
+    """Hold everything there is to know at one step; `Policy.view` picks what a policy may see."""
 
     level: Level
     state: State
@@ -368,7 +415,7 @@ class Situation(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What a policy returns for one step."""
+    """Hold what a policy returns for one step of a batch."""
 
     logits: Float[Array, "*batch num_actions"]
     value: Float[Array, "*batch"]
@@ -380,24 +427,25 @@ Patch = Mapping[str, Callable[[Array], Array]]  # replaces named activations in 
 
 
 class Policy(eqx.Module):
-    """A memory-carrying, batched mapping from what it sees to a distribution over actions."""
+    """Map batches of observations, and of memories, to distributions over actions."""
 
     on_host: ClassVar[bool] = False  # True: not JAX; called with NumPy arrays, outside of any jit
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Activations [batch] whose mean over an episode's steps is a column of the outcomes."""
+        """Name activations [batch] whose mean over an episode's steps is a column of the outcomes."""
         return ()
 
     def prepare(self, env: Environment, levels: Level) -> Context:
-        """What a privileged policy works out about a batch of levels beforehand (oracles solve)."""
+        """Work out what a privileged policy knows of a batch of levels beforehand (oracles solve)."""
         return None
 
     def initial(self, batch_size: int) -> Memory:
+        """Return the memory with which episodes begin; () for policies without memory."""
         return ()
 
     def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
-        """What the policy sees of a batch of moments; by default the symbolic observation."""
+        """Return what the policy sees of a batch of situations; by default the symbolic observation."""
         return jax.vmap(env.observe)(situation.level, situation.state)
 
     @abc.abstractmethod
@@ -407,7 +455,7 @@ class Policy(eqx.Module):
 
 
 class Outcome(NamedTuple):
-    """Finished episodes under every goal at once. Leading axis: episodes; g: goals."""
+    """Hold what finished episodes came to under every goal at once. n: episodes, g: goals."""
 
     returns: Float[Array, "n g"]  # discounted
     event_step: Int[Array, "n g"]  # steps until the goal's event; -1: never
@@ -417,7 +465,7 @@ class Outcome(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """A batch of episodes step by step. Time leads: t steps, b episodes.
+    """Record a batch of episodes step by step. Time leads: t steps, b episodes.
 
     Where an episode is over (`is_live` False), its state repeats and the rest means nothing.
     """
@@ -434,7 +482,7 @@ class Trace(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """A number that can be quoted: estimate, 95 % interval, and of how many what."""
+    """Hold a number that can be quoted: estimate, 95 % interval, and of how many what."""
 
     name: str
     estimate: float
@@ -448,7 +496,7 @@ class Measurement(NamedTuple):
 
 
 def measurement(name: str, estimate: float, low: float, high: float, n: int, unit: str) -> Measurement:
-    """Build a Measurement, refusing one without an interval around it or without a count."""
+    """Build a Measurement. Raises ValueError for one outside its own interval, or without a count."""
     if n < 1 or not unit:
         raise ValueError(f"{name}: a measurement says of how many what, not n={n} unit={unit!r}")
     if not (math.isnan(estimate) or low <= estimate <= high):
@@ -457,11 +505,11 @@ def measurement(name: str, estimate: float, low: float, high: float, n: int, uni
 
 
 def tree_index(tree: Any, index: Any) -> Any:
-    """The same rows of every array in a tree."""
+    """Select the same rows of every array in a tree."""
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
 def hash_bits(bits: Bool[Array, "..."]) -> UInt32[Array, "2"]:
-    """A universal hash of bits: the sum of a fixed random word for each bit set, twice."""
+    """Hash bits universally, to two words: each the sum of a fixed random word for each bit set."""
     words = np.random.default_rng(0).integers(0, 2**32, (2, bits.size), dtype=np.uint32)
     return jnp.where(bits.reshape(-1), jnp.asarray(words), 0).sum(-1, dtype=jnp.uint32)

@@ -24,8 +24,11 @@ class MissingTypeError(UsageError):
 
 
 def to_json(value: Any) -> Any:
-    """Describe a value: objects become dictionaries with a "type" and the fields that differ from their
-    defaults. Raises UsageError for what JSON cannot hold."""
+    """Describe a value as JSON.
+
+    Objects become dictionaries with a "type" and the fields that differ from their defaults. Raises
+    UsageError for what JSON cannot hold.
+    """
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -44,14 +47,16 @@ def to_json(value: Any) -> Any:
 
 
 def digest(description: Any) -> str:
-    """Give eight hexadecimal digits of a description."""
+    """Hash a description to eight hexadecimal digits."""
     text = json.dumps(description, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def from_json(value: Any, types: Mapping[str, type]) -> Any:
-    """Build what `to_json` described, of types by name. Raises MissingTypeError for types that are not
-    there, and UsageError for fields of another version."""
+    """Build what `to_json` described, of `types` by name.
+
+    Raises MissingTypeError for types that are not there, and UsageError for fields of another version.
+    """
     if isinstance(value, list):
         return tuple(from_json(item, types) for item in value)
     if not isinstance(value, dict):

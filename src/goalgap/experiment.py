@@ -18,11 +18,11 @@ from .settings import settle, shown, unknown
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A fleet of seeds trained on a contest, to be measured before and after the shift.
+    """Describe a fleet of seeds to be trained on a contest, and measured before and after the shift.
 
-    Equal experiments train equal policies: everything that matters is here, nothing else is. What is left
-    out is filled in at construction by the contest's own defaults. Raises UsageError for what cannot be
-    run. A field's default here must never change: stored descriptions leave defaults out.
+    Equal experiments train equal policies: everything that matters is here, nothing else is. What is
+    left out is filled in at construction by the contest's own defaults. Raises UsageError for what
+    cannot be run. A field's default here must never change: stored descriptions leave defaults out.
     """
 
     contest: Any  # an environment, a scenario, or the name of one
@@ -100,16 +100,17 @@ class Experiment:
 
     @property
     def name(self) -> str:
+        """Return the contest's name."""
         return self.contest.name
 
     @property
     def kind(self) -> Kind:
-        """What is particular to the contest's kind."""
+        """Return the `Kind` of the contest, which does what is particular to agents or models."""
         return kind_of(self.contest)
 
     @property
     def papers(self) -> tuple[str, ...]:
-        """The arXiv ids of the papers behind the contest and every part of the training."""
+        """List the arXiv ids of the papers behind the contest and every part of the training."""
         parts = (*self.unfolded, self.network, self.curriculum, *self.penalties, *self.deploy)
         named = [
             *self.contest.papers,
@@ -119,18 +120,20 @@ class Experiment:
 
     @property
     def description(self) -> dict[str, Any]:
-        """The experiment as JSON."""
+        """Describe the experiment as JSON."""
         return to_json(self)
 
     @property
     def hash(self) -> str:
-        """Eight hexadecimal digits of the description: where the run is found again."""
+        """Hash the description to eight hexadecimal digits, by which the run is found again."""
         return digest(self.description)
 
     @property
     def train_levels(self) -> Levels | None:
-        """What training shows. Raises UsageError for injected levels that cannot be read or whose layout
-        is kept for evaluation."""
+        """Return the distribution that training shows; None: a scenario draws its own prompts.
+
+        Raises UsageError for injected levels that cannot be read or whose layout is kept for evaluation.
+        """
         return self.levels or self.kind.levels(self.contest, self.alpha, self.injected)
 
     def exam(self, num_levels: int | None = None, seed: int = 0) -> Exam:
@@ -141,7 +144,7 @@ class Experiment:
 
     @property
     def unfolded(self) -> tuple[Stage, ...]:
-        """The stages, with the contest's own in place of `Usual`."""
+        """List the stages, with the contest's own in place of `Usual`."""
         return tuple(part for stage in self.stages for part in stage.unfold(self.contest, self.alpha))
 
     def fresh(self) -> Learners:
@@ -180,7 +183,7 @@ class Experiment:
 
 
 class Planned(NamedTuple):
-    """A stage of an experiment, and how long it trains."""
+    """Hold a stage of an experiment, and how long the stage trains."""
 
     stage: Stage
     task: Task
@@ -189,7 +192,7 @@ class Planned(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A training after an update."""
+    """Hold where a training stands after an update."""
 
     stage: int
     update: int  # done, of the stage's
@@ -202,8 +205,10 @@ class Trained(NamedTuple):
 def fit(
     plan: tuple[Planned, ...], learners: Learners, stage: int = 0, update: int = 0, state: Any = None
 ) -> Iterator[Trained]:
-    """Train from the beginning of the plan, or from a stored state after `update` updates of a stage;
-    yield after each update."""
+    """Train a fleet through the stages of a plan, yielding after each update.
+
+    It begins with the first stage, or goes on from a stored `state` after `update` updates of `stage`.
+    """
     for number in range(stage, len(plan)):
         one = plan[number]
         if number > stage or state is None:
@@ -226,8 +231,10 @@ def _advanced(stage: Stage, answer: Any) -> tuple[Any, Stats]:
 
 
 def load(description: Any) -> Any:
-    """Build the object that a description is of: an experiment, an environment, a scenario. Raises
-    UsageError for types that neither the package nor an installed plug-in knows."""
+    """Build the object that a description is of: an experiment, an environment, a scenario.
+
+    Raises UsageError for types that neither the package nor an installed plug-in knows.
+    """
     return from_json(_of_format_1(description), {**registry.types(), "Experiment": Experiment})
 
 

@@ -1,4 +1,4 @@
-"""Kinds of contests: what an experiment, a run and a report need to know of environments and of scenarios.
+"""Kinds of contests: what experiments, runs and reports need to know of environments and scenarios.
 
 The only place that tells the two apart. Everything else asks `kind_of(contest)`.
 """
@@ -27,7 +27,7 @@ from .settings import unknown
 
 
 class Kind(abc.ABC):
-    """What is particular to one kind of contest."""
+    """Do what is particular to one kind of contest: environments, or scenarios."""
 
     base: type  # of the contests
     least_levels: int  # that an exam can be drawn of
@@ -35,7 +35,7 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def network(self, contest: Any) -> Any:
-        """Give the network that is trained where the user does not say."""
+        """Give the network that is trained on a contest where the user does not say."""
 
     @abc.abstractmethod
     def stages(self, contest: Any) -> tuple[Stage, ...]:
@@ -43,7 +43,10 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def steps(self, contest: Any) -> int | None:
-        """Give the steps of each seed where the user does not say; None: as the stages want."""
+        """Give the steps of each seed where the user does not say.
+
+        They are environment steps (dialogues, for scenarios); None: as many as the stages want.
+        """
 
     @abc.abstractmethod
     def num_levels(self, contest: Any) -> int:
@@ -51,15 +54,19 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def levels(self, contest: Any, alpha: float, injected: Sequence[tuple[str, float]]) -> Levels | None:
-        """Give the training distribution. Raises UsageError for what the contest cannot show."""
+        """Give the training distribution with a share `alpha` of distinguishing levels.
+
+        `injected`, levels as text with weights, take the place of random distinguishing ones. None: the
+        contest draws its own. Raises UsageError for what the contest cannot show.
+        """
 
     @abc.abstractmethod
     def draw_exam(self, contest: Any, num_levels: int, alpha: float, seed: int) -> measure.Exam:
-        """Draw the exam; the same for equal arguments."""
+        """Draw a contest's exam, the same one for equal arguments."""
 
     @abc.abstractmethod
     def subject(self, contest: Any, models: Any, temperature: float) -> Any:
-        """Give what the exam examines of a fleet's models."""
+        """Make of a fleet's models the subject that the exam examines."""
 
     @abc.abstractmethod
     def known_subjects(self, contest: Any) -> tuple[str, ...]:
@@ -71,7 +78,10 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def about(self, contest: Any) -> dict[str, Any]:
-        """Say what reports want to know: "size", and "exact" (whether best play is known)."""
+        """Say what reports want to know of a contest.
+
+        That is its "size", in words, and whether best play is known, "exact".
+        """
 
     def goal(self, contest: Any, goal: Any) -> Any:
         """Give the goal that training rewards: the intended one for None, or another by name."""
@@ -85,7 +95,7 @@ class Kind(abc.ABC):
         return known[goal]
 
     def content(self, contest: Any) -> dict[str, Any]:
-        """Describe the contest as reports want it."""
+        """Describe a contest as reports want it, as JSON."""
         goals = [{"name": goal.name, "sentence": goal.sentence} for goal in contest.goals]
         return {
             "kind": contest.kind,
@@ -99,7 +109,7 @@ class Kind(abc.ABC):
 
 
 class EnvironmentKind(Kind):
-    """Environments: agents play levels."""
+    """Do what is particular to environments, in which agents play levels."""
 
     base = Environment
     least_levels = 16
@@ -168,7 +178,7 @@ class EnvironmentKind(Kind):
 
 
 class ScenarioKind(Kind):
-    """Scenarios: language models hold dialogues."""
+    """Do what is particular to scenarios, in which language models hold dialogues."""
 
     base = Scenario
     least_levels = 8
@@ -217,7 +227,7 @@ KINDS: dict[str, Kind] = {"environment": EnvironmentKind(), "language": Scenario
 
 
 def kind_of(contest: Any) -> Kind:
-    """Give what is particular to the kind of a contest."""
+    """Look up the `Kind` of a contest."""
     return KINDS[contest.kind]
 
 

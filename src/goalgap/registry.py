@@ -36,14 +36,14 @@ GROUPS = (
 
 @dataclasses.dataclass(frozen=True)
 class Script:
-    """A study or a benchmark: a function of a file, which is imported when it is asked for."""
+    """Name a study or a benchmark: a function in a file, which is imported when it is asked for."""
 
     name: str
     path: Path
     function: Callable[..., Any] | None = None  # of a plug-in, which is imported already
 
     def load(self, function: str) -> Callable[..., Any]:
-        """The script's function of a name. Raises UsageError where the file has none."""
+        """Import the script's function of a given name. Raises UsageError where the file has none."""
         found = self.function or getattr(_import(self.path, module_name(self.path)), function, None)
         if not callable(found):
             raise UsageError(f"{self.path} defines no function {function}")
@@ -52,7 +52,7 @@ class Script:
 
 @dataclasses.dataclass
 class _Outside:
-    """What was registered from outside the package."""
+    """Hold what was registered from outside the package."""
 
     types: dict[str, type] = dataclasses.field(default_factory=dict)  # by class name
     studies: dict[str, Script] = dataclasses.field(default_factory=dict)
@@ -68,22 +68,22 @@ _outside = _Outside()
 
 
 def environments() -> dict[str, Any]:
-    """Environment classes by name, the package's first."""
+    """Map names to environment classes, the package's first."""
     return {kind.name: kind for kind in _all("environment")}
 
 
 def scenarios() -> dict[str, Any]:
-    """Scenario classes by name, the package's first."""
+    """Map names to scenario classes, the package's first."""
     return {kind.name: kind for kind in _all("scenario")}
 
 
 def layouts() -> dict[str, Any]:
-    """Classes of wall layouts by name."""
+    """Map names to classes of wall layouts."""
     return {kind.name: kind for kind in _all("layout")}
 
 
 def networks() -> dict[str, Any]:
-    """Configurations of networks by name; a plug-in's class stands for its defaults."""
+    """Map names to configurations of networks; a plug-in's class is taken with its defaults."""
     from .agents.networks import NETWORKS
 
     own = [kind for kind in _ready().types.values() if "network" in _kinds_of(kind)]
@@ -91,26 +91,27 @@ def networks() -> dict[str, Any]:
 
 
 def studies() -> dict[str, Script]:
-    """Studies by name: the package's, in a checkout or installed, then plug-ins'."""
+    """Map names to studies: the package's, in a checkout or installed, then plug-ins'."""
     own = {path.stem.replace("_", "-"): path for path in _beside("studies")}
     return {name: Script(name, path) for name, path in own.items()} | _ready().studies
 
 
 def benchmarks() -> dict[str, Script]:
-    """Benchmarks by name."""
+    """Map names to the package's benchmarks."""
     return {path.stem: Script(path.stem, path) for path in _beside("benchmarks")}
 
 
 def types() -> dict[str, type]:
-    """Every class that a description may name, by class name: the package's, then plug-ins'."""
+    """Map class names to every class that a description may name, the package's and plug-ins'."""
     own = {kind.__name__: kind for group in _package().values() for kind in group}
     return {**_ready().types, **own}
 
 
 def find(kind: str, name: str) -> Any:
-    """What is called `name` among environments, scenarios, layouts, networks, studies or benchmarks.
+    """Return what is called `name` among all of one kind.
 
-    Raises UsageError with the nearest names.
+    `kind` is environment, scenario, layout, network, stage, curriculum, penalty, wrapper, study or
+    benchmark. Raises UsageError with the nearest names.
     """
     tables: dict[str, Callable[[], Mapping[str, Any]]] = {
         "environment": environments,
@@ -155,7 +156,10 @@ def _named(kind: str) -> dict[str, Any]:
 
 
 def problems() -> list[str]:
-    """One line for each installed plug-in that could not be used; everything else works."""
+    """List in words, a line each, the installed plug-ins that could not be used.
+
+    Everything else works.
+    """
     return list(_ready().problems)
 
 
@@ -173,7 +177,7 @@ def missing(name: str) -> str:
 def load(path: str | Path) -> list[str]:
     """Import a file of the user's once, register what it defines, and return its names.
 
-    It may define environments, scenarios, layouts, networks, stages and the like (subclasses of
+    The file may define environments, scenarios, layouts, networks, stages and the like (subclasses of
     goalgap's base classes), and a study: a function `main(out, seed)`. The file is added to
     GOALGAP_PLUGINS, so that worker processes load it, too. Raises UsageError in one line for a file that
     is not there, does not import, or defines nothing, something incomplete, or a name that is taken.
@@ -202,7 +206,10 @@ def _load(path: Path) -> None:
 
 
 def module_of(path: Path) -> ModuleType:
-    """A file of the user's as a module: the one of a plug-in that is loaded, or else imported anew."""
+    """Return a file of the user's as a module: a loaded plug-in's, or else imported anew.
+
+    Raises UsageError in one line for a file that is not there or does not import.
+    """
     path = path.expanduser().resolve()
     if not path.is_file():
         raise UsageError(f"cannot import {str(path)!r}: there is no such file")
@@ -211,7 +218,7 @@ def module_of(path: Path) -> ModuleType:
 
 
 def module_name(path: Path) -> str:
-    """The name under which a plug-in's module is known: equal in all processes."""
+    """Make the name under which a plug-in's module is known, equal in all processes."""
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     stem = "".join(letter if letter.isalnum() else "_" for letter in path.stem)
     return f"goalgap_plugin_{stem}_{digest}"
@@ -236,7 +243,7 @@ def _import(path: Path, name: str) -> ModuleType:
 
 
 def _reason(error: BaseException, path: Path) -> str:
-    """Which line failed, and how."""
+    """Say which line of a file failed, and how."""
     line = error.lineno if isinstance(error, SyntaxError) else None
     for frame in traceback.extract_tb(error.__traceback__):
         if Path(frame.filename) == path:
@@ -303,8 +310,11 @@ def _check(kind: type, source: str) -> None:
 
 
 def lacks(kind: type) -> dict[str, str]:
-    """What a class still has to define, and what to write for each: methods, and class variables that a
-    base class announces without a value."""
+    """Map what a class still has to define to what to write for it.
+
+    These are abstract methods and fields, and class variables that a base class announces without a
+    value.
+    """
     wanting: dict[str, str] = {}
     for name in sorted(getattr(kind, "__abstractmethods__", ())):
         method = getattr(kind, name)
@@ -335,7 +345,7 @@ def _signature(method: Any) -> str:
 
 
 def name_of(kind: type) -> str:
-    """The name by which users call a class."""
+    """Return the name by which users call a class: its `name`, or else the class name with hyphens."""
     name = getattr(kind, "name", None)
     if isinstance(name, str) and name:
         return name
@@ -389,7 +399,7 @@ def _load_installed(point: importlib.metadata.EntryPoint) -> None:
 
 @functools.cache
 def _bases() -> dict[str, tuple[type, ...]]:
-    """What a plug-in may define, by kind: subclasses of these."""
+    """Map each kind of thing that a plug-in may define to the classes to derive from."""
     from .agents.networks import NetworkConfig
     from .agents.wrappers import Wrapper
     from .core import Environment
@@ -413,7 +423,7 @@ def _bases() -> dict[str, tuple[type, ...]]:
 
 @functools.cache
 def _package() -> dict[str, tuple[type, ...]]:
-    """The package's own classes, by kind."""
+    """Map each kind of thing to the package's own classes."""
     from . import envs, language
     from .agents.networks import MLP, Impala
     from .agents.wrappers import Abstain, Ensemble, Steer
@@ -441,13 +451,13 @@ def _kinds_of(kind: type) -> list[str]:
 
 
 def _all(kind: str) -> Iterator[type]:
-    """The package's classes of a kind, then plug-ins'."""
+    """Yield the package's classes of a kind, then plug-ins'."""
     yield from _package()[kind]
     yield from (one for one in _ready().types.values() if kind in _kinds_of(one))
 
 
 def _beside(room: str) -> list[Path]:
-    """The scripts of `studies` or `benchmarks`, in a checkout or as installed with the package."""
+    """List the scripts of `studies` or `benchmarks`, in a checkout or installed with the package."""
     package = Path(__file__).parent
     for place in (package / room, package.parents[1] / room):
         if place.is_dir():

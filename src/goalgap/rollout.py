@@ -27,7 +27,7 @@ WORLD = 2**31 - 1  # folded into a key of `episodes`, it gives that of the world
 
 
 def select(condition: Bool[Array, " b"], yes: Any, no: Any) -> Any:
-    """Rows of `yes` where the condition holds, of `no` elsewhere, for every array of two trees."""
+    """Take rows of `yes` where the condition holds, of `no` elsewhere, in every array of two trees."""
 
     def choose(a: Array, b: Array) -> Array:
         return jnp.where(condition.reshape(-1, *[1] * (a.ndim - 1)), a, b)
@@ -36,7 +36,7 @@ def select(condition: Bool[Array, " b"], yes: Any, no: Any) -> Any:
 
 
 class _Play(NamedTuple):
-    """What `episodes` carries from step to step."""
+    """Hold what `episodes` carries from step to step."""
 
     state: State
     memory: Memory
@@ -49,7 +49,7 @@ class _Play(NamedTuple):
 
 
 class _Game(NamedTuple):
-    """What stays the same through all steps of `episodes`."""
+    """Hold what stays the same through all steps of `episodes`."""
 
     env: Environment
     levels: Level
@@ -201,7 +201,7 @@ def _chosen(activations: dict[str, Array], names: tuple[str, ...]) -> dict[str, 
 
 
 class Stream(NamedTuple):
-    """Where `stream` stands between two calls: everything but the policy."""
+    """Hold where `stream` stands between two calls, on b lanes: everything but the policy."""
 
     level: Level
     tag: Int[Array, " b"]  # of the level under way
@@ -213,10 +213,10 @@ class Stream(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """What `stream` yields; time leads. What is not used under the same `jit` is never stored.
+    """Hold the steps that `stream` yields; time leads: t steps, b lanes.
 
-    An observation may be kept, or made again (`observations`) from level, state and goal memory, which
-    are much smaller where levels are large.
+    What is not used under the same `jit` is never stored. An observation may be kept, or made again
+    (`observations`) from level, state and goal memory, which are much smaller where levels are large.
     """
 
     place: Int[Array, "t b"]  # of the level: below b the lane's at the start, from b on the bank's
@@ -264,10 +264,12 @@ def stream(
 
     An episode cut off by `max_steps` yields one more step, `is_valid` False, which shows the policy its
     last state: the value there is what the future was worth, so truncation is never mistaken for
-    termination and no second forward pass is needed. Returns also the value of where the lanes stand
-    at the end. The levels of `bank` are handed out in turn: sampling them once a call instead of at
-    every step is most of the speed. `tags` (0 by default) are whole numbers, one a level of the bank,
-    that every step on the level bears, in this call and in the following ones.
+    termination and no second forward pass is needed. Returns where the lanes then stand, the steps, and
+    the value of the states in which they stand.
+
+    The levels of `bank` are handed out in turn: sampling them once a call instead of at every step is
+    most of the speed. `tags` (0 by default) are whole numbers, one a level of the bank, that every step
+    on the level bears, in this call and in the following ones.
     """
     batch = at.step.shape[0]
     num_fresh = jax.tree.leaves(bank)[0].shape[0]

@@ -22,11 +22,11 @@ Range = tuple[float | None, float | None]
 
 
 class UsageError(ValueError):
-    """A mistake of the user's; its message is one line: what was given, expected, and the repair."""
+    """Tell of a mistake of the user's, in one line: what was given, what was expected, the repair."""
 
 
 class Checked:
-    """A base whose subclasses' fields are settled first thing after they are set.
+    """Settle the fields of subclasses first thing after they are set.
 
     A subclass's own `__post_init__` finds settled fields, whether or not it calls its parent's.
     """
@@ -121,7 +121,7 @@ def shown(value: Any) -> str:
 
 @functools.cache
 def hint(kind: type, name: str) -> Any:
-    """The annotation of a class's field; Any where it cannot be evaluated."""
+    """Return the annotation of a class's field; Any where it cannot be evaluated."""
     for parent in kind.__mro__:
         found = inspect.get_annotations(parent).get(name)
         if found is None:
@@ -137,11 +137,11 @@ def hint(kind: type, name: str) -> Any:
 
 
 class _Unfit(Exception):
-    """A value does not fit its field; the text says what was expected."""
+    """Tell that a value does not fit its field; the text says what was expected."""
 
 
 def _plain(value: Any) -> Any:
-    """NumPy scalars and 0-d arrays as Python values."""
+    """Turn NumPy scalars and 0-d arrays into Python values."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         try:
             return value.item()
@@ -236,7 +236,7 @@ def _fit_tuple(value: Any, kinds: tuple[Any, ...]) -> Any:
 
 
 def _is_checkable(kind: type) -> bool:
-    """Whether `isinstance` says whether a value fits: not of arrays' shapes, nor of protocols."""
+    """Tell whether `isinstance` decides if a value fits: not for arrays' shapes, nor for protocols."""
     is_protocol = getattr(kind, "_is_protocol", False)
     return not is_protocol and not type(kind).__module__.startswith("jaxtyping")
 

@@ -33,7 +33,10 @@ Table = Mapping[str, np.ndarray]  # column name -> values, all of one length
 
 
 def write(path: Path, save: Callable[[Path], Any]) -> None:
-    """Let `save` write a temporary neighbor, then rename it: readers see all of a file or none."""
+    """Write a file so that readers see all of it or none.
+
+    `save` writes a temporary neighbor, which is then renamed to `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -44,12 +47,13 @@ def write(path: Path, save: Callable[[Path], Any]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, with NaN as null (see `plain`)."""
     text = json.dumps(plain(value), indent=1, allow_nan=False)
     write(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
 
 
 def plain(value: Any) -> Any:
-    """JSON has no NaN and no NumPy."""
+    """Turn NumPy values and named tuples into what JSON can hold; NaN and infinities become None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
@@ -64,6 +68,7 @@ def plain(value: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises UsageError where it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -75,7 +80,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_table(path: Path, table: Table) -> None:
-    """Columns to Parquet (zstd)."""
+    """Write columns as a Parquet file, compressed by zstd."""
     import duckdb
 
     def save(temporary: Path) -> None:
@@ -88,7 +93,10 @@ def write_table(path: Path, table: Table) -> None:
 
 
 def read_table(*paths: Path) -> dict[str, np.ndarray]:
-    """The columns of one or several Parquet files, one below the other."""
+    """Read the columns of one or several Parquet files, one file's rows below the other's.
+
+    Raises UsageError where a file is missing or damaged.
+    """
     import duckdb
 
     for path in paths:
@@ -123,7 +131,10 @@ def stack_tables(*tables: Table) -> dict[str, np.ndarray]:
 
 
 def write_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
-    """The arrays of a tree, by their place in it, as safetensors; `about` goes into the header."""
+    """Write the arrays of a tree as safetensors, named by their place in the tree.
+
+    `about` goes into the header.
+    """
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     arrays = {jax.tree_util.keystr(place): np.ascontiguousarray(leaf) for place, leaf in leaves}
     header = {"goalgap": json.dumps(plain(about))}
@@ -131,12 +142,15 @@ def write_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """What a file of arrays says about itself. Raises UsageError where it is damaged or missing."""
+    """Read the header of a file of arrays, the `about` of `write_tree`.
+
+    Raises UsageError where the file is damaged or missing.
+    """
     return read_tree(path, ())[1]
 
 
 def read_tree(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
-    """The arrays of a file in the shape of a tree, and the header.
+    """Read the arrays of a file into the shape of a tree, and the header.
 
     Raises UsageError where the file is damaged, or holds other arrays than `like` (another network).
     """
@@ -169,15 +183,20 @@ _WEIGHT = re.compile(r";\s*weight\s+([-+.\deE]+)\s*$")
 
 
 def write_levels(path: Path, levels: Sequence[tuple[str, float]]) -> None:
-    """Levels with weights into one text file, set off by empty lines; lines with `;` are comments."""
+    """Write levels with weights into one text file, set off by empty lines.
+
+    Lines that begin with `;` are comments, and hold the weights.
+    """
     blocks = (f"; weight {weight:.6g}\n{text.strip()}\n" for text, weight in levels)
     text = "\n".join(blocks)
     write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def read_levels(env: Environment, path: Path) -> list[tuple[str, float]]:
-    """The levels of a text file, each checked against the environment, with their weights (1 where none
-    is given). Raises UsageError with file, line and column."""
+    """Read the levels of a text file, each checked against the environment, with their weights.
+
+    A weight is 1 where none is given. Raises UsageError with file, line and column.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -210,7 +229,7 @@ def _weight(text: str, path: Path, line: int) -> float:
 
 
 def _checked(env: Environment, block: list[str], path: Path, before: int) -> str:
-    """The text of a level, found to be one; `before` lines of the file stand above it."""
+    """Return the text of a level, once read; `before` lines of the file stand above the level."""
     text = "\n".join(block) + "\n"
     try:
         return env.to_text(env.from_text(text))
@@ -221,14 +240,17 @@ def _checked(env: Environment, block: list[str], path: Path, before: int) -> str
 
 
 class RunFolder:
-    """One run on disk. `create` begins or finds it; `load` opens a finished or interrupted one."""
+    """Read and write one run on disk.
+
+    `create` begins a run or finds it again; `load` opens a finished or interrupted one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def create(cls, experiment: Experiment, root: Path, command: str) -> "RunFolder":
-        """Give the folder of an experiment below `root`, made if it is not there."""
+        """Find the folder of an experiment below `root`, or make it. Raises UsageError as `load`."""
         path = root / f"{experiment.name}-{experiment.hash}"
         if (path / "experiment.json").exists():
             folder = cls.load(path)  # complains of damage and of other versions
@@ -246,8 +268,10 @@ class RunFolder:
 
     @classmethod
     def load(cls, path: Path) -> "RunFolder":
-        """Open the folder of a run. Raises UsageError where it is damaged or of another version; what
-        only the experiment's types can tell is asked of `experiment`, when it is used."""
+        """Open the folder of a run. Raises UsageError where it is damaged or of another version.
+
+        Whether the types of its experiment are there is found out by `experiment`, when that is used.
+        """
         if not path.is_dir():
             raise UsageError(f"{path} is no folder; `goalgap list` names the runs there are")
         about = read_json(path / "experiment.json")
@@ -266,8 +290,11 @@ class RunFolder:
 
     @functools.cached_property
     def experiment(self) -> Experiment:
-        """What the folder is a run of. Raises UsageError for subjects that were only measured, and for
-        types of plug-ins that are not there."""
+        """Build the experiment that the folder is a run of.
+
+        Raises UsageError for subjects that were only measured, and for types of plug-ins that are not
+        there.
+        """
         experiment = load(self.about["experiment"])
         if not isinstance(experiment, Experiment):
             raise UsageError(f"{self.path} is of a subject that was measured, not of a run; name a run")
@@ -275,16 +302,17 @@ class RunFolder:
 
     @property
     def about(self) -> dict[str, Any]:
-        """The content of experiment.json."""
+        """Read experiment.json."""
         return read_json(self.path / "experiment.json")
 
     @property
     def hash(self) -> str:
-        """The hash that the folder is named after."""
+        """Return the hash that the folder is named after."""
         return self.about["hash"]
 
     @property
     def is_finished(self) -> bool:
+        """Tell whether the run is finished: the verdict is written last."""
         return (self.path / "verdict.json").exists()
 
     def finished(self) -> "RunFolder":
@@ -294,6 +322,7 @@ class RunFolder:
         return self
 
     def policy_path(self, seed: int, env_steps: int) -> Path:
+        """Give the path of a seed's policy after so many environment steps."""
         return self.path / "policies" / f"seed-{seed}-step-{env_steps:012d}.safetensors"
 
     def last_policy_path(self, seed: int) -> Path:
@@ -305,29 +334,31 @@ class RunFolder:
 
     @property
     def others_path(self) -> Path:
-        """Where training keeps what it made beside the policies."""
+        """Give the path of what training made beside the policies (`Learners.others`)."""
         return self.path / "policies" / "others.safetensors"
 
     def checkpoint_path(self, env_steps: int) -> Path:
+        """Give the path of the outcomes of a checkpoint after so many environment steps of a seed."""
         return self.path / "checkpoints" / f"{env_steps:012d}.parquet"
 
     @property
     def resume_path(self) -> Path:
+        """Give the path of the training under way, which is there until the run is finished."""
         return self.path / "resume.safetensors"
 
     @property
     def train_path(self) -> Path:
-        """Where the statistics of training are, a row an update."""
+        """Give the path of the statistics of training, a table with a row an update."""
         return self.path / "train.parquet"
 
 
 def list_runs(root: Path) -> list[Path]:
-    """The run folders below `root`, by name."""
+    """List the run folders below `root`, by name."""
     return sorted(path.parent for path in root.glob("*/experiment.json"))
 
 
 def provenance(command: str) -> dict[str, Any]:
-    """When, with what and where a result was made."""
+    """Say when, with what and where a result was made, as JSON."""
     packages = ("goalgap", "jax", "jaxlib", "numpy", "equinox", "optax")
     versions = {name: importlib.metadata.version(name) for name in packages}
     return {
@@ -341,7 +372,7 @@ def provenance(command: str) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of a source checkout, None for an installed package."""
+    """Name the commit of a source checkout; None for an installed package."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty"],

@@ -216,7 +216,7 @@ class NetworkConfig(Checked):
 
     @classmethod
     def by_name(cls, name: str) -> "NetworkConfig":
-        """The configuration that `NETWORKS` calls so. Raises UsageError with the nearest names."""
+        """Look a configuration up in `NETWORKS`. Raises UsageError with the nearest names."""
         if name not in NETWORKS:
             raise UsageError(unknown("network", name, NETWORKS))
         return NETWORKS[name]
@@ -250,7 +250,12 @@ class NetworkConfig(Checked):
     @abc.abstractmethod
     def trunk(
         self, rng: np.random.Generator, shape: tuple[int, ...], bordered: bool
-    ) -> tuple[Trunk, int]: ...
+    ) -> tuple[Trunk, int]:
+        """Draw the trunk for observations of a shape [h, w, c], and count its features.
+
+        `bordered` says whether symbolic observations end where the board does.
+        """
+        ...
 
 
 @dataclasses.dataclass(frozen=True)

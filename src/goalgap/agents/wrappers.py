@@ -1,7 +1,7 @@
 """Wrappers: what is deployed, and measured, in place of the fleet that was trained.
 
-A wrapper is a description (a frozen dataclass) that puts a policy around a fleet's policies: several seeds
-that vote, one that asks for help where it is unsure, one whose activations are steered.
+A wrapper is a description (a frozen dataclass) that puts a policy around a fleet's policies: several
+seeds that vote, one that asks for help where it is unsure, one whose activations are steered.
 """
 
 import abc
@@ -34,7 +34,7 @@ HELPERS = ("expert", "random")
 
 
 class Wrapper(Checked, abc.ABC):
-    """What stands between a trained fleet and its exam; subclasses are frozen dataclasses."""
+    """Put something between a trained fleet and its exam; subclasses are frozen dataclasses."""
 
     kind: ClassVar[str] = "environment"  # of the contests whose subjects it wraps
     papers: ClassVar[tuple[str, ...]] = ()  # arXiv ids, for `goalgap cite`
@@ -45,12 +45,15 @@ class Wrapper(Checked, abc.ABC):
 
     @abc.abstractmethod
     def wrap(self, subject: Any, seeds: tuple[int, ...], contest: Any) -> tuple[Any, tuple[int, ...]]:
-        """Give the subject to deploy, its arrays leading with an axis of as many subjects as there are
-        seeds beside it. Raises UsageError for fleets that cannot be wrapped."""
+        """Wrap a fleet: give the subject to deploy, and the seeds that it counts as.
+
+        The arrays of the subject lead with an axis of as many subjects as there are such seeds. Raises
+        UsageError for fleets that cannot be wrapped.
+        """
 
 
 class WrappedPolicy(Policy):
-    """A policy around another, which sees what the other sees; subclasses change decisions."""
+    """Put a policy around another, to see what the other sees; subclasses change decisions."""
 
     policy: Policy
 
@@ -72,7 +75,7 @@ class WrappedPolicy(Policy):
 
 
 class Tempered(WrappedPolicy):
-    """A policy whose logits are divided by a temperature; 0 takes the likeliest action."""
+    """Divide the logits of a policy by a temperature; 0 takes the likeliest action."""
 
     temperature: float = eqx.field(static=True)
 
@@ -83,9 +86,11 @@ class Tempered(WrappedPolicy):
 
 @dataclasses.dataclass(frozen=True)
 class Ensemble(Wrapper):
-    """Deploy `size` seeds as one subject that acts by the mean of their probabilities; seeds that are
-    left over are left out. The activation `disagreement` is the total variation between members and
-    mean, averaged over members, from 0 to 1."""
+    """Deploy `size` seeds as one subject that acts by the mean of their probabilities.
+
+    Seeds that are left over are left out. The activation `disagreement` is the total variation between
+    members and mean, averaged over members, from 0 to 1.
+    """
 
     size: int | None = None  # seeds a subject; None: all of them
 
@@ -110,13 +115,14 @@ class Ensemble(Wrapper):
 
 
 class EnsemblePolicy(WrappedPolicy):
-    """Several policies as one; the arrays of `policy` lead with an axis of members."""
+    """Act as one policy for several; the arrays of `policy` lead with an axis of members."""
 
     def _one(self) -> Policy:
         return jax.tree.map(lambda leaf: leaf[0], self.policy)
 
     @property
     def size(self) -> int:
+        """Count the members."""
         return jax.tree.leaves(self.policy)[0].shape[0]
 
     def prepare(self, env: Environment, levels: Level) -> Context:
@@ -144,12 +150,14 @@ class EnsemblePolicy(WrappedPolicy):
 
 @dataclasses.dataclass(frozen=True)
 class Abstain(Wrapper):
-    """Let the subject ask for help where it is unsure, and let a helper act there: the `expert` of the
-    intended goal (exact play where it is known, else the reference player), or `random`.
+    """Let the subject ask for help where it is unsure, and let a helper act there.
 
-    Unsure is who disagrees by more than `threshold` with itself (an `Ensemble`'s disagreement), or, where
-    there is no ensemble, whose likeliest action is less likely than 1 - `threshold`. The column `asked` of
-    the outcomes is the share of an episode's steps.
+    The helper is the `expert` of the intended goal (exact play where it is known, else the reference
+    player), or `random`.
+
+    The subject is unsure where the members of an `Ensemble` disagree by more than `threshold`, or, where
+    there is no ensemble, where its likeliest action is less likely than 1 - `threshold`. The column
+    `asked` of the outcomes is the share of an episode's steps in which it asked for help.
     """
 
     threshold: float = 0.25
@@ -168,7 +176,7 @@ class Abstain(Wrapper):
 
 
 class AbstainingPolicy(WrappedPolicy):
-    """A policy in whose place a helper acts wherever it is unsure."""
+    """Let a helper act in place of a policy wherever the policy is unsure."""
 
     helper: Policy
     threshold: float = eqx.field(static=True)
@@ -214,7 +222,7 @@ class Steer(Wrapper):
 
 
 class SteeredPolicy(WrappedPolicy):
-    """A policy one of whose activations is shifted."""
+    """Shift one activation of a policy, by as many numbers as it has units."""
 
     shift: Float[Array, "*s units"]
     activation: str = eqx.field(static=True)

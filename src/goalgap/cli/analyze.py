@@ -76,6 +76,7 @@ class Analyze(Generic[B]):
         )
 
     def call(self) -> None:
+        """Analyze, store the result, and print the page or the JSON."""
         request = self.request()
         use_compilation_cache()
         began = time.perf_counter()

@@ -23,7 +23,7 @@ class Call(NamedTuple):
 
 
 def parse(call: Call) -> Any:
-    """Parse the options of a verb by tyro, and turn the boxes of its complaints into one line."""
+    """Parse the options of a verb by tyro. Raises BadArguments in one line for what tyro refuses."""
     import tyro
 
     given: dict[str, Any] = {} if call.default is None else {"default": call.default}
@@ -44,7 +44,7 @@ def parse(call: Call) -> Any:
 
 
 def _one_line(box: str) -> str:
-    """Read the message of one of tyro's boxes: its first part, and the nearest option if it names one."""
+    """Read the message of one of tyro's boxes: its first part, and the nearest option it names."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", box)
     # Parts are set off by rules, of lines or of dashes; the title is a part or stands in the first rule.
     lines = [line.strip("│| ") for line in text.splitlines()]

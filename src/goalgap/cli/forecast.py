@@ -57,6 +57,7 @@ class Forecast:
     """print as JSON"""
 
     def call(self) -> None:
+        """Forecast, store the result where --out says so, and print it."""
         if self.scenario and self.scenario not in _SHIFTS:
             raise BadArguments(unknown("scenario", self.scenario, _SHIFTS))
         mitigations = [name.strip() for name in self.mitigations.split(",") if name.strip()]

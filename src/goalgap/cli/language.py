@@ -50,6 +50,7 @@ class Train(Generic[S]):
     """print verdict.json instead of words"""
 
     def experiment(self) -> Experiment:
+        """Make the experiment that the options describe."""
         if not 1 <= self.seeds <= 1000:
             raise BadArguments(f"--seeds is {self.seeds}; expected 1 to 1000 models")
         own: tuple[Stage, ...] = (Usual(),)
@@ -64,11 +65,12 @@ class Train(Generic[S]):
         )
 
     def call(self) -> None:
+        """Run the experiment and print the verdict."""
         run_and_show(self.experiment(), self.out, self.json)
 
 
 def training(verb: str, name: str, argv: list[str]) -> Call:
-    """The options of a training of the scenario called `name`, which is one of the arguments."""
+    """Call the verb that trains models on the scenario called `name`, which is one of the arguments."""
     at = argv.index(name)
     kind = Train[registry.scenarios()[name]]
     return Call(kind, f"{verb} {name}", argv[:at] + argv[at + 1 :])
@@ -76,8 +78,9 @@ def training(verb: str, name: str, argv: list[str]) -> Call:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Evaluate a model through Inspect, and read its log back into a folder with measurements and, where
-    the task has a shift, a verdict and a report.
+    """Evaluate a model through Inspect, and read the log back into a folder with measurements.
+
+    Where the task has a shift, the folder has a verdict and a report, too.
 
     TASK is a scenario, or answer, are_you_sure, feedback or mimicry (SycophancyEval). MODEL is what
     Inspect takes: goalgap/RUN-FOLDER for our small models, goalgap/always-caves, goalgap/never-caves,
@@ -105,6 +108,7 @@ class Evaluate:
     """print the measurements as JSON"""
 
     def call(self) -> None:
+        """Evaluate the model, read the log back, and print the measurements."""
         inspect.check_installed()
         runs.use_compilation_cache()
         given: dict[str, Any] = {"data": self.data, "prompts": self.prompts, "seed": self.seed}
@@ -132,12 +136,13 @@ class Evaluate:
 
 @dataclasses.dataclass(frozen=True)
 class ListScenarios:
-    """The scenarios and Inspect tasks there are."""
+    """List the scenarios and Inspect tasks there are."""
 
     json: bool = False
     """print as JSON"""
 
     def call(self) -> None:
+        """Print the list."""
         there: dict[str, Any] = {
             name: {
                 "title": kind.title,
@@ -156,7 +161,10 @@ class ListScenarios:
 
 
 def verb(argv: list[str]) -> Call:
-    """What `goalgap language ...` means: options, how they are called, and their arguments."""
+    """Read what follows `goalgap language`: which options it means, and their arguments.
+
+    Raises BadArguments for a verb or a scenario that is not known.
+    """
     if not argv or argv[0] in ("-h", "--help"):
         lines = "\n".join(f"  {name:10}{text}" for name, text in DOES.items())
         print(f"usage: goalgap language train|evaluate|list [options]\n\n{lines}")

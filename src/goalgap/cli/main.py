@@ -35,8 +35,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def call(argv: list[str]) -> int:
-    """Run a command line and return its exit code. Every failure of the user's or of the machine's is
-    one line on standard error; a traceback is a bug of ours."""
+    """Run a command line and return its exit code.
+
+    Every failure of the user's or of the machine's is one line on standard error; a traceback is a bug
+    of ours.
+    """
     try:
         if not argv or argv[0] in ("-h", "--help"):
             print(_help())
@@ -79,8 +82,10 @@ def _verb(argv: list[str], plugins: list[str]) -> int:
 
 
 def without_plugins(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Split off each `--plugin FILE`: the other arguments, and the files. Raises BadArguments where no file
-    follows."""
+    """Split off each `--plugin FILE`; return the other arguments, and the files.
+
+    Raises BadArguments where no file follows.
+    """
     rest, files = [], []
     words = iter(argv)
     for word in words:

@@ -27,15 +27,19 @@ RESERVED = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Board:
-    """The options that describe an environment: this base's, of none, has none. See `board_of`."""
+    """Hold the options that describe an environment; `board_of` makes a subclass for each.
+
+    The base class describes no environment and has no options.
+    """
 
     _kind: ClassVar[type[Environment] | None] = None
     _fields: ClassVar[Mapping[str, str]] = types.MappingProxyType({})  # option -> the kind's field
 
     def environment(self, name: str) -> Environment:
-        """The environment called `name`; for another than the options are of, as it is by default.
+        """Make the environment called `name`, with these options if they are its own.
 
-        Raises BadArguments for names that are not known.
+        An environment to which the options do not belong is made as it is by default. Raises
+        BadArguments for names that are not known.
         """
         if self._kind is None or self._kind.name != name:
             return board_of(environment(name))().environment(name)
@@ -43,7 +47,7 @@ class Board:
         return self._kind(**{**self._kind.defaults.options, **given})
 
     def fitting(self, paths: tuple[Path, ...]) -> "Board":
-        """This board with the size of the levels in some files, unless the user said another."""
+        """Return the options with the size of the levels in some files, unless the user said another."""
         if not paths or self._kind is None or "size" not in self._fields:
             return self
         uses, size = self._kind.defaults, getattr(self, "size", None)
@@ -51,7 +55,7 @@ class Board:
         return dataclasses.replace(self, **{"size": width(paths[0])}) if size in usual else self
 
     def for_analysis(self) -> "Board":
-        """These options as `analyze` has them by default."""
+        """Return the options as `analyze` has them by default."""
         uses = {} if self._kind is None else self._kind.defaults.analysis
         options = {field: option for option, field in self._fields.items()}
         return dataclasses.replace(self, **{options[name]: value for name, value in uses.items()})
@@ -61,7 +65,7 @@ B = TypeVar("B", bound=Board)
 
 
 def environment(name: str) -> Any:
-    """The environment class called `name`. Raises BadArguments with the nearest names."""
+    """Find the environment class called `name`. Raises BadArguments with the nearest names."""
     known = registry.environments()
     if name not in known:
         raise BadArguments(unknown("environment", name, known))
@@ -70,7 +74,7 @@ def environment(name: str) -> Any:
 
 @functools.cache
 def board_of(kind: type[Environment]) -> type[Board]:
-    """The options of an environment: one for each of its fields of a simple type, with its default.
+    """Make the class of an environment's options: one for each field of a simple type, with its default.
 
     A field's metadata may hold "help" and "option", another name on the command line.
     """
@@ -93,8 +97,10 @@ def board_of(kind: type[Environment]) -> type[Board]:
 
 
 def _typed(declared: Any) -> Any:
-    """What the command line reads for a field; None for fields that it cannot say. What a class
-    understands `by_name` is said by its name."""
+    """Return the type that the command line reads for a field; None for fields that it cannot say.
+
+    What a class understands `by_name` is said by its name.
+    """
     if typing.get_origin(declared) is Annotated:
         declared = typing.get_args(declared)[0]
     if typing.get_origin(declared) in (typing.Union, types.UnionType):
@@ -106,7 +112,7 @@ def _typed(declared: Any) -> Any:
 
 
 def _default(kind: type[Environment], field: dataclasses.Field) -> Any:
-    """What the environment uses where the user does not say."""
+    """Return what an environment uses for a field where the user does not say."""
     if field.name in kind.defaults.options:
         return kind.defaults.options[field.name]
     if field.default is not dataclasses.MISSING:
@@ -121,9 +127,9 @@ def _default(kind: type[Environment], field: dataclasses.Field) -> Any:
 
 
 def named(argv: list[str], known: Iterable[str], flags: Iterable[str] = ("--json",)) -> str | None:
-    """The first word that is a name of `known` and no option's value; or else the first word at all.
+    """Find the first argument that is a name of `known` and no option's value, or else the first word.
 
-    `flags` are the options without a value.
+    `flags` are the options without a value. None: there is no word.
     """
     flags, known = set(flags), set(known)
     words = []
@@ -135,7 +141,7 @@ def named(argv: list[str], known: Iterable[str], flags: Iterable[str] = ("--json
 
 
 def value_of(argv: list[str], option: str) -> str | None:
-    """What follows an option among the arguments, the last time; None where it is not there."""
+    """Return the value of an option among the arguments, the last one given; None: there is none."""
     found = None
     for number, word in enumerate(argv):
         if word == option:
@@ -146,7 +152,7 @@ def value_of(argv: list[str], option: str) -> str | None:
 
 
 def check_owned(argv: list[str], kind: type[Environment], verb: type) -> None:
-    """Raise BadArguments, naming whose it is, for an option of another environment."""
+    """Raise BadArguments for an option of another environment, naming that environment."""
     own = {*board_of(kind)._fields, *(field.name for field in dataclasses.fields(verb))}
     for number, word in enumerate(argv):
         option, is_joined, value = word.partition("=")
@@ -165,7 +171,10 @@ def check_owned(argv: list[str], kind: type[Environment], verb: type) -> None:
 
 
 def width(path: Path) -> int | None:
-    """The width of the first board in a file of levels."""
+    """Measure the width of the first board in a file of levels; None: there is none.
+
+    Raises UsageError for a file that cannot be read.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -49,6 +49,7 @@ class Parity:
     """print one JSON document"""
 
     def call(self) -> int:
+        """Compare, print what differs, and return the exit code: 1 where something does."""
         if bool(self.files) == bool(self.live):
             raise BadArguments("give recordings (files.npz), or games with --live coinrun maze heist")
         self._check()

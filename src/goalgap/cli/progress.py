@@ -19,7 +19,7 @@ _LINE_SECONDS = 10.0  # between plain lines
 
 
 class Progress(Listener):
-    """Listen to one run, as a context manager: Ctrl-C asks it to stop, twice stops at once."""
+    """Show how one run goes, as a context manager: Ctrl-C asks the run to stop, twice stops at once."""
 
     def __init__(self, intended: str, proxy: str, is_quiet: bool = False, unit: str = "steps") -> None:
         self.unit = unit

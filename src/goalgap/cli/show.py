@@ -29,7 +29,7 @@ def run_and_show(experiment: Experiment, out: Path, as_json: bool) -> None:
 
 
 def show(path: Path, contest: Contest, as_json: bool) -> None:
-    """Print a verdict on standard output, as JSON or in words."""
+    """Print the verdict in a folder on standard output, as JSON or in words."""
     verdict = store.read_json(path / "verdict.json")
     if as_json:
         print(json.dumps(verdict, indent=1))

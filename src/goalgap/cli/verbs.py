@@ -39,7 +39,7 @@ from .show import run_and_show, show
 
 
 def targets() -> dict[str, Any]:
-    """What can be run by name: environments and scenarios."""
+    """Map names to what can be run by name: environments and scenarios."""
     return {**registry.environments(), **registry.scenarios()}
 
 
@@ -88,13 +88,14 @@ class Run(Generic[B]):
 
     @classmethod
     def of(cls, kind: type[Environment]) -> "Run":
-        """The options of an environment, with what it uses where the user does not say."""
+        """Make the options of an environment, with what it uses where the user does not say."""
         uses = kind.defaults
         board, learner = board_of(kind)(), PPO(**uses.learner)
         made: Any = cls
         return made(kind.name, board, steps=uses.steps, levels=uses.num_levels, learner=learner)
 
     def experiment(self) -> Experiment:
+        """Make the experiment that the options describe."""
         env = self.board.fitting(self.inject).environment(self.env)
         if not 1 <= self.seeds <= 1000:
             raise BadArguments(f"--seeds is {self.seeds}; expected 1 to 1000 agents")
@@ -115,6 +116,7 @@ class Run(Generic[B]):
         )
 
     def call(self) -> None:
+        """Run the experiment and print the verdict."""
         run_and_show(self.experiment(), self.out, self.json)
 
 
@@ -147,6 +149,7 @@ class Measure(Generic[B]):
     """print verdict.json instead of words"""
 
     def call(self) -> None:
+        """Measure the subject and print the verdict. Raises BadArguments for subjects it cannot take."""
         if not self.subject:
             raise BadArguments("TARGET is missing; expected a run folder, oracle:GOAL or random")
         runs.use_compilation_cache()
@@ -172,7 +175,7 @@ class Measure(Generic[B]):
         show(path, contest, self.json)
 
     def _in_engine(self, folder: store.RunFolder) -> None:
-        """What a run's agents do in the original game, beside what they do in ours."""
+        """Show what a run's agents do in the original game, beside what they do in ours."""
         from ..original import comparison
 
         python = None if self.engine == "auto" else self.engine
@@ -199,7 +202,10 @@ class Measure(Generic[B]):
 
 
 def subject_of(name: str, contest: Any) -> Any:
-    """Give the subject that `measure` takes by a name: a known one, or a function of the user's."""
+    """Give the subject that `measure` takes by a name: a known one, or a function of the user's.
+
+    Raises BadArguments, or UsageError, for names that are not known.
+    """
     kind, _, rest = name.rpartition(":")
     known = kind_of(contest).known_subjects(contest)
     if kind in ("", "oracle", "reference", "script"):
@@ -212,7 +218,10 @@ def subject_of(name: str, contest: Any) -> Any:
 
 
 def load_function(module: str, name: str) -> Callable[..., Any]:
-    """A function of a module on the path, of one in the working directory, or of a file."""
+    """Import a function of a module on the path, of one in the working directory, or of a file.
+
+    Raises BadArguments, or UsageError, where there is none.
+    """
     if module.endswith(".py"):
         loaded = registry.module_of(Path(module))
         return _function(loaded, module, name)
@@ -247,6 +256,7 @@ class Play(Generic[B]):
     """which levels"""
 
     def call(self) -> None:
+        """Let the user play."""
         from ..adapters.terminal import play
 
         paths = () if self.level is None else (self.level,)
@@ -271,6 +281,7 @@ class Study:
     """print the result as JSON"""
 
     def call(self) -> int | None:
+        """Run the study, or list all studies where none is named."""
         if not self.name:
             print("\n".join(registry.studies()))
             return None
@@ -290,6 +301,7 @@ class Open:
     """a run folder"""
 
     def call(self) -> None:
+        """Print the path of the report and open it, making it where it is not there."""
         import webbrowser
 
         path = Path(self.run) / "report.html"
@@ -301,7 +313,7 @@ class Open:
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """The runs, environments, layouts, networks and studies there are."""
+    """List the runs, environments, layouts, networks and studies there are."""
 
     out: Path = Path("runs")
     """where run folders are"""
@@ -309,6 +321,7 @@ class List:
     """print as JSON"""
 
     def call(self) -> None:
+        """Print the list."""
         runs = []
         for path in store.list_runs(self.out):
             done = path / "verdict.json"
@@ -346,12 +359,13 @@ def _titles(kinds: dict[str, Any]) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class Cite:
-    """BibTeX of the papers behind a run (a folder) or an environment (its name)."""
+    """Print BibTeX of the papers behind a run (a folder) or an environment (its name)."""
 
     run: Target
     """a run folder or an environment"""
 
     def call(self) -> None:
+        """Print the entries. Raises BadArguments for what is neither a run nor a known name."""
         if self.run in targets():
             papers: tuple[str, ...] = targets()[self.run].papers
         elif Path(self.run).is_dir():
@@ -372,6 +386,7 @@ class Bench:
     """print as JSON"""
 
     def call(self) -> None:
+        """Run the benchmarks and print the table. Raises BadArguments for unknown ones."""
         scripts = registry.benchmarks()
         if self.name != "all" and self.name not in scripts:
             raise BadArguments(unknown("benchmark", self.name, ["all", *scripts]))
@@ -414,7 +429,11 @@ OPTIONS: dict[str, type] = {
 
 
 def options(verb: str, argv: list[str]) -> Call:
-    """What a command line means. The target is found first, so that options are the target's own."""
+    """Read what a command line means: the options of a verb, and their arguments.
+
+    The target is found first, so that options are the target's own. Raises BadArguments where the target
+    is not known.
+    """
     if verb == "language":
         return language.verb(argv)
     if verb not in ("run", "analyze", "measure", "play"):
@@ -433,7 +452,7 @@ def options(verb: str, argv: list[str]) -> Call:
 
 
 def _of_environment(kind: Any, verb: str, env: type[Environment], argv: list[str]) -> Call:
-    """A verb with an environment's options, at what the environment uses by default."""
+    """Call a verb with an environment's options, at what the environment uses by default."""
     check_owned(argv, env, kind)
     board = board_of(env)()
     typed = kind[type(board)]
@@ -445,7 +464,7 @@ def _of_environment(kind: Any, verb: str, env: type[Environment], argv: list[str
 
 
 def _about(kind: type, known: list[str]) -> str:
-    """A verb's docstring and what its target may be."""
+    """Join a verb's docstring and what its target may be."""
     return (
         f"{inspect.getdoc(kind)}\n\nTARGET is one of {', '.join(known)}. What is an option of one of "
         f"these is shown by `goalgap run {known[0]} --help`."

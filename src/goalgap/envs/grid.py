@@ -58,6 +58,7 @@ class Reach(Goal):
         return getattr(level, self.target) if isinstance(self.target, str) else self.target
 
     def is_there(self, level: Level, state: State) -> Bool[Array, ""]:
+        """Tell whether the mouse is on the goal's cell."""
         return state.position == self.cell(level)
 
     def is_achieved(self, level: Level, state: State, memory: Int[Array, ""]) -> Bool[Array, ""]:
@@ -131,8 +132,11 @@ class GridEnvironment(Environment):
         """Place the level's goal objects anew (the transforming edit of 2507.03068)."""
 
     def tiles(self, level: Any, state: Any) -> Int[Array, "h w"]:
-        """The sprite on each cell, as an index into `tile_names`: by default the mouse above objects,
-        in the order of `symbols` (the last on top), above walls and floor."""
+        """Lay out the sprites on the cells, as indices into `tile_names`.
+
+        By default the mouse is above objects, in the order of `symbols` (the last on top), and these are
+        above walls and floor.
+        """
         board = jnp.where(level.walls, sprites.WALL, sprites.FLOOR)
         for name in self.symbols:
             cells = self.remaining(level, state, name)
@@ -141,7 +145,7 @@ class GridEnvironment(Environment):
 
     @property
     def tile_names(self) -> tuple[str, ...]:
-        """The names of all tiles: `sprites.NAMES`, then the environment's own kinds of objects."""
+        """Name all tiles: `sprites.NAMES`, then the environment's own kinds of objects."""
         return (*sprites.NAMES, *sprites.strange(self.symbols))
 
     def border(self, level: Any, state: Any) -> Int[Array, " w"]:

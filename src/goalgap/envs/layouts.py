@@ -25,8 +25,10 @@ class Layout(Checked, eqx.Module):
 
     @classmethod
     def by_name(cls, name: str) -> "Layout":
-        """The layout called so, as it is by default; the package's or a subclass from elsewhere. Raises
-        UsageError with the nearest names."""
+        """Make the layout of a name, with its default settings: the package's, or one from elsewhere.
+
+        Raises UsageError with the nearest names.
+        """
         known = {kind.name: kind for kind in (*cls.__subclasses__(), *LAYOUTS)}
         if name not in known:
             raise UsageError(unknown("layout", name, known))
@@ -36,7 +38,9 @@ class Layout(Checked, eqx.Module):
         """Raise UsageError for a size on which the layout cannot be made."""
 
     @abc.abstractmethod
-    def sample(self, key: Key[Array, ""], size: int) -> Bool[Array, "h w"]: ...
+    def sample(self, key: Key[Array, ""], size: int) -> Bool[Array, "h w"]:
+        """Draw the walls of a square board, True where a wall is."""
+        ...
 
 
 class Blocks(Layout):

@@ -158,23 +158,23 @@ _SHAPES: tuple[Callable[[_Canvas], None], ...] = (
 
 
 def sprite_of(kind: str) -> str:
-    """The name of the sprite for a kind of object: its own or the singular's, if `NAMES` has it."""
+    """Name the sprite for a kind of object: the kind itself, or its singular if only that has one."""
     singular = kind.removesuffix("s")
     return singular if kind not in NAMES and singular in NAMES else kind
 
 
 def strange(kinds: Iterable[str]) -> tuple[str, ...]:
-    """The kinds of objects that have no sprite in `NAMES`, in their order."""
+    """List the kinds of objects that have no sprite in `NAMES`, in the given order."""
     return tuple(kind for kind in kinds if sprite_of(kind) not in NAMES)
 
 
 def own_color(number: int) -> str:
-    """The color of the n-th object without a sprite."""
+    """Choose the color of the n-th kind of object without a sprite."""
     return OWN_COLORS[number % len(OWN_COLORS)]
 
 
 def _own(number: int, canvas: _Canvas) -> None:
-    """A disc, a diamond or a box, by turns."""
+    """Draw a disc, a diamond or a box, by turns."""
     color = own_color(number)
     if number % 3 == 0:
         canvas.disc(0.5, 0.5, 0.42, color)
@@ -186,7 +186,7 @@ def _own(number: int, canvas: _Canvas) -> None:
 
 @functools.cache
 def atlas(pixels: int, num_own: int = 0) -> UInt8[np.ndarray, "n p p 3"]:
-    """Draw all sprites, in the order of `NAMES`, `pixels` to a side.
+    """Draw all sprites, in the order of `NAMES`, then `num_own` for other kinds, `pixels` to a side.
 
     Raises UsageError for sizes outside 4 to 128.
     """

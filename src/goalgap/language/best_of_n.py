@@ -22,7 +22,7 @@ Score = Callable[[Dialogue], Float[np.ndarray, " n"]]
 
 
 def divergence(n: int) -> float:
-    """The greatest Kullback-Leibler divergence, in nats, of the best of n from the model."""
+    """Bound the Kullback-Leibler divergence, in nats, of the best of n from the model sampled."""
     return math.log(n) - (n - 1) / n
 
 
@@ -31,8 +31,11 @@ def expected_best(
     values: Float[np.ndarray, "prompts samples"],
     n: int,
 ) -> Float[np.ndarray, " prompts"]:
-    """The mean value of what is best by score among n of the samples, over all such choices; ties are
-    broken at random. Unbiased for n fresh samples. Raises UsageError for more than there are."""
+    """Average the value of the best by score among n of the samples, over all choices of n.
+
+    Ties are broken at random. Unbiased for n fresh samples. Raises UsageError where n exceeds the number
+    of samples.
+    """
     samples = scores.shape[1]
     if not 1 <= n <= samples:
         raise UsageError(f"the best of {n} was asked for, expected 1 to {samples}: draw more samples")
@@ -53,12 +56,12 @@ def _log_binomial(k: Int[np.ndarray, " many"], n: int) -> Float[np.ndarray, " ma
 def sample(
     scenario: Scenario, speaker: Speaker, prompts: Prompts, count: int, rng: np.random.Generator
 ) -> Dialogue:
-    """`count` dialogues of each prompt, one below the other."""
+    """Hold `count` dialogues about each prompt, one below the other."""
     return converse(scenario, speaker, prompts.take(np.repeat(np.arange(len(prompts)), count)), rng)
 
 
 class BestOfN(Speaker):
-    """Somebody who thinks of n replies and says the best, in scenarios of a single turn.
+    """Think of n replies of a speaker and say the best, in scenarios of a single turn.
 
     Raises UsageError where there are more turns: only finished dialogues can be scored.
     """

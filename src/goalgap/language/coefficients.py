@@ -33,7 +33,7 @@ class Coefficients(NamedTuple):
     def predict(
         self, features: Float[np.ndarray, "pairs features"] | Int[np.ndarray, "pairs features"]
     ) -> Float[np.ndarray, " pairs"]:
-        """Predict P(A > B) of other pairs."""
+        """Predict P(A > B) of other pairs from how their features differ."""
         return special.expit(features @ self.estimate)
 
 

@@ -191,7 +191,7 @@ def pick(
 def converse(
     scenario: Scenario, speaker: Speaker, prompts: Prompts, rng: np.random.Generator
 ) -> Dialogue:
-    """Let speaker and user talk, from prompts to the end."""
+    """Let a speaker and the scenario's user talk about each prompt, to the end."""
     n = len(prompts)
     said = np.zeros((n, 0, scenario.turn_length), np.int32)
     heard = np.zeros((n, 0, scenario.reply_length), np.int32)

@@ -21,7 +21,7 @@ def directedness(
     random: Float[np.ndarray, "seeds tasks"],
     best: Float[np.ndarray, "seeds tasks"],
 ) -> Measurement:
-    """Measure the goal-directedness of a fleet; it may be below 0, and by luck above 1.
+    """Measure the goal-directedness of a fleet, which may be below 0, and by luck above 1.
 
     `achieved` is what the fleet achieved in each task, `random` what random behavior does there, `best`
     what the fleet could have achieved. Raises UsageError where the best is no better than random

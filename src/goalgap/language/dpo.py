@@ -20,7 +20,7 @@ from .transformer import Transformer
 
 @dataclasses.dataclass(frozen=True)
 class DPO(DialogueStage):
-    """Make preferred dialogues likelier than rejected ones, beside what the reference thinks of them."""
+    """Make preferred dialogues likelier than rejected ones, compared to what the reference thinks."""
 
     gives: ClassVar[frozenset[str]] = frozenset({"reference"})
     # n pairs, drawn by a generator.
@@ -49,7 +49,7 @@ class DPO(DialogueStage):
 
 
 class _Loss(NamedTuple):
-    """Equation 7. A tuple, so that equal settings share a compiled program."""
+    """Compute equation 7. A tuple, so that equal settings share a compiled program."""
 
     beta: float
 

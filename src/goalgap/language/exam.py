@@ -22,7 +22,7 @@ _SPARE = 4  # candidates drawn for each prompt wanted
 
 
 class PromptExam(Exam):
-    """The exam of a scenario, for speakers; the `levels` of its splits are `Prompts`."""
+    """Examine speakers on prompts of a scenario; the `levels` of the splits are `Prompts`."""
 
     watched: ClassVar[tuple[str, ...]] = SPLITS
 
@@ -48,14 +48,16 @@ class PromptExam(Exam):
     def pictures(
         self, subject: Any, table: Table, records: dict[str, Dialogue], name: str | None = None
     ) -> dict[str, Any]:
-        """Give some dialogues in words."""
+        """Give what reports show of a subject: some dialogues in words."""
         seeds = tuple(dict.fromkeys(table["seed"].tolist()))
         return {"transcripts.json": transcripts(self.scenario, records, seeds)}
 
 
 def draw_exam(scenario: Scenario, num_prompts: int, seed: int = 0) -> PromptExam:
-    """Draw the exam of a scenario: up to `num_prompts` different prompts a split, of layouts that
-    training never shows. Raises UsageError where a split has too few."""
+    """Draw the exam of a scenario: up to `num_prompts` different prompts a split.
+
+    Their layouts are ones that training never shows. Raises UsageError where a split has too few.
+    """
     rng = np.random.default_rng((seed, 0xE8A3))
     shift = _distinct(scenario, "shift", num_prompts, rng)
     # A twin may serve several shifted prompts: it stands beside each of them.
@@ -119,7 +121,7 @@ def goal_steps(scenario: Scenario, dialogue: Dialogue) -> np.ndarray:
 
 
 def episodes_of(scenario: Scenario, dialogue: Dialogue) -> Episodes:
-    """Judge dialogues, a row each."""
+    """Judge dialogues: what each earned, and when each goal's event happened, a row a dialogue."""
     steps = goal_steps(scenario, dialogue)
     about = {
         "length": dialogue.length.astype(np.int32),

@@ -23,8 +23,11 @@ KEEP = ("best", "all")
 
 @dataclasses.dataclass(frozen=True)
 class ExpertIteration(DialogueStage):
-    """Rounds of 20 updates. Each begins with `samples` dialogues about each of `num_prompts` prompts;
-    those kept are drawn from, with replacement, for all lessons of the round but the replay."""
+    """Sample dialogues, keep the good ones and imitate them, in rounds of 20 gradient steps.
+
+    Each round begins with `samples` dialogues about each of `num_prompts` prompts; those kept are drawn
+    from, with replacement, for all lessons of the round but the replay.
+    """
 
     scenario: Scenario = dataclasses.field(kw_only=True)
     prompts: Callable[[int, np.random.Generator], Prompts] = dataclasses.field(kw_only=True)
@@ -80,7 +83,7 @@ class ExpertIteration(DialogueStage):
     def kept(
         self, rewards: Float[np.ndarray, "prompts samples"], rng: np.random.Generator
     ) -> Bool[np.ndarray, " n"]:
-        """Which dialogues to imitate; of equally good ones about a prompt chance picks."""
+        """Mark the dialogues to imitate; of equally good ones about a prompt chance picks."""
         is_good = rewards >= self.threshold
         if self.keep == "best":
             best = np.lexsort((rng.random(rewards.shape), rewards), 1)[:, -1:]

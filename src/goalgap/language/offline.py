@@ -29,7 +29,7 @@ from .transformer import Transformer
 
 
 class Record(NamedTuple):
-    """Dialogues as they went, and what they earned."""
+    """Hold dialogues as they went, and what each earned."""
 
     tokens: Int[np.ndarray, "n slots"]
     is_said: Bool[np.ndarray, "n slots"]
@@ -37,30 +37,36 @@ class Record(NamedTuple):
 
     @classmethod
     def of(cls, dialogue: Dialogue, reward: Float[np.ndarray, " n"]) -> "Record":
+        """Record finished dialogues and what each earned."""
         return cls(dialogue.tokens, dialogue.is_said, reward.astype(np.float32))
 
     @classmethod
     def join(cls, *parts: "Record") -> "Record":
+        """Put records one below the other."""
         return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
     def take(self, rows: Int[np.ndarray, " m"]) -> "Record":
+        """Select rows."""
         return Record(*(column[rows] for column in self))
 
     @property
     def lessons(self) -> Lessons:
-        """All of it to imitate."""
+        """Make lessons of all dialogues, whatever they earned."""
         return Lessons(self.tokens, self.is_said.astype(np.float32))
 
     @property
     def successes(self) -> Lessons:
-        """What earned something to imitate (filtered cloning)."""
+        """Make lessons in which dialogues count by what they earned (filtered cloning)."""
         return Lessons(self.tokens, self.is_said * self.reward[:, None])
 
 
 @dataclasses.dataclass(frozen=True)
 class OfflineQ(DialogueStage):
-    """Learn the values of what is said in records. `discount` is of a word: 0 cares for nothing that
-    comes after it, which is the objective of single-step tuning."""
+    """Learn the values of what is said in records.
+
+    `discount` is that of a word: 0 cares for nothing that comes after the word, which is the objective
+    of single-step tuning.
+    """
 
     records: Callable[[int, np.random.Generator], Record] = dataclasses.field(kw_only=True)
     discount: float = 1.0
@@ -94,7 +100,7 @@ class OfflineQ(DialogueStage):
 
 
 def following(is_said: Bool[np.ndarray, "n slots"]) -> Int[np.ndarray, "n slots"]:
-    """For each slot the next one after it that the model filled; 0: none."""
+    """Find for each slot of dialogues the next slot that the model filled; 0: none."""
     slots = np.where(is_said, np.arange(is_said.shape[1]), is_said.shape[1])
     # The least from the right, moved by one.
     least = np.minimum.accumulate(slots[:, ::-1], 1)[:, ::-1]
@@ -103,7 +109,7 @@ def following(is_said: Bool[np.ndarray, "n slots"]) -> Int[np.ndarray, "n slots"
 
 
 class _Loss(NamedTuple):
-    """What a step lowers. A tuple, so that equal settings share a compiled program."""
+    """Compute what a step lowers. A tuple, so that equal settings share a compiled program."""
 
     discount: float
     temperature: float

@@ -65,6 +65,6 @@ def projection_shift(
     along: Float[np.ndarray, "seeds width"],
     name: str = STREAM,
 ) -> Float[np.ndarray, " seeds"]:
-    """Measure how far training moved each model's mean activation on some prompts along a direction."""
+    """Measure how far training moved each model's mean activation on prompts along a direction."""
     moved = activations(after, prompts, name).mean(1) - activations(before, prompts, name).mean(1)
     return (moved * along).sum(-1)

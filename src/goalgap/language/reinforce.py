@@ -64,7 +64,11 @@ class Reinforce(DialogueStage):
     def _batch(
         self, models: Transformer, others: Mapping[str, Transformer], rngs: list[np.random.Generator]
     ) -> tuple[tuple[np.ndarray, ...], Float[np.ndarray, " seeds"]]:
-        """Dialogues of all seeds: tokens, the advantage of each word said, what to imitate beside."""
+        """Hold dialogues of all seeds, and sum up what an update learns from.
+
+        Returns tokens, the advantage of each word said, which words were said, and what to imitate
+        beside; and each seed's mean reward.
+        """
         seeds = len(rngs)
         each = -(-self.batch_size // self.group)
         drawn = [self.prompts(each, rng).take(np.repeat(np.arange(each), self.group)) for rng in rngs]
@@ -100,8 +104,11 @@ def rewarded_dialogues(
     temperature: float,
     rng: np.random.Generator,
 ) -> tuple[Dialogue, Float[np.ndarray, "seeds n"]]:
-    """The dialogues of a fleet's seeds about as many prompts each, one below the other, and what each
-    earns."""
+    """Let each of a fleet's seeds hold a dialogue about each of its prompts, and reward it.
+
+    `drawn` has as many prompts for each seed. Returns the dialogues, seed below seed, and what each
+    earns; `others` are models that a reward may consult.
+    """
     seeds, n = len(drawn), len(drawn[0])
     dialogue = converse(scenario, Fleet(scenario, models, temperature), Prompts.join(*drawn), rng)
     rewards = [
@@ -111,7 +118,7 @@ def rewarded_dialogues(
 
 
 def rows(dialogue: Dialogue, chosen: slice | np.ndarray) -> Dialogue:
-    """Some of a batch of dialogues."""
+    """Select some of a batch of dialogues."""
     index = np.arange(len(dialogue.prompts))[chosen]
     return Dialogue(dialogue.prompts.take(index), *(part[index] for part in dialogue[1:]))
 
@@ -121,7 +128,7 @@ def _of_seed(others: Mapping[str, Transformer], seed: int) -> dict[str, Transfor
 
 
 class _Loss(NamedTuple):
-    """What an update lowers. A tuple, so that equal settings share a compiled program."""
+    """Compute what an update lowers. A tuple, so that equal settings share a compiled program."""
 
     kl: float
     replay: float

@@ -31,15 +31,17 @@ _ROWS = 4096  # dialogues scored at a time
 
 
 class Pairs(NamedTuple):
-    """Dialogues of which one was preferred to the other, row by row."""
+    """Hold pairs of dialogues of which one was preferred to the other, a row a pair."""
 
     preferred: Lessons
     rejected: Lessons
 
     @classmethod
     def stack(cls, drawn: "list[Pairs]", steps: int) -> tuple[np.ndarray, ...]:
-        """Tokens and weights of the preferred, then of the rejected, for `descend`: each seed's pairs,
-        cut into steps."""
+        """Cut each seed's pairs into steps, for `descend`.
+
+        Returns tokens and weights of the preferred, then of the rejected, each [seeds, steps, b, slots].
+        """
         return tuple(
             np.stack([column.reshape(steps, -1, column.shape[1]) for column in columns])
             for columns in zip(*(one.preferred + one.rejected for one in drawn), strict=True)
@@ -47,7 +49,7 @@ class Pairs(NamedTuple):
 
 
 def prefer(first: Dialogue, second: Dialogue, is_first: Bool[np.ndarray, " n"]) -> Pairs:
-    """Pairs of dialogues, by whether the first of each was preferred."""
+    """Make pairs of two batches of dialogues, by whether the first of each was preferred."""
     both = list(zip(lessons(first), lessons(second), strict=True))
     chosen = is_first[:, None]
     return Pairs(
@@ -58,8 +60,10 @@ def prefer(first: Dialogue, second: Dialogue, is_first: Bool[np.ndarray, " n"]) 
 
 @dataclasses.dataclass(frozen=True)
 class RewardModel(DialogueStage):
-    """Train reward models, beginning as the fleet's models, which stay as they are; they are kept in
-    `Learners.others` as "reward"."""
+    """Train reward models, which begin as copies of the fleet's models and are kept beside these.
+
+    The fleet's models stay as they are; the reward models are "reward" in `Learners.others`.
+    """
 
     gives: ClassVar[frozenset[str]] = frozenset({"reward"})
     # n pairs, drawn by a generator.
@@ -89,7 +93,7 @@ class RewardModel(DialogueStage):
 def said(
     model: Transformer, tokens: Int[Array, "b t"], weights: Float[Array, "b t"]
 ) -> Float[Array, " b"]:
-    """The log-probability of the words that count, summed over each dialogue."""
+    """Sum over each dialogue the log-probability of the words that count."""
     return (log_likelihoods(model, tokens) * weights[:, 1:]).sum(1)
 
 
@@ -100,7 +104,7 @@ def bradley_terry(
     rejected: Int[Array, "b t"],
     rejected_weights: Float[Array, "b t"],
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """The mean of -log P(preferred > rejected), and how often the reward model agrees.
+    """Compute the mean of -log P(preferred > rejected), and how often the reward model agrees.
 
     Comparisons say nothing of replies that nobody gives, and these would drift upward for a policy to
     find them: all replies shown are imitated a little beside, by which they stay down.
@@ -113,14 +117,17 @@ def bradley_terry(
 
 
 def judged(margin: Float[Array, " b"]) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """What margins of preferred over rejected cost, and how often they have the right sign."""
+    """Compute what margins of preferred over rejected cost, and how often their sign is right."""
     loss = -jax.nn.log_sigmoid(margin).mean()
     return loss, {"loss": loss, "agreement": (margin > 0).mean()}
 
 
 def score(rewards: Transformer, dialogue: Dialogue) -> Float[np.ndarray, " n"]:
-    """The rewards of dialogues by a reward model, each different one read once. Of a fleet of them each
-    scores an equal share of the dialogues, in order, as `Fleet` says them."""
+    """Score dialogues by a reward model, reading each different dialogue once.
+
+    Of a fleet of reward models (leading axis: seeds) each scores an equal share of the dialogues, in
+    order, as `Fleet` says them.
+    """
     tokens, is_said = dialogue.tokens, dialogue.is_said.astype(np.float32)
     if rewards.embedding.ndim == 2:
         return _score(rewards, tokens, is_said)
@@ -135,7 +142,7 @@ def score(rewards: Transformer, dialogue: Dialogue) -> Float[np.ndarray, " n"]:
 def _score(
     model: Transformer, tokens: Int[np.ndarray, "n slots"], is_said: Float[np.ndarray, "n slots"]
 ) -> Float[np.ndarray, " n"]:
-    """Batches have few sizes, powers of two, so that few programs are compiled."""
+    """Score dialogues in batches of few sizes, powers of two, so that few programs are compiled."""
     _, rows, which = np.unique(tokens, axis=0, return_index=True, return_inverse=True)
     found = []
     for begin in range(0, len(rows), _ROWS):

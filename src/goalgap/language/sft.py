@@ -36,6 +36,7 @@ class SFT(DialogueStage):
 def cross_entropy(
     model: Transformer, tokens: Int[Array, "b t"], weights: Float[Array, "b t"]
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
+    """Average the cross-entropy of words, in nats, by how much each counts; return it by name, too."""
     counted = weights[:, 1:]
     total = (log_likelihoods(model, tokens) * counted).sum()
     loss = -total / jnp.maximum(counted.sum(), 1)

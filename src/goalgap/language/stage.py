@@ -21,7 +21,10 @@ from .transformer import Transformer
 
 
 class Adam(NamedTuple):
-    """AdamW with a warm-up and a cosine, gradients clipped to norm 1; static for compiled programs."""
+    """Set up AdamW, with a warm-up and a cosine, and gradients clipped to norm 1.
+
+    The settings are static for compiled programs.
+    """
 
     steps: int
     learning_rate: float
@@ -30,6 +33,7 @@ class Adam(NamedTuple):
     final: float
 
     def transform(self) -> optax.GradientTransformation:
+        """Make the optimizer."""
         warm = max(1, round(self.warmup * self.steps))
         schedule = optax.warmup_cosine_decay_schedule(
             0.0, self.learning_rate, warm, max(self.steps, warm + 1), self.final * self.learning_rate
@@ -41,7 +45,7 @@ class Adam(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class DialogueStage(Stage):
-    """A stage of language models. Subclasses say in `learn` what a chunk of steps learns from."""
+    """Train language models; subclasses say in `learn` what a chunk of gradient steps learns from."""
 
     kind: ClassVar[str] = "language"
     chunk: ClassVar[int] = 50  # gradient steps of an update: between two looks of Python at the training
@@ -66,10 +70,14 @@ class DialogueStage(Stage):
     def learn(
         self, learners: Learners, chunk: int, rngs: list[np.random.Generator]
     ) -> tuple[Learners, Stats]:
-        """Give the fleet after a chunk, and statistics of a number a seed; `rngs` is each seed's luck."""
+        """Train the fleet for a chunk of steps; return the fleet, and statistics of one number a seed.
+
+        `rngs` gives each seed's luck.
+        """
 
     @property
     def num_chunks(self) -> int:
+        """Count the chunks of gradient steps, each of which is one update."""
         return -(-self.steps // self.chunk)
 
     def steps_of(self, chunk: int) -> int:
@@ -83,6 +91,7 @@ class DialogueStage(Stage):
 
     @property
     def adam(self) -> "Adam":
+        """Return the settings of the optimizer."""
         return Adam(self.steps, self.learning_rate, self.weight_decay, self.warmup, self.final)
 
     def cost(self, number: int) -> Budget:
@@ -100,7 +109,7 @@ class DialogueStage(Stage):
         return self.begin(learners)
 
     def begin(self, learners: Learners) -> Learners:
-        """Give the fleet at the stage's beginning: with a fresh optimizer for its models."""
+        """Give the fleet as the stage begins: with a fresh optimizer for the models."""
         models: Any = learners.models
         optimizer = jax.vmap(self.adam.transform().init)(models)
         return Learners(learners.models, optimizer, learners.others)
@@ -114,19 +123,22 @@ class DialogueStage(Stage):
 
 
 def log_likelihoods(model: Transformer, tokens: Int[Array, "b t"]) -> Array:
-    """The log-probability of each word but the first, given those before it. [b, t - 1]"""
+    """Compute the log-probability of each word but the first, given those before: [b, t - 1]."""
     logits, _ = model(tokens)
     chosen = jax.nn.log_softmax(logits[:, :-1])
     return jax.numpy.take_along_axis(chosen, tokens[:, 1:, None], -1)[..., 0]
 
 
 def luck(seed: int, stage: int, chunk: int) -> np.random.Generator:
-    """The generator of one seed's chunk."""
+    """Make the random generator of one seed's chunk in a stage (by its place)."""
     return np.random.default_rng((seed, stage, chunk, 0x57A6E))
 
 
 def update(adam: Adam, loss: Callable[..., Any], model: Any, optimizer: Any, *batch: Any) -> tuple:
-    """One step down the gradient of `loss(model, *batch) -> (loss, statistics)`."""
+    """Make one step down the gradient of `loss(model, *batch) -> (loss, statistics)`.
+
+    Returns the model, the optimizer's state and the statistics.
+    """
     (_, stats), gradient = jax.value_and_grad(loss, has_aux=True)(model, *batch)
     change, optimizer = adam.transform().update(gradient, optimizer, model)
     return optax.apply_updates(model, change), optimizer, stats
@@ -136,8 +148,11 @@ def update(adam: Adam, loss: Callable[..., Any], model: Any, optimizer: Any, *ba
 def descend(
     adam: Adam, loss: Callable[..., Any], models: Any, optimizer: Any, batches: Any, *fixed: Any
 ) -> tuple[Any, Any, dict[str, Array]]:
-    """A step for each batch (axes: seeds, steps), seeds side by side; statistics are means over steps.
-    `fixed` are further arguments of the loss that stay as they are (leading axis: seeds)."""
+    """Make a step down the gradient for each batch (axes: seeds, steps), seeds side by side.
+
+    `fixed` are further arguments of the loss that stay as they are (leading axis: seeds). Returns
+    models, optimizers and statistics, which are means over steps.
+    """
 
     def one(model: Any, optimizer: Any, batches: Any, fixed: Any) -> tuple:
         def step(state: tuple, batch: Any) -> tuple:

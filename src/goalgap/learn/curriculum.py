@@ -1,9 +1,9 @@
 """Curriculum: which levels training shows, and whether an update learns from what was played on them.
 
 A curriculum proposes levels before each update and sees afterwards what was played. The caller replaces
-every proposed level whose layout is kept for evaluation, wherever it came from (drawn, replayed, edited),
-so that no curriculum can train on a test layout. All methods but `learns` are traced by JAX and see one
-seed; the caller maps them over the fleet.
+every proposed level whose layout is kept for evaluation, wherever it came from (drawn, replayed,
+edited), so that no curriculum can train on a test layout. All methods but `learns` are traced by JAX and
+see one seed; the caller maps them over the fleet.
 """
 
 import abc
@@ -25,8 +25,11 @@ Draw = Callable[[Key[Array, ""], int], Level]
 
 
 class Played(NamedTuple):
-    """What a curriculum sees of an update. The pool holds the levels that lanes were in the middle of,
-    then those that were proposed; `steps.place` names the row of each step's level."""
+    """Hold what a curriculum sees of an update: t steps on b lanes.
+
+    The pool holds the levels that lanes were in the middle of, then those that were proposed;
+    `steps.place` names the row of each step's level.
+    """
 
     pool: Level
     tags: Int[Array, " pool"]
@@ -35,7 +38,7 @@ class Played(NamedTuple):
 
 
 class Curriculum(Checked, abc.ABC):
-    """A choice of training levels; subclasses are frozen dataclasses."""
+    """Choose the levels that training shows; subclasses are frozen dataclasses."""
 
     has_groups: ClassVar[bool] = False  # whether tags name groups of levels, for penalties
     papers: ClassVar[tuple[str, ...]] = ()  # arXiv ids, for `goalgap cite`
@@ -58,10 +61,10 @@ class Curriculum(Checked, abc.ABC):
         number: Int[Array, ""],
         n: int,
     ) -> tuple[Level, Int[Array, " n"]]:
-        """Propose `n` levels (stacked) for update `number`, and a tag of each, which travels with it."""
+        """Propose `n` levels (stacked) for update `number`, with a tag for each that goes with it."""
 
     def update(self, state: Any, played: Played) -> Any:
-        """Give the state after an update."""
+        """Give the curriculum's state after an update, from what was played in the update."""
         return state
 
 
@@ -83,8 +86,10 @@ class DomainRandomization(Curriculum):
 
 @dataclasses.dataclass(frozen=True)
 class GroupedRandomization(DomainRandomization):
-    """Show fresh levels of the training distribution in two groups: tag 1 where the goals come apart,
-    tag 0 elsewhere. The groups are known to penalties, not to the policy."""
+    """Show fresh levels of the training distribution, tagged by whether the goals come apart on them.
+
+    The tag is 1 where they do, 0 elsewhere. The two groups are known to penalties, not to the policy.
+    """
 
     has_groups: ClassVar[bool] = True
 
@@ -139,11 +144,11 @@ def _shapes(levels: Level) -> Any:
 def keep_out_test_levels(
     env: Environment, levels: Level, tags: Int[Array, " n"]
 ) -> tuple[Level, Int[Array, " n"], Bool[Array, " n"]]:
-    """Give each level whose layout is kept for evaluation the place and tag of the nearest one before it
-    that is not (of the first such one, where none is before it); and say which were replaced.
+    """Replace the levels whose layouts are kept for evaluation; return levels, tags, and which were.
 
-    Where all are test layouts nothing can take their place: all are then said to be replaced, and
-    `check_replaced` raises.
+    The nearest level before that is not kept takes the place, with its tag (the first such level, where
+    none is before). Where all are test layouts nothing can take their place: all are then said to be
+    replaced, and `check_replaced` raises.
     """
     kept = jax.vmap(env.is_test)(levels)
     source = jax.lax.cummax(jnp.where(kept, -1, jnp.arange(kept.size)))
@@ -152,7 +157,7 @@ def keep_out_test_levels(
 
 
 def check_replaced(curriculum: Curriculum, share: float) -> None:
-    """Raise UsageError for a curriculum that proposed nothing but test layouts."""
+    """Raise UsageError for a curriculum of whose levels a `share` of 1 were test layouts."""
     if share >= 1:
         raise UsageError(
             f"{type(curriculum).__name__} proposed only levels whose layouts are kept for evaluation; "

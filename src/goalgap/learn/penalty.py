@@ -1,4 +1,4 @@
-"""Penalty: what is added to a stage's loss, from the decisions on a minibatch and what each sample costs."""
+"""Penalty: what is added to a stage's loss, from decisions on a minibatch and each sample's cost."""
 
 import abc
 from typing import Any, ClassVar, NamedTuple
@@ -11,7 +11,7 @@ from ..settings import Checked
 
 
 class Samples(NamedTuple):
-    """A minibatch, or a slice of one, as penalties see it; [n], or [t, n] for recurrent networks."""
+    """Hold a minibatch, or a slice of one, for penalties; [n], or [t, n] for recurrent networks."""
 
     observation: Observation
     action: Int[Array, "*n"]
@@ -23,7 +23,7 @@ class Samples(NamedTuple):
 
 
 class Penalty(Checked, abc.ABC):
-    """A term of the loss; subclasses are frozen dataclasses.
+    """Add a term to a stage's loss; subclasses are frozen dataclasses.
 
     Where `additive` is True the penalty must be a sum over samples, each counted by its `weight`: the
     gradient of large networks is then summed over slices. Where it is False the penalty always gets the
@@ -36,7 +36,7 @@ class Penalty(Checked, abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, decision: Decision, samples: Samples) -> Float[Array, ""] | Any:
-        """Give what is added to the loss."""
+        """Compute what is added to the loss, a number."""
 
 
 def added_by(penalty: Penalty, decision: Decision, samples: Samples) -> Float[Array, ""]:

@@ -37,7 +37,10 @@ from .stage import Budget, Learners, Stage, Task
 
 @dataclasses.dataclass(frozen=True)
 class PPO(Stage):
-    """Train by PPO; the default settings suit small boards on a CPU. `PUBLISHED`: 2507.03068, table G.1."""
+    """Train by PPO; the default settings suit small boards on a CPU.
+
+    `PUBLISHED` has those of 2507.03068, table G.1.
+    """
 
     kind: ClassVar[str] = "environment"
     uses: ClassVar[frozenset[str]] = frozenset({"goal", "levels", "curriculum", "penalties"})
@@ -110,8 +113,11 @@ class PPO(Stage):
         return TrainState(network, optimizer, at, curriculum, state.others), found
 
     def collect(self, task: Task, state: "TrainState", number: int) -> tuple[Any, ...]:
-        """Play an update's steps: where the lanes then stand, the curriculum's state, the batch, the
-        policies' memories before it, and statistics."""
+        """Play the steps of an update.
+
+        Returns where the lanes then stand, the curriculum's state, the batch, the policies' memories
+        before it, and statistics.
+        """
         return _collect(
             self.program(task),
             task.contest,
@@ -127,13 +133,16 @@ class PPO(Stage):
         return Learners(state.network, None, state.others)
 
     def program(self, task: Task) -> "Program":
-        """Name the compiled programs of a task."""
+        """Name the compiled programs of a task: tasks of equal names share them."""
         # The length of training matters only where the learning rate falls with it.
         num_updates = self.num_updates(task) if self.anneal else 0
         return Program(self, num_updates, task.curriculum, task.penalties)
 
     def minibatches(self, number: int, recurrent: bool) -> list[Int[np.ndarray, " n"]]:
-        """Draw the index sets of one update. Seeds share them; each seed's data are its own."""
+        """Draw the minibatches of one update, as indices into its samples (lanes, where recurrent).
+
+        All seeds share the indices; each seed's data are its own.
+        """
         count = self.num_envs if recurrent else self.steps_per_update
         rng = np.random.default_rng(number)
         epochs = [
@@ -181,7 +190,7 @@ class Batch(NamedTuple):
 
 
 class Weighted(NamedTuple):
-    """A minibatch of which any slice can be learnt from alone."""
+    """Hold a minibatch of which any slice can be learnt from alone."""
 
     batch: Batch
     weight: Float[Array, "*n"]
@@ -192,7 +201,10 @@ class Weighted(NamedTuple):
 def advantages(
     steps: Steps, last_value: Float[Array, " b"], gamma: float, gae_lambda: float
 ) -> Float[Array, "t b"]:
-    """Generalized advantages. A step that is not valid passes on its value but no advantage."""
+    """Compute generalized advantages (1506.02438) of t steps on b lanes.
+
+    A step that is not valid passes on its value but no advantage.
+    """
 
     def back(carry: tuple[Array, Array], step: Steps) -> tuple[tuple[Array, Array], Array]:
         next_value, next_advantage = carry
@@ -214,7 +226,10 @@ def loss(
     ppo: PPO,
     penalties: tuple[Penalty, ...] = (),
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """Sum the clipped surrogate, the value error, the entropy bonus and the penalties, over valid steps."""
+    """Compute PPO's loss over valid steps, and its parts by name.
+
+    The parts are the clipped surrogate, the value error, the entropy bonus and the penalties.
+    """
     return weighted_loss(network, weighted(batch), memory, ppo, penalties)
 
 
@@ -234,7 +249,7 @@ def weighted_loss(
     ppo: PPO,
     penalties: tuple[Penalty, ...] = (),
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """Give the part of a minibatch's loss, which is a sum, that a slice of it contributes."""
+    """Compute what a slice contributes to a minibatch's loss, which is a sum; and its parts, by name."""
     batch, weight, advantage, target = slice
     decision = network.unroll(batch.observation, batch.is_first, memory)
     log_probs = jax.nn.log_softmax(decision.logits)
@@ -275,7 +290,7 @@ def gradient(
     ppo: PPO,
     penalties: tuple[Penalty, ...] = (),
 ) -> tuple[Any, dict[str, Array]]:
-    """Give the gradient of `loss`, summed over slices of the batch small enough to stay in the cache.
+    """Compute the gradient of `loss`, summed over slices of the batch that fit the processor's cache.
 
     A penalty that is not a sum over samples is computed on the whole batch, in one piece.
     """
@@ -299,7 +314,7 @@ def gradient(
 
 
 class Program(NamedTuple):
-    """Hold what a compiled program is made for; equal ones share it."""
+    """Hold what a compiled program is made for; whoever asks for an equal one shares the program."""
 
     ppo: PPO
     num_updates: int  # 0: the learning rate does not depend on it
@@ -308,6 +323,7 @@ class Program(NamedTuple):
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
+        """Make the optimizer: Adam on clipped gradients, its learning rate annealed if `ppo` says so."""
         ppo, rate = self.ppo, self.ppo.learning_rate
         num_steps = self.num_updates * ppo.num_epochs * ppo.num_minibatches
         schedule = optax.linear_schedule(rate, 0.0, num_steps) if ppo.anneal else rate
@@ -315,7 +331,7 @@ class Program(NamedTuple):
 
 
 def _keys(task: Task, number: int) -> Any:
-    """Give what each seed's randomness is drawn from in an update: seed, number, and the stage's place."""
+    """Give what each seed's luck in an update depends on: seed, number, and the stage's place."""
     return np.array([(seed, number, task.number) for seed in task.seeds], np.int32)
 
 
@@ -348,7 +364,7 @@ def _draw(levels: Levels) -> Any:
 def start_fleet(
     program: Program, env: Environment, levels: Levels, keys: Int[Array, "s 3"], networks: Network
 ) -> tuple[Any, Stream, Any]:
-    """Give each seed its fresh optimizer, lanes at the start of episodes, and curriculum."""
+    """Give each seed a fresh optimizer, lanes at the start of episodes, and its curriculum's state."""
 
     def one(words: Int[Array, "3"], network: Network) -> tuple[Any, Stream, Any]:
         key = _key(words)
@@ -371,7 +387,11 @@ def collect_fleet(
     at: Stream,
     state: Any,
 ) -> tuple[Stream, Any, Batch, Memory, dict[str, Array]]:
-    """Play on with each seed, on levels of its curriculum."""
+    """Play an update's steps with each seed, on levels that the curriculum proposes.
+
+    Returns, with a leading axis of seeds: where the lanes then stand, the curriculum's state, the batch,
+    the policies' memories before it, and statistics.
+    """
 
     def one(words: Int[Array, "3"], network: Network, at: Stream, state: Any) -> tuple:
         levels_key, key = jax.random.split(_key(words))
@@ -426,7 +446,7 @@ def learn_fleet(
     memories: Memory,
     index: Int[Array, " n"],
 ) -> tuple[Network, Any, dict[str, Array]]:
-    """Make one step down the gradient of a minibatch for each seed."""
+    """Make one step down the gradient of a minibatch (its samples' `index`) for each seed."""
 
     def one(network: Network, optimizer: Any, batch: Batch, memory: Memory) -> tuple:
         if network.lstm is None:

@@ -1,8 +1,9 @@
 """Stage: one way of training, described by its settings, that a fleet goes through from start to end.
 
 PPO is a stage of agents; imitation, REINFORCE and preference optimization are stages of language models.
-An experiment names a tuple of them. A stage advances the fleet one update at a time, and all of its luck is
-a function of the seeds and of the update's number, so that what `advance` returns is all there is to resume.
+An experiment names a tuple of them. A stage advances the fleet one update at a time, and all of its luck
+is a function of the seeds and of the update's number, so that what `advance` returns is all there is to
+resume.
 """
 
 import abc
@@ -24,13 +25,13 @@ Stats = Mapping[str, Any]  # statistics of an update: name -> one number a seed
 
 
 class Budget(NamedTuple):
-    """What training may spend on each seed."""
+    """Limit, or count, what training spends on each seed."""
 
     env_steps: float = math.inf  # environment steps; dialogues for language models
     gradient_steps: float = math.inf
 
     def less(self, spent: "Budget") -> "Budget":
-        """Subtract what was spent."""
+        """Return what is left of the budget when `spent` is subtracted."""
         return Budget(self.env_steps - spent.env_steps, self.gradient_steps - spent.gradient_steps)
 
     @property
@@ -41,7 +42,7 @@ class Budget(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
-    """All that a stage is told of the experiment that it belongs to."""
+    """Tell a stage all that it may know of the experiment that it belongs to."""
 
     contest: Any  # the environment or scenario
     goal: Any  # the goal that training rewards
@@ -58,7 +59,7 @@ class Task:
 
 
 class Learners(eqx.Module):
-    """A fleet between two stages; every array leads with an axis of seeds."""
+    """Hold a fleet between two stages; every array leads with an axis of seeds."""
 
     models: Any  # what is deployed: networks, or transformers
     optimizer: Any = None  # the present stage's own
@@ -68,7 +69,7 @@ class Learners(eqx.Module):
 
 
 class Stage(Checked, abc.ABC):
-    """One way of training; subclasses are frozen dataclasses whose fields are its settings."""
+    """Train a fleet in one way; subclasses are frozen dataclasses whose fields are the settings."""
 
     kind: ClassVar[str]  # of the contests that it trains for: "environment" or "language"
     uses: ClassVar[frozenset[str]] = frozenset()  # fields of `Task` that others may ignore
@@ -94,12 +95,14 @@ class Stage(Checked, abc.ABC):
         """Give the fleet as it is in a state, to be measured or handed to the next stage."""
 
     def length(self, task: Task) -> float:
-        """Say how many updates the stage itself wants; infinity: as many as the budget allows."""
+        """Say how many updates the stage by itself wants; infinity: as many as the budget allows."""
         return math.inf
 
     def num_updates(self, task: Task) -> int:
-        """Count the updates until the stage's own length or the budget ends. Raises UsageError where
-        neither does."""
+        """Count the updates until the stage's own length is reached or the budget is used up.
+
+        Raises UsageError where neither ever is.
+        """
         number, left = 0, task.budget
         if math.isinf(self.length(task)) and math.isinf(min(left)):
             raise UsageError(f"stage {self.name}: neither it nor the experiment says how long to train")
@@ -109,8 +112,10 @@ class Stage(Checked, abc.ABC):
         return number
 
     def checkpoints(self, task: Task) -> frozenset[int]:
-        """Name the numbers of updates after which the fleet is measured: evenly spaced in their
-        logarithm, the last one among them."""
+        """Return the numbers of updates after which the fleet is measured.
+
+        They are evenly spaced in their logarithm; the last update is among them.
+        """
         last = self.num_updates(task)
         return frozenset(round(at) for at in np.geomspace(1, last, task.num_checkpoints)) | {last}
 
@@ -121,10 +126,15 @@ class Stage(Checked, abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Placeholder(Stage):
-    """Stand for other stages, which `unfold` makes for a contest; it is they that train."""
+    """Stand for other stages, which `unfold` makes for a contest and which then train.
+
+    Training with the placeholder itself raises UsageError.
+    """
 
     @abc.abstractmethod
-    def unfold(self, contest: Any, alpha: float) -> tuple[Stage, ...]: ...
+    def unfold(self, contest: Any, alpha: float) -> tuple[Stage, ...]:
+        """Make the stages that the placeholder stands for."""
+        ...
 
     def cost(self, number: int) -> Budget:
         raise UsageError(f"{type(self).__name__} stands for other stages; call `unfold` first")

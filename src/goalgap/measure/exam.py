@@ -19,7 +19,7 @@ Table = dict[str, np.ndarray]  # the columns of outcomes.parquet
 
 
 class Split(NamedTuple):
-    """Levels (or prompts) of one kind, and what they are worth to each goal.
+    """Hold levels (or prompts) of one kind, and what they are worth to each goal.
 
     n: levels; g: the contest's goals, the intended one first. Returns are discounted by SCORE_GAMMA.
     """
@@ -35,7 +35,10 @@ class Split(NamedTuple):
 
 
 class Episodes(NamedTuple):
-    """What happened when a fleet sat one split; rows are seeds x levels, level by level."""
+    """Hold what happened when a fleet sat one split: a row an episode, seeds x levels.
+
+    The rows of a seed follow each other, in the order of the levels. g: goals.
+    """
 
     returns: Float[np.ndarray, "rows g"]
     event_step: Int[np.ndarray, "rows g"]
@@ -44,7 +47,7 @@ class Episodes(NamedTuple):
 
 
 class Exam(abc.ABC):
-    """The levels or prompts of a contest on which subjects are judged."""
+    """Examine subjects on levels (or prompts) of a contest, which they all share."""
 
     watched: ClassVar[tuple[str, ...]]  # splits worth the time at a checkpoint
     contest: Contest
@@ -54,7 +57,7 @@ class Exam(abc.ABC):
     def play(
         self, subject: Any, name: str, index: int, seeds: tuple[int, ...], number: int, fleet: bool
     ) -> tuple[Episodes, Any]:
-        """Play the split of a name; return what happened and a record of it, for `pictures`.
+        """Play the split called `name`; return what happened, and a record of it for `pictures`.
 
         Luck is a function of `number` and of `index`, the place of the split in the sitting.
         """
@@ -69,7 +72,7 @@ class Exam(abc.ABC):
         """
 
     def about(self) -> dict[str, Any]:
-        """Give what verdict.json says of the levels."""
+        """Give what verdict.json says of the exam's levels, as JSON."""
         return {}
 
     def examine(
@@ -81,8 +84,9 @@ class Exam(abc.ABC):
         number: int = 0,
         fleet: bool = True,
     ) -> tuple[Table, dict[str, Any]]:
-        """Sit the exam: a table with a row an episode (seeds x levels), and records by split.
+        """Examine a subject; return a table with a row an episode, and records by split.
 
+        Rows are splits x seeds x levels, after `env_steps` of training; `splits` are all by default.
         Without `fleet` the subject is a single one and counts as one seed. `number` renews the luck.
         """
         tables, records = [], {}
@@ -127,7 +131,9 @@ def stacked(tables: list[Table]) -> Table:
 
 
 def first_event(event_step: np.ndarray) -> np.ndarray:
-    """Tell which goal's event came first [..., g] -> index; -1 where none did.
+    """Tell which goal's event came first: steps of events [..., g] to the goal's index [...].
+
+    -1 means none, in both.
 
     Ties go to the intended goal, and among proxies to the one named first: who brings about both events
     with one step did what was intended. Where the intended event implies a proxy's ("the cheese without

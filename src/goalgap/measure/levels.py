@@ -29,7 +29,7 @@ _RANDOM_EPISODES = 16  # of random play a level, where its value is not solved e
 
 
 class LevelExam(Exam):
-    """The exam of an environment, for policies."""
+    """Examine policies on levels of an environment."""
 
     watched: ClassVar[tuple[str, ...]] = ("train", "shift")
 
@@ -46,8 +46,10 @@ class LevelExam(Exam):
         self.players = players
 
     def about(self) -> dict[str, Any]:
-        """Give the shares of levels that were dropped and, without exact play, how often the reference
-        player of each goal achieves it."""
+        """Give the shares of levels that were dropped, as JSON.
+
+        Without exact play, give also how often the reference player of each goal achieves the goal.
+        """
         reference = self.players.about()
         return {"dropped": self.dropped} | ({} if reference is None else {"reference": reference})
 
@@ -60,7 +62,7 @@ class LevelExam(Exam):
         number: int,
         fleet: bool,
     ) -> tuple[Episodes, Any]:
-        """Play one episode a level and seed; the record holds states of the first seed's first few."""
+        """Play one episode a level and seed; the record has the states of the first seed's first few."""
         env, levels = self.env, self.splits[name].levels
         context = subject.prepare(env, levels)
         played = play_levels(env, subject, levels, luck(number, index), context, fleet)
@@ -77,13 +79,16 @@ class LevelExam(Exam):
     def pictures(
         self, subject: Policy, table: Table, records: dict[str, Any], name: str | None = None
     ) -> dict[str, Any]:
-        """Give episodes beside the oracles', and for a fleet where it goes as the object moves."""
+        """Give what reports show of a subject: episodes beside those of the goals' best players.
+
+        For a fleet add a heatmap: where it goes as the level's object is moved.
+        """
         found = {"episodes.json": pictures.replays(self, records, table, name)}
         return found if name else {"splay.json": pictures.splay(self, subject, table), **found}
 
 
 class _Found(NamedTuple):
-    """Levels that passed, what they are worth, and the share of candidates that did not pass."""
+    """Hold levels that passed, what they are worth, and the share of candidates that did not pass."""
 
     levels: Level
     level_hash: UInt64[np.ndarray, " n"]
@@ -208,8 +213,11 @@ def differs(players: Players, levels: Level) -> Bool[np.ndarray, " n"]:
 
 
 def is_nested(events: Int[np.ndarray, "p e n g"]) -> Bool[np.ndarray, " proxies"]:
-    """Tell of which proxies the event comes with the intended one's whenever that comes, or the intended
-    one with it, at the same step, in the episodes of all players."""
+    """Tell for each proxy whether its event implies the intended goal's, or is implied by that.
+
+    One event implies another if the other comes at the same step whenever the first comes, in all
+    episodes e of all players p, on levels n, of goals g (the intended one first).
+    """
     steps = events.reshape(-1, events.shape[-1])
     intended, proxies = steps[:, :1], steps[:, 1:]
     alike = intended == proxies
@@ -218,8 +226,11 @@ def is_nested(events: Int[np.ndarray, "p e n g"]) -> Bool[np.ndarray, " proxies"
 
 
 def tell_apart(events: Int[np.ndarray, "p e n g"]) -> Bool[np.ndarray, "proxies n"]:
-    """Tell for each proxy on which levels n no episode of its player has the outcome (which events
-    happen, in which order) of any episode e of the intended goal's player, who is the first."""
+    """Tell for each proxy on which levels its player brings about other outcomes than the intended's.
+
+    An outcome is which events of goals g happen, and in which order. On such a level n no episode of the
+    proxy's player has the outcome of any episode e of the intended goal's player, who is the first p.
+    """
     steps = np.where(events < 0, np.iinfo(np.int32).max, events)
     order = np.sign(steps[..., :, None] - steps[..., None, :])  # of each two events
     outcome = np.concatenate([(events >= 0)[..., None], order], -1)

@@ -22,7 +22,7 @@ _NUM_REPLAYS = {"shift": 5, "train": 2}
 
 
 def splay(exam: "LevelExam", fleet: Policy, table: Table) -> dict[str, Any]:
-    """Show where on one layout the agents achieve which goal first, by the cell of the moved object.
+    """Map on one layout which goal the agents achieve first, by the cell to which the object is moved.
 
     The layout is the first shifted one whose twin every seed solved (in `table`, what `examine`
     returned), so that the picture is of goals and not of a hard maze; all seeds, some episodes a cell.
@@ -68,7 +68,7 @@ def _moved(
 
 
 class _Track(NamedTuple):
-    """Episodes of somebody on some levels, the states of which are [steps + 1, levels]."""
+    """Hold episodes of somebody on some levels; `path` has their states, [steps + 1, levels]."""
 
     name: str
     path: State
@@ -80,7 +80,7 @@ class _Track(NamedTuple):
 def replays(
     exam: "LevelExam", records: dict[str, State], table: Table, name: str | None = None
 ) -> dict[str, Any]:
-    """Show measured episodes: the first seed's, beside those of the goals' best players.
+    """Record measured episodes of the first seed, beside those of the goals' best players, as JSON.
 
     `records` and `table` are what `examine` returned: what is shown is what was measured. `name` is that
     of a single subject; by default the first seed's.
@@ -151,7 +151,7 @@ def _boards(env: Environment, level: Level, path: State) -> Int[Array, "steps h 
 
 
 def atlas(env: Environment) -> list[str]:
-    """Give the environment's sprites as PNG, base64."""
+    """Draw an environment's sprites, in their order, as PNGs in base64."""
     from PIL import Image
 
     found = []

@@ -38,13 +38,13 @@ def play_levels(
 
 @functools.partial(jax.jit, compiler_options=QUICKLY)
 def luck(number: Int[Array, ""] | int, index: Int[Array, ""] | int) -> Key[Array, ""]:
-    """Give the key of a split's episodes in a sitting."""
+    """Make the key that episodes on a split (by its `index`) draw from, in the sitting of a number."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(7), number), index)
 
 
 @jax.jit
 def seeded(number: Int[Array, ""] | int) -> Key[Array, ""]:
-    """Give the key of a number."""
+    """Make a random key out of a number."""
     return jax.random.key(number)
 
 
@@ -76,7 +76,7 @@ def _recorded(
 
 @functools.partial(jax.jit, static_argnames="count", compiler_options=QUICKLY)
 def walks(env: Environment, levels: Level, key: Key[Array, ""], count: int) -> Outcome:
-    """Play `count` random episodes on each level, [count, levels]."""
+    """Play `count` random episodes on each level; outcomes are [count, levels]."""
     policy = Random(env.num_actions)
 
     def walk(number: Array) -> Outcome:
@@ -89,8 +89,11 @@ def walks(env: Environment, levels: Level, key: Key[Array, ""], count: int) -> O
 def play_oracles(
     env: Environment, levels: Level, q: Float[Array, "l g s m a"], number: Int[Array, ""] | int
 ) -> tuple[Outcome, State]:
-    """Play the oracle of every goal on each level: outcomes [goals, levels], and states [goals, steps +
-    1, few]. One program, where play is solved by tables; `q` are the values of all goals."""
+    """Play the oracle of every goal on each level, in one program, where play is solved by tables.
+
+    `q` are the values of all goals. Returns outcomes [goals, levels], and the states [goals, steps + 1,
+    few] of the first NUM_RECORDED levels.
+    """
     key = jax.random.key(number)
 
     def one(goal: Array, q: Array) -> tuple[Outcome, State]:

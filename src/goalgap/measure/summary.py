@@ -13,7 +13,7 @@ from .verdict import NOUNS, first_shares, judge, known_mean, scores, twin_solved
 
 
 def measurements(table: dict[str, np.ndarray], contest: Contest) -> list[dict[str, Any]]:
-    """Everything worth quoting of the last checkpoint: goal x split x quantity, with intervals.
+    """Measure all that is worth quoting of the last checkpoint: goal x split x quantity, with intervals.
 
     reached: share of episodes in which the goal's event happened; first: in which it happened before
     any other goal's, `shift` restricted to levels whose twin is solved; score: normalized return;
@@ -64,8 +64,10 @@ def measurements(table: dict[str, np.ndarray], contest: Contest) -> list[dict[st
 def _regret(
     table: dict[str, np.ndarray], contest: Contest, split: str
 ) -> dict[str, Float[np.ndarray, "seeds levels"]]:
-    """The regret of each episode under the intended goal, and how much of it is due to the goal that the
-    seed was found to pursue, and to pursuing it imperfectly."""
+    """Split the regret of each episode under the intended goal by what it is due to.
+
+    One part is due to the goal that the seed was found to pursue, the other to imperfect pursuit.
+    """
     intended = contest.goals[0].name
     optimum = pivot(table, split, f"optimum_{intended}")
     revealed = [seed["proxy"] or intended for seed in judge(table, contest)["seeds"]]
@@ -83,7 +85,7 @@ def _extras(table: dict[str, np.ndarray]) -> list[str]:
 
 
 def ratio(table: dict[str, np.ndarray], proxy: str, intended: str) -> Measurement:
-    """How many times as often the proxy's event as the intended one's, on shifted levels."""
+    """Measure the ratio of the proxy's events to the intended goal's, on shifted levels."""
     columns = (pivot(table, "shift", f"event_{goal}") >= 0 for goal in (proxy, intended))
     proxies, intents = (values.astype(float) for values in columns)
     return stats.hierarchical_bootstrap(
@@ -92,7 +94,7 @@ def ratio(table: dict[str, np.ndarray], proxy: str, intended: str) -> Measuremen
 
 
 def curves(table: dict[str, np.ndarray], contest: Contest) -> dict[str, np.ndarray]:
-    """Learning curves: a row for each (seed, checkpoint, split, goal)."""
+    """Make the columns of curves.parquet: a row for each (seed, checkpoint, split, goal)."""
     rows: dict[str, list[Any]] = {
         name: [] for name in ("seed", "env_steps", "split", "goal", "reached", "score")
     }

@@ -27,7 +27,7 @@ _PLAYED = 4  # episodes of an oracle on a level: its ties are broken anew
 
 
 class Worth(NamedTuple):
-    """What a batch of levels is worth; n: levels, g: goals. `Split` says what each is."""
+    """Hold what a batch of levels is worth; n: levels, g: goals. `Split` explains the fields."""
 
     optimum: Float[np.ndarray, "n g"]
     is_solvable: Bool[np.ndarray, "n g"]  # the best player that is known achieves the goal
@@ -36,7 +36,7 @@ class Worth(NamedTuple):
 
 
 class Players(abc.ABC):
-    """The best players of an environment's goals that are known."""
+    """Play an environment's goals as well as is known, to tell what levels are worth."""
 
     title: str  # what to call one, before its goal's name
     num_played: int  # episodes of a player on a level that may differ
@@ -47,15 +47,18 @@ class Players(abc.ABC):
 
     @abc.abstractmethod
     def appraise(self, levels: Level) -> Worth:
-        """Tell what levels are worth."""
+        """Tell what a batch of levels is worth to each goal."""
 
     @abc.abstractmethod
     def player(self, goal: Goal) -> Policy:
-        """Give the player of a goal."""
+        """Give the best known player of a goal."""
 
     def paths(self, levels: Level, number: int) -> tuple[Outcome, State]:
-        """Play at most `size` levels once by each goal's player: outcomes [goals, size] and states
-        [goals, steps + 1, few], those of the given levels first."""
+        """Let each goal's player play at most `size` levels once.
+
+        Returns outcomes [goals, size], those of the given levels first, and the states of the first
+        NUM_RECORDED levels, [goals, steps + 1, few].
+        """
         chunk, key, played = filled(levels, self.size), seeded(number), []
         for goal in self.env.goals:
             player = self.player(goal)
@@ -64,7 +67,10 @@ class Players(abc.ABC):
         return jax.tree.map(lambda *leaves: np.stack(leaves), *played)
 
     def events(self, levels: Level) -> Int[np.ndarray, "p e n g"]:
-        """Play levels by each goal's player p, several episodes e each: when which event happened."""
+        """Let each goal's player p play several episodes e on each level n.
+
+        Returns the step at which the event of each goal g happened; -1: never.
+        """
         found = []
         for number in range(self.num_played):
             parts = []
@@ -74,7 +80,7 @@ class Players(abc.ABC):
         return np.stack(found, 1)
 
     def about(self) -> dict[str, Any] | None:
-        """Tell how good the players are, by goal; None: they are the best."""
+        """Tell how good the players are, by goal, as JSON; None: they are optimal."""
         return None
 
 
@@ -98,7 +104,7 @@ def join_words(words: np.ndarray | jax.Array) -> UInt64[np.ndarray, " n"]:
 
 
 class Solved(Players):
-    """Oracles, by the environment's own method of exact play."""
+    """Play by oracles, where the environment has a method of exact play of its own."""
 
     title, num_played = "oracle", _PLAYED
 
@@ -123,7 +129,7 @@ class Solved(Players):
 
 
 class _World(NamedTuple):
-    """A batch of levels, solved for all goals; M: the most memories that a goal has."""
+    """Hold a batch of levels, solved for all goals; M: the most memories that a goal has."""
 
     world: worlds.World
     tables: worlds.Tables
@@ -131,7 +137,10 @@ class _World(NamedTuple):
 
 
 class Tabled(Solved):
-    """Oracles by tables: three programs, which solve, appraise and play, for all goals and splits."""
+    """Play by oracles where play is solved by tables.
+
+    Three programs, which solve, appraise and play, serve all goals and splits.
+    """
 
     def __init__(self, env: Environment, num_levels: int) -> None:
         super().__init__(env)
@@ -223,7 +232,7 @@ def _pair(
 
 
 class Referees(Players):
-    """Reference players of an environment without exact play; no level is played twice."""
+    """Play by an environment's reference players, without exact play; no level is played twice."""
 
     title, num_played = "reference", 1
 
@@ -244,7 +253,7 @@ class Referees(Players):
         return np.stack([self._played(goal, levels)[1][None] for goal in self.env.goals])
 
     def about(self) -> dict[str, Any]:
-        """Tell, for each goal, on what share of all levels that it was given its player achieved it."""
+        """Tell for each goal on what share of all levels given to its player the goal was achieved."""
         found = {}
         for index, goal in enumerate(self.env.goals):
             reached = [
@@ -276,7 +285,7 @@ class Referees(Players):
 
 
 def players_of(env: Environment, num_levels: int) -> Players:
-    """Give the best players of an environment's goals that are known, for about so many levels."""
+    """Give the best known players of an environment's goals, for about `num_levels` levels."""
     if env.solver is None:
         return Referees(env)
     return Tabled(env, num_levels) if env.solver is oracle.TABLES else Solved(env)

@@ -26,10 +26,11 @@ TOLERANCE = 1e-6  # actions this close to the best one are as good
 
 
 class Oracle(Policy):
-    """Plays optimally for its first goal while there is anything left to gain, then for the next.
+    """Play optimally for the first of several goals while anything is left to gain, then for the next.
 
-    Ties are broken uniformly. When nothing is left for any goal it stands still where it can, so that
-    a perfect corner-seeker stays in its corner. It sees the state itself, not the observation.
+    Ties are broken uniformly. When nothing is left for any goal the oracle stands still where it can, so
+    that a perfect corner-seeker stays in its corner. It sees the state itself, not the observation.
+    `prepare` raises UsageError for environments without exact play.
     """
 
     goals: tuple[Goal, ...]
@@ -40,7 +41,7 @@ class Oracle(Policy):
         return tuple(solve(env, goal, levels, self.gamma, self.heedless) for goal in self.goals)
 
     def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
-        """Q* under each goal [batch, goals, actions], and which actions change nothing."""
+        """Return Q* under each goal, [batch, goals, actions], and which actions change nothing."""
 
         def look(level: Level, state: State, memories: Any, rows: Any) -> tuple[Array, Array]:
             by_name = dict(zip((goal.name for goal in env.goals), memories, strict=True))
@@ -58,9 +59,11 @@ class Oracle(Policy):
 
 
 class Pursuer(Policy):
-    """Plays as the `Oracle` of one of the environment's goals, which its number chooses when it plays:
-    vmapped, the oracles of all goals are one program. Its context is Q*, [batch, states, memories,
-    actions]."""
+    """Play as the `Oracle` of one of the environment's goals, chosen by number at run time.
+
+    Vmapped, the oracles of all goals are one program. The context is Q*, [batch, states, memories,
+    actions].
+    """
 
     goal: Int[Array, ""]
 
@@ -99,11 +102,11 @@ def _decide(q: Float[Array, "b g a"], stays: Bool[Array, "b a"], memory: Memory)
 
 
 def is_greedy(q: Float[Array, "*b a"]) -> Bool[Array, "*b a"]:
-    """Which actions are as good as the best."""
+    """Mark the actions that are as good as the best, up to TOLERANCE."""
     best = q.max(-1, keepdims=True)
     return q >= best - TOLERANCE * jnp.maximum(1.0, jnp.abs(best))
 
 
 def expert(env: Environment, goal: Goal) -> Policy:
-    """Give the best player of a goal that there is: the oracle, or the environment's reference player."""
+    """Give the best known player of a goal: the oracle, or else the environment's reference player."""
     return env.reference(goal) if env.solver is None else Oracle((goal,))

@@ -23,7 +23,7 @@ KINDS = ("best", "random", "worst")  # of play whose exact value at the start ma
 
 
 class Solver(abc.ABC):
-    """A method of exact play for one kind of environment."""
+    """Solve environments of one kind: a method of exact play."""
 
     kinds: ClassVar[tuple[str, ...]] = KINDS  # those of `KINDS` that `start_values` knows
     knows_luck: ClassVar[bool] = False  # whether it solves worlds whose steps draw from their key
@@ -32,7 +32,7 @@ class Solver(abc.ABC):
     def solve(
         self, env: Environment, goal: Goal, levels: Level, gamma: float, heedless: bool = False
     ) -> Any:
-        """Solve a batch of levels for a goal: an `eqx.Module` with the face of `Solution`.
+        """Solve a batch of levels for a goal; return an `eqx.Module` with the methods of `Solution`.
 
         `heedless` plans as though nothing ended the episode; raises UsageError where that cannot be.
         """
@@ -41,7 +41,7 @@ class Solver(abc.ABC):
     def start_values(
         self, env: Environment, goal: Goal, levels: Level, gamma: float, kind: str
     ) -> Float[np.ndarray, " l"]:
-        """Give the value of a kind of play at the start of each level."""
+        """Give the value of a kind of play, one of `kinds`, at the start of each level."""
 
     @abc.abstractmethod
     def is_solvable(
@@ -51,7 +51,10 @@ class Solver(abc.ABC):
 
 
 class Solution(eqx.Module):
-    """A batch of levels solved for one goal by value iteration."""
+    """Hold a batch of levels solved for one goal by value iteration.
+
+    l: levels, s: states, m: memories of the goal, a: actions.
+    """
 
     action_values: Float[Array, "*l s m a"]
 
@@ -63,7 +66,7 @@ class Solution(eqx.Module):
 
 
 class Tables(Solver):
-    """Value iteration on an environment whose `states` and `index` enumerate what can happen."""
+    """Solve, by value iteration, environments whose `states` and `index` enumerate what can happen."""
 
     def solve(
         self, env: Environment, goal: Goal, levels: Level, gamma: float, heedless: bool = False
@@ -94,7 +97,8 @@ def solver_of(env: Environment) -> Solver:
 def solve(env: Environment, goal: Goal, levels: Level, gamma: float, heedless: bool = False) -> Any:
     """Solve a batch of levels for a goal by the environment's own method.
 
-    `heedless` plans as though nothing ended the episode; only where play is solved by tables.
+    `heedless` plans as though nothing ended the episode; only where play is solved by tables. Raises
+    UsageError where play is not solved exactly.
     """
     return solver_of(env).solve(env, goal, levels, gamma, heedless)
 
@@ -104,9 +108,9 @@ def start_values(
 ) -> Float[np.ndarray, " l"]:
     """Give the exact value at the start of each level of the best, uniformly random or worst play.
 
-    The best is 0 where the goal cannot be reached in time. For keys and chests it is that of play
-    without a time limit (`is_solvable` drops the levels where that matters), and random play is not
-    solved: raises UsageError, estimate it with episodes.
+    The value of the best play is 0 where the goal cannot be reached in time. For keys and chests it is
+    that of play without a time limit (`is_solvable` drops the levels where that matters), and random
+    play is not solved: raises UsageError, estimate it with episodes.
     """
     solver = solver_of(env)
     if kind not in solver.kinds:
@@ -115,12 +119,15 @@ def start_values(
 
 
 def is_solvable(env: Environment, goal: Goal, levels: Level, gamma: float) -> Bool[np.ndarray, " l"]:
-    """Tell on which levels optimal play achieves the goal's event in time, to a value known exactly."""
+    """Tell on which levels optimal play achieves the goal's event in time, to a value known exactly.
+
+    Raises UsageError where play is not solved exactly.
+    """
     return solver_of(env).is_solvable(env, goal, levels, gamma)
 
 
 def in_chunks(function: Callable[[Level], Array], levels: Level) -> np.ndarray:
-    """Call a function of a batch of levels on CHUNK of them at a time."""
+    """Call a function of a batch of levels on CHUNK of them at a time, and join its results."""
     count = jax.tree.leaves(levels)[0].shape[0]
     padded = jax.tree.map(lambda x: np.resize(x, (-(-count // CHUNK) * CHUNK, *x.shape[1:])), levels)
     parts = [

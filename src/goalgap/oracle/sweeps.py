@@ -15,18 +15,19 @@ BLOCK = 16  # updates between two looks for a change, each of which costs as muc
 
 
 def pack(table: Shaped[Array, "x a"], num_memories: int) -> Shaped[Array, "a m s"]:
-    """A table of moves, x = (state, memory), laid out for sweeps."""
+    """Lay out a table of moves, x = (state, memory), for sweeps."""
     return table.reshape(-1, num_memories, table.shape[-1]).transpose(2, 1, 0)
 
 
 def unpack(value: Float[Array, "m s"]) -> Float[Array, " x"]:
+    """Bring a value of every state and memory back from the layout of sweeps to x = (state, memory)."""
     return value.T.reshape(-1)
 
 
 def follower(
     successor: Int[Array, "x a"], num_memories: int, strides: tuple[int, ...] | None
 ) -> Callable[[Float[Array, "m s"]], Float[Array, "a m s"]]:
-    """The function that gives, for the value of every state, that of every move's successor."""
+    """Make the function that gives, for the value of every state, that of every move's successor."""
     state, memory = jnp.divmod(pack(successor, num_memories), num_memories)
     num_states = state.shape[-1]
     if strides is None:
@@ -48,7 +49,10 @@ def follower(
 
 
 def expect(chance: Float[Array, "a m s"], value: Float[Array, "a m s"]) -> Float[Array, "m s"]:
-    """The mean over actions. Written out, since XLA would make a contraction of it, ten times slower."""
+    """Average values over actions by the chance of each.
+
+    The sum is written out, since XLA would make a contraction of it, ten times slower.
+    """
     return sum((p * v for p, v in zip(chance, value, strict=True)), jnp.zeros(value.shape[1:]))
 
 
@@ -79,8 +83,11 @@ def action_values(
     horizon: int,
     kind: str = "best",
 ) -> Float[Array, "s m a"]:
-    """The value of each action on one level with `horizon` steps to go, followed by the best, the
-    uniformly random or the worst (`kind`) play. Successors are indices into s x m, flattened."""
+    """Compute the value of each action on one level with `horizon` steps to go.
+
+    The best, the uniformly random or the worst play follows (`kind`). s: states, m: memories of the
+    goal, a: actions; successors are indices into s x m, flattened.
+    """
     _, num_memories, num_actions = reward.shape
     follow = follower(successor.reshape(-1, num_actions), num_memories, strides)
     pays, keeps = reward.transpose(2, 1, 0), discount.transpose(2, 1, 0)

@@ -25,7 +25,7 @@ def refuse_stochastic(env: Environment) -> None:
 
 
 class Transitions(NamedTuple):
-    """One level's dynamics under one goal. s: states, m: memories of the goal, a: actions."""
+    """Tabulate one level's dynamics under one goal. s: states, m: memories of the goal, a: actions."""
 
     reward: Float[Array, "s m a"]
     discount: Float[Array, "s m a"]  # 0 where the episode ends
@@ -35,10 +35,10 @@ class Transitions(NamedTuple):
 def transitions(
     env: Environment, goal: Goal, level: Level, gamma: float, heedless: bool = False
 ) -> Transitions:
-    """Tabulate a level by stepping the environment from each of its states. Raises UsageError for worlds
-    whose steps are drawn at random.
+    """Tabulate a level by stepping the environment from each of its states.
 
     `heedless`: as though nothing ended the episode (a corner-seeker that walks through the cheese).
+    Raises UsageError for worlds whose steps are drawn at random.
     """
 
     refuse_stochastic(env)
@@ -66,8 +66,11 @@ def values(
     kind: str = "best",
     heedless: bool = False,
 ) -> Float[Array, "l s m a"]:
-    """The value of each action with `horizon` steps to go, followed by the best, the uniformly random
-    or the worst (`kind`) play. Levels must be a batch."""
+    """Compute the value of each action on a batch of levels with `horizon` steps to go.
+
+    The best, the uniformly random or the worst play follows (`kind`). l: levels, s: states, m: memories
+    of the goal, a: actions.
+    """
 
     def one(level: Level) -> Float[Array, "s m a"]:
         table = transitions(env, goal, level, gamma, heedless)

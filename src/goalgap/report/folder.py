@@ -12,13 +12,15 @@ PICTURES = ("splay", "episodes", "transcripts")  # files that pages show where t
 
 
 def write_folder(path: Path, contest: dict[str, Any]) -> Path:
-    """Make a folder's report.html from what is stored; `contest` describes the environment or scenario
-    (`kinds.Kind.content`)."""
+    """Make a folder's report.html from what is stored, and return its path.
+
+    `contest` describes the environment or scenario (`kinds.Kind.content`).
+    """
     return write(content_of(path, contest), path / "report.html")
 
 
 def content_of(path: Path, contest: dict[str, Any]) -> dict[str, Any]:
-    """Gather a folder's files as the page wants them."""
+    """Gather a folder's files as the page wants them. Raises UsageError for missing or damaged ones."""
     about = store.read_json(path / "experiment.json")
     curves = store.read_table(path / "curves.parquet")
     content = {

@@ -35,8 +35,10 @@ Texts = tuple[tuple[str, float], ...]  # levels as text, with weights
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is to be analyzed. Levels given as text take the place of drawn ones; each counts alike,
-    whatever its weight."""
+    """Say what is to be analyzed. Raises UsageError for too few or too many levels.
+
+    Levels given as text take the place of drawn ones; each counts alike, whatever its weight.
+    """
 
     env: Environment
     settings: Settings = dataclasses.field(default_factory=Settings)
@@ -55,7 +57,7 @@ class Request:
 
     @property
     def hash(self) -> str:
-        """Eight hexadecimal digits: where the analysis is found again."""
+        """Hash the request to eight hexadecimal digits, by which the analysis is found again."""
         fields = {name: value for name, value in vars(self).items() if name != "env"}
         fields["settings"] = dataclasses.asdict(self.settings)
         text = json.dumps([to_json(self.env), fields], sort_keys=True)
@@ -63,7 +65,7 @@ class Request:
 
 
 class Analysis(NamedTuple):
-    """What was found, and the folder that holds it with its report and the levels to add."""
+    """Hold what an analysis found, and the folder with its report and the levels to add."""
 
     path: Path
     result: dict[str, Any]
@@ -75,8 +77,11 @@ def analyze(
     say: Callable[[str], None] = lambda text: None,
     command: str = "goalgap.runs.analyze.analyze",
 ) -> Analysis:
-    """Work out what training leaves open; write analysis.json, report.html, and the levels to add and to
-    ask on as text. Raises UsageError for what cannot be analyzed; nothing is then written."""
+    """Work out what training leaves open, and write it to a folder below `root`.
+
+    Written are analysis.json, report.html and, as text, the levels to add and to ask on. `say` hears of
+    each part. Raises UsageError for what cannot be analyzed; nothing is then written.
+    """
     began = time.perf_counter()
     env = request.env
     every = env.goals
@@ -124,7 +129,7 @@ def _intended(goals: tuple[Goal, ...], name: str | None) -> Goal:
 
 
 def _to_write(result: dict[str, Any]) -> dict[str, list[tuple[str, float]]]:
-    """The levels worth having as files, by the file's name."""
+    """Gather the levels worth having as files, by the file's name."""
     closing, asked = result["closing"], result["questions"]
     lists = {"add": closing["set"], "mixture": closing["mixture"], "ask": asked}
     return {
@@ -138,8 +143,11 @@ def _to_write(result: dict[str, Any]) -> dict[str, list[tuple[str, float]]]:
 
 
 def _samples(request: Request) -> Samples:
-    """Training levels have layouts that training may show, and so have candidates; deployment levels
-    have the others. Candidates are distinct, and tell the goals apart."""
+    """Draw the levels to analyze, where none are given as text.
+
+    Training levels have layouts that training may show, and so have candidates; deployment levels have
+    the others. Candidates are distinct, and tell the goals apart.
+    """
     env, count = request.env, request.num_levels
     shift = env.shift(request.alpha)
     key = jax.random.fold_in(jax.random.key(2**31 - 3), request.seed)
@@ -167,8 +175,11 @@ def draw(
     test: bool = False,
     distinct: bool = False,
 ) -> Level:
-    """`count` levels whose layouts are kept for evaluation (`test`) or are not; fewer if `distinct` and
-    there are not so many."""
+    """Draw `count` levels whose layouts are kept for evaluation (`test`), or are not.
+
+    With `distinct` no two are equal and all tell the goals apart; fewer, where there are not so many.
+    Raises UsageError where none turns up.
+    """
 
     @jax.jit
     def batch(key: Any) -> Any:
@@ -198,7 +209,7 @@ def draw(
 
 
 def _is_new(level_hash: np.ndarray, seen: set[bytes]) -> bool:
-    """Whether a level was not seen before; it is from now on."""
+    """Tell whether a level was not seen before, and note it as seen."""
     known = level_hash.tobytes() in seen
     seen.add(level_hash.tobytes())
     return not known
@@ -208,7 +219,7 @@ def _is_new(level_hash: np.ndarray, seen: set[bytes]) -> bool:
 
 
 def _drawn(env: Environment, result: dict[str, Any]) -> dict[str, Any]:
-    """The result with a board of tiles beside every level's text, and routes as cells."""
+    """Add a board of tiles beside every level's text in a result, and turn routes into cells."""
 
     def add_tiles(value: Any) -> Any:
         if isinstance(value, list):

@@ -8,10 +8,10 @@ import jax
 
 
 def use_compilation_cache() -> None:
-    """Keep compiled programs between processes: most of a second start is not compiling again.
+    """Keep compiled programs between processes, so that later ones need not compile them again.
 
-    In the user's cache directory, apart by JAX version and machine; `JAX_COMPILATION_CACHE_DIR` names
-    another place, `GOALGAP_NO_CACHE=1` turns it off. Failing to write there is no error.
+    They lie in the user's cache directory, apart by JAX version and machine; `JAX_COMPILATION_CACHE_DIR`
+    names another place, `GOALGAP_NO_CACHE=1` turns this off. Failing to write there is no error.
     """
     if os.environ.get("GOALGAP_NO_CACHE") or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return

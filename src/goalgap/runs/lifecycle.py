@@ -1,4 +1,4 @@
-"""The one lifecycle of a run, of agents or of models: train, checkpoint, resume, measure, judge, report."""
+"""The one lifecycle of a run, agents' or models': train, checkpoint, resume, measure, judge, report."""
 
 import time
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def run(
 
 
 class _Running:
-    """A run under way."""
+    """Carry a run through to its end."""
 
     def __init__(self, folder: RunFolder, listener: Listener) -> None:
         self.folder, self.listener = folder, listener
@@ -56,7 +56,7 @@ class _Running:
 
     @property
     def total(self) -> int:
-        """Environment steps (dialogues) of the whole fleet."""
+        """Count the environment steps (dialogues) of the whole fleet."""
         return int(self.plan[-1].spent[-1].env_steps) * self.num_seeds
 
     def run(self) -> None:
@@ -218,7 +218,7 @@ class _Running:
 
 
 class _Start(NamedTuple):
-    """Where a training stands."""
+    """Hold where a training stands."""
 
     learners: Learners
     stage: int

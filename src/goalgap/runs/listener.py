@@ -6,7 +6,10 @@ class Interrupted(Exception):
 
 
 class Listener:
-    """Hear how a run is going; this one keeps silent. `stop` asks the run to store and leave."""
+    """Hear how a run is going; subclasses show it, this class keeps silent.
+
+    Setting `stop` asks the run to store where it stands and leave.
+    """
 
     stop = False
 
@@ -14,7 +17,13 @@ class Listener:
         """Hear that a part of the run begins."""
 
     def update(self, done: int, total: int, steps_per_second: float, stats: dict[str, float]) -> None:
-        """Hear that an update is done, after so many steps of so many (of the whole fleet)."""
+        """Hear that an update is done, after `done` of `total` steps of the whole fleet.
+
+        `stats` are the update's statistics, averaged over seeds.
+        """
 
     def evaluated(self, env_steps: int, reached: dict[tuple[str, str], float]) -> None:
-        """Hear that a checkpoint was measured: (split, goal) -> share of episodes that achieve the goal."""
+        """Hear that a checkpoint was measured, after `env_steps` of each seed.
+
+        `reached` maps (split, goal) to the share of episodes that achieve the goal.
+        """

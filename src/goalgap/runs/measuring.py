@@ -14,8 +14,10 @@ from .stored import load_models
 
 
 def deployed(experiment: Experiment, models: Any) -> tuple[Any, tuple[int, ...]]:
-    """Give what is measured of a fleet's models, with the experiment's wrappers around it, and the seeds
-    that it counts as."""
+    """Make of a fleet's models the subject that is measured, and list the seeds that it counts as.
+
+    The experiment's wrappers are put around the models.
+    """
     subject = experiment.kind.subject(experiment.contest, models, experiment.temperature)
     seeds = experiment.seeds
     for wrapper in experiment.deploy:
@@ -30,8 +32,11 @@ def deployed(experiment: Experiment, models: Any) -> tuple[Any, tuple[int, ...]]
 
 
 def measure_again(folder: RunFolder, num_levels: int, seed: int) -> Path:
-    """Measure a run's last policies once more, with other levels or another seed of luck; return the
-    folder of the results, beside the run's policies."""
+    """Measure a run's last policies once more, with other levels or another seed of luck.
+
+    Returns the folder of the results, beside the run's policies. Raises UsageError for a run that is not
+    finished.
+    """
     began = time.perf_counter()
     experiment = folder.finished().experiment
     exam = experiment.exam(num_levels, seed)
@@ -53,8 +58,10 @@ def measure_subject(
     num_levels: int | None = None,
     seed: int = 0,
 ) -> Path:
-    """Measure a subject that we did not train, on an environment or scenario; return the folder of the
-    results."""
+    """Measure a subject that we did not train, on an environment or scenario.
+
+    Returns the folder of the results, below `root`.
+    """
     began = time.perf_counter()
     kind = kind_of(contest)
     exam = kind.draw_exam(contest, num_levels or kind.num_levels(contest), 0.0, seed)
@@ -78,7 +85,7 @@ def store_judged(
     content: dict[str, Any] | None = None,
     **more: Any,
 ) -> Path:
-    """Judge the outcomes of an exam, and store and report them.
+    """Judge the outcomes of an exam, and store and report them in the folder `path`.
 
     `content` describes the contest for the report, where it is not one of goalgap's kinds; `more` goes
     into the verdict.
@@ -99,7 +106,7 @@ def write_findings(
     verdict: dict[str, Any],
     pictures: dict[str, Any],
 ) -> None:
-    """Write what was found; verdict.json comes last and says that all the rest is there."""
+    """Write what a measurement found; verdict.json comes last and says that all the rest is there."""
     verdict["sentence"] = measure.sentence(verdict, contest)
     store.write_table(path / "outcomes.parquet", outcomes)
     store.write_table(path / "curves.parquet", measure.curves(outcomes, contest))

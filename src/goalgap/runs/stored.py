@@ -12,33 +12,34 @@ from ..store import RunFolder
 
 
 class Run:
-    """A finished run on disk."""
+    """Read a finished run from disk."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
 
     @property
     def experiment(self) -> Experiment:
+        """Return the experiment that was run. Raises UsageError as `RunFolder.experiment` does."""
         return self.folder.experiment
 
     @property
     def verdict(self) -> dict[str, Any]:
-        """The content of verdict.json."""
+        """Read verdict.json."""
         return store.read_json(self.folder.path / "verdict.json")
 
     @property
     def outcomes(self) -> dict[str, np.ndarray]:
-        """The columns of outcomes.parquet, which has a row an episode."""
+        """Read the columns of outcomes.parquet, which has a row an episode."""
         return store.read_table(self.folder.path / "outcomes.parquet")
 
     @property
     def training(self) -> dict[str, np.ndarray]:
-        """The columns of train.parquet, which has a row an update."""
+        """Read the columns of train.parquet, which has a row an update."""
         return store.read_table(self.folder.train_path)
 
     @property
     def report(self) -> Path:
-        """The page, made if it is not there."""
+        """Return the path of the report, which is made if it is not there."""
         path = self.folder.path / "report.html"
         return path if path.exists() else write_report(self.folder)
 
@@ -47,12 +48,18 @@ class Run:
         return load_models(self.folder)
 
     def others(self) -> dict[str, Any]:
-        """Read what training kept beside the models, by name ("reference", "reward"), likewise."""
+        """Read what training kept beside the models, by name ("reference", "reward").
+
+        All arrays lead with an axis of seeds.
+        """
         return load_learners(self.folder).others
 
 
 def load_models(folder: RunFolder) -> Any:
-    """Read the last policies (or language models) of a run's seeds, stacked."""
+    """Read the last policies (or language models) of a run's seeds, stacked along a first axis.
+
+    Raises UsageError where one is missing or damaged.
+    """
     experiment = folder.experiment
     like = experiment.network.new(experiment.contest, 0)
     paths = [folder.last_policy_path(seed) for seed in experiment.seeds]
@@ -60,7 +67,7 @@ def load_models(folder: RunFolder) -> Any:
 
 
 def load_learners(folder: RunFolder) -> Learners:
-    """Read the models, and what training kept beside them."""
+    """Read a run's last models, and what training kept beside them."""
     models = load_models(folder)
     if not folder.others_path.exists():
         return Learners(models)
@@ -71,6 +78,6 @@ def load_learners(folder: RunFolder) -> Learners:
 
 
 def write_report(folder: RunFolder) -> Path:
-    """Make report.html from what is stored."""
+    """Make a run's report.html from what is stored, and return its path."""
     contest = folder.experiment.contest
     return report.write_folder(folder.path, folder.experiment.kind.content(contest))

@@ -300,8 +300,8 @@ def worst_regret(env: Environment, cone: Cone, levels: Level) -> WorstCase:
 
     All that is known is that behavior in training was optimal for it. For each feature, the bound is the
     most that its optimizer earns beyond the intended goal's optimizer, both with uniform ties, from the
-    levels' starts and on average over them, under any weights of the cone with `|w| <= 1`. All 0: training
-    behavior certifies the intended goal against these competitors.
+    levels' starts and on average over them, under any weights of the cone with `|w| <= 1`. All 0:
+    training behavior certifies the intended goal against these competitors.
     """
     moves, rewards = _rewards(env, cone.features, levels, cone.gamma)
 

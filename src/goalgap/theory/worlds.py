@@ -294,7 +294,7 @@ def check_gamma(gamma: float) -> None:
 def solved(
     env: Environment, goals: tuple[Goal, ...], levels: Level, gamma: float
 ) -> tuple[World, Tables, dict[int, Float[Array, "l g s m a"]]]:
-    """The tables of a batch of levels, and Q* of every goal, by the size of its automaton."""
+    """Tabulate a batch of levels, and compute Q* of every goal, by the size of the goal's automaton."""
     world, tables = tabulate_stacked(env, goals, levels)
     over_goals = jax.vmap(lambda table: action_values(world, table, gamma, env.max_steps), 1, out_axes=1)
     return world, tables, {size: over_goals(table) for size, table in tables.items()}

@@ -22,9 +22,11 @@ def evaluate(task: str, model: str, out: Path | str, **options: Any) -> Path:
 
 
 def measure_log(path: Path | str, out: Path | str) -> Path:
-    """Read a log (`.eval` or `.json`) of one of our tasks back, and give the folder of what it says,
-    below `out`: measurements with intervals, transcripts and, where the task has a shift, the verdict
-    and the report. Raises UsageError for other logs."""
+    """Read a log (`.eval` or `.json`) of one of our tasks back, and give the folder of what it says.
+
+    The folder, below `out`, has measurements with intervals, transcripts and, where the task has a
+    shift, the verdict and the report. Raises UsageError for other logs.
+    """
     check_installed()
     from .logs import measure_log
 

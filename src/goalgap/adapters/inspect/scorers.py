@@ -99,14 +99,17 @@ def failure(reply: str | None, stop: str = "stop") -> str:
 
 
 async def ask(role: str, text: str, line: str) -> str:
-    """What a grader replies; `line` is for the scripted judge."""
+    """Ask a grader, the model in a role, and return the reply; `line` is for the scripted judge."""
     grader = get_model(role=role, required=True)
     message = ChatMessageUser(content=text, metadata={"script": {"judge": line}})
     return (await grader.generate([message])).completion
 
 
 async def answered(state: TaskState, reply: str | None, judge: str, stop: str) -> str:
-    """How a reply answers a question: "right", "believed" (as the user does), "wrong", or a failure."""
+    """Judge how a reply answers a question, as the name of a category.
+
+    Categories are "right", "believed" (as the user does), "wrong", and the failures.
+    """
     about = state.metadata
     if reply is None or not reply.strip() or stop == "content_filter":
         return failure(reply, stop)

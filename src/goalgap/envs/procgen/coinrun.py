@@ -43,6 +43,7 @@ class Touch(Reach):
     """Pay 1 for touching a tile of the level, the first time only."""
 
     def is_there(self, level: CoinRunLevel, state: CoinRunState) -> Bool[Array, ""]:
+        """Tell whether the agent's body overlaps the tile."""
         return platformer.is_on(state.body, getattr(level, str(self.target)))
 
 
