@@ -191,7 +191,7 @@ def test_ice_slips_by_its_key() -> None:
 
 def test_cloning_then_ppo_resumes_bit_for_bit(tmp_path: Path) -> None:
     stages = own("Cloning")(updates=4, num_levels=16), TINY
-    held = assert_resumes(experiment(*stages), tmp_path, 2, 4, 2)  # in either stage
+    held = assert_resumes(experiment(*stages), tmp_path, 2, 5)  # within cloning; PPO follows
     assert any("optimizer" in name for name in held)
 
 
@@ -297,7 +297,6 @@ def test_a_doubting_ensemble_asks_less_once_it_has_learned(tmp_path: Path) -> No
     what = experiment(
         own("Cloning")(updates=150, num_levels=32, learning_rate=0.01),
         deploy=(Ensemble(), own("Doubt")(), Abstain(0.6)),
-        num_checkpoints=2,
     )
     untrained, seeds = deployed(what, what.fresh().models)
     before, _ = what.exam().examine(untrained, seeds, 0)
@@ -408,7 +407,7 @@ STAGE = """
     [
         (f"{FROZEN}(Stage):{STAGE}", "lacks kind. Write kind: `kind: ClassVar"),
         (
-            "class Mine(Penalty):\n    size: float = 1.0\n    def __call__(self, decision, samples): ...",
+            "class Mine(Penalty):\n    size: float = 1\n    def __call__(self, decision, samples): ...",
             "Mine of the plug-in .* is no dataclass; write @dataclasses.dataclass",
         ),
         (
@@ -438,7 +437,7 @@ BATCH = f"{FROZEN}(Curriculum):\n    def batch(self, state, env, draw, key, numb
         (BATCH + "draw(key, 3), jnp.zeros(3, int)", "Mine.batch returned tags int32.3.; expected"),
         (BATCH + "draw(key, 3), jnp.zeros(n, int)", "Mine.batch returned other levels than draw"),
         (BATCH + "draw(key, n)", "Mine.batch returned a CornerLevel; expected"),
-        (BATCH + "draw(key, n), np.asarray(number) * np.ones(n, int)", "use jax.numpy instead of NumPy"),
+        (BATCH + "draw(key, n), np.asarray(number) * np.ones(n)", "use jax.numpy instead of NumPy"),
     ],
 )
 def test_a_curriculum_that_returns_something_else_is_told(
@@ -458,7 +457,7 @@ def test_numpy_tags_will_do(tmp_path: Path) -> None:
 def test_a_penalty_is_one_number(tmp_path: Path) -> None:
     text = f"{FROZEN}(Penalty):\n    def __call__(self, decision, samples):\n        return samples.loss"
     what = experiment(penalties=defined(tmp_path, text)(), seeds=(0,))
-    with pytest.raises(UsageError, match="Mine returned .64. numbers; expected one: sum them"):
+    with pytest.raises(UsageError, match=r"Mine returned .* numbers; expected one: sum them"):
         next(fit(what.plan(), what.fresh()))
 
 
@@ -467,7 +466,7 @@ def test_a_stage_returns_statistics(tmp_path: Path) -> None:
     mine = type("Mine", (kind,), {"advance": lambda self, task, state, number: state})
     what = experiment(mine(), seeds=(0,))
     with pytest.raises(
-        UsageError, match="Mine.advance returned a Progress; expected .state, statistics"
+        UsageError, match=r"Mine.advance returned a Progress; expected .state, statistics"
     ):
         next(fit(what.plan(), what.fresh()))
 
@@ -476,7 +475,7 @@ def test_a_wrapper_returns_seeds() -> None:
     kind = own("Doubt")
     mine = type("Mine", (kind,), {"wrap": lambda self, subject, seeds, contest: subject})
     what = experiment(deploy=(mine(),))
-    with pytest.raises(UsageError, match="Mine.wrap returned a Network; expected .subject, seeds"):
+    with pytest.raises(UsageError, match=r"Mine.wrap returned a Network; expected .subject, seeds"):
         deployed(what, what.fresh().models)
 
 
@@ -485,7 +484,8 @@ class Own(Goal):
     name: str
     sentence: str = "do it"
     bits: float = 1
-    def reward(self, level, state, action, next_state): return {reward}
+    def reward(self, level, state, action, next_state): ...
+    def step(self, level, memory, state, action, next_state): return {reward}, memory
     def is_achieved(self, level, state, memory): return state.position == 3
 
 class Mine(Corner):
@@ -502,16 +502,14 @@ def test_plain_fields_of_a_goal_are_static(tmp_path: Path) -> None:
 
 def test_a_goal_gives_one_number(tmp_path: Path) -> None:
     env = defined(tmp_path, GOAL.format(reward="jnp.zeros(5)"))(size=5)
-    with pytest.raises(UsageError, match="goal own of mine: step gives .5. numbers; expected one"):
+    with pytest.raises(UsageError, match=r"goal own of mine: step gives .5. numbers; expected one"):
         measure.draw_exam(env, 16)
 
 
 def test_a_world_with_luck_is_not_solved_as_if_it_had_none(tmp_path: Path) -> None:
     text = "class Mine(Corner):\n    name: ClassVar[str] = 'mine'\n    is_stochastic = True"
     kind = defined(tmp_path, text)
-    with pytest.raises(
-        UsageError, match="mine is stochastic, which its solver, Tables, is not made for"
-    ):
+    with pytest.raises(UsageError, match=r"mine is stochastic, .* its solver, Tables, is not made"):
         kind(size=5)
     kind.solver = None
     env = kind(size=5)
