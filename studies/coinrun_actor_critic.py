@@ -108,7 +108,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def _levels(env: CoinRun) -> Any:
-    """Held-out levels of training's kind."""
+    """Draw held-out levels of training's kind."""
     keys = jax.random.split(jax.random.key(11), 16 * NUM_LEVELS)
     drawn = jax.jit(jax.vmap(env.shift().train.sample))(keys)
     kept = np.flatnonzero(jax.jit(jax.vmap(env.is_test))(drawn))
@@ -117,8 +117,11 @@ def _levels(env: CoinRun) -> Any:
 
 @jax.jit
 def _watch(env: CoinRun, fleet: Any, levels: Any) -> tuple[Any, Any, Any, Any]:
-    """[seeds, steps, levels]: tiles past the end, the critic's value, whether the episode was still on,
-    and the value were there no coin."""
+    """Let the fleet play, and watch the critic; all results are [seeds, steps, levels].
+
+    They are tiles past the end, the critic's value, whether the episode was still on, and the value
+    were there no coin.
+    """
     blind = eqx.tree_at(lambda level: level.coin, levels, jnp.full_like(levels.coin, -1))
 
     def one(policy: Any) -> tuple[Any, Any, Any, Any]:
@@ -141,7 +144,7 @@ def _places() -> np.ndarray:
 
 
 def _profile(distance: np.ndarray, value: np.ndarray, live: np.ndarray) -> np.ndarray:
-    """The mean value by distance from the end; levels first averaged on their own."""
+    """Average the value by distance from the end; levels are first averaged on their own."""
     means = []
     for place in _places():
         here = live & (np.abs(distance - place) <= STEP / 2)
@@ -152,7 +155,7 @@ def _profile(distance: np.ndarray, value: np.ndarray, live: np.ndarray) -> np.nd
 
 
 def _coin_effect(distance: np.ndarray, value: np.ndarray, unseen: np.ndarray, live: np.ndarray) -> float:
-    """By how much the sight of the coin raises the value within 4 tiles before the end."""
+    """Measure by how much the sight of the coin raises the value within 4 tiles before the end."""
     near = live & (distance > -4) & (distance < -0.5)
     return float((value - unseen)[near].mean())
 

@@ -196,7 +196,7 @@ def board(game: Game, has_colors: bool = True) -> Text:
 
 
 def _look(env: Environment, name: str) -> tuple[str, str]:
-    """A tile's letters and style; of an object without a sprite: its letter, in its picture's color."""
+    """Return a tile's letters and style; for an object without a sprite a letter in its color."""
     if name in _TILES:
         return _TILES[name]
     color = sprites.own_color(env.tile_names.index(name) - len(sprites.NAMES))

@@ -65,7 +65,7 @@ class ActivationRecorder:
 
 
 class Trunk(eqx.Module):
-    """Map observations [*b, h, w, c] to features [*b, f]."""
+    """Map observations `[*b, h, w, c]` to features `[*b, f]`."""
 
     at_once: ClassVar[int] = 0  # samples to take the gradient of at a time; 0: a whole minibatch
 

@@ -92,13 +92,13 @@ class ExpertIteration(DialogueStage):
 
     @property
     def _replayed(self) -> int:
-        """Lessons of a batch that are replay."""
+        """Count the lessons of a batch that are replay."""
         return round(self.replay_share * self.batch_size) if self.replay is not None else 0
 
     def _lessons(
         self, own: Dialogue, good: Int[np.ndarray, " kept"], steps: int, rng: np.random.Generator
     ) -> Lessons:
-        """A seed's batches, one below the other: what is good, and replay."""
+        """Make a seed's batches, one below the other, of good dialogues and replay."""
         size = self.batch_size - self._replayed
         # Where nothing is good there is nothing to imitate: the words of some dialogue count 0.
         shown = lessons(rows(own, rng.choice(good if len(good) else [0], steps * size)))

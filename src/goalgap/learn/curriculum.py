@@ -61,7 +61,7 @@ class Curriculum(Checked, abc.ABC):
         number: Int[Array, ""],
         n: int,
     ) -> tuple[Level, Int[Array, " n"]]:
-        """Propose `n` levels (stacked) for update `number`, with a tag for each that goes with it."""
+        """Propose `n` levels (stacked) for update `number`, and tags that travel with the levels."""
 
     def update(self, state: Any, played: Played) -> Any:
         """Give the curriculum's state after an update, from what was played in the update."""

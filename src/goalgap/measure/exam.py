@@ -133,7 +133,7 @@ def stacked(tables: list[Table]) -> Table:
 def first_event(event_step: np.ndarray) -> np.ndarray:
     """Tell which goal's event came first: steps of events [..., g] to the goal's index [...].
 
-    -1 means none, in both.
+    Steps are -1 for events that did not happen, the index where none did.
 
     Ties go to the intended goal, and among proxies to the one named first: who brings about both events
     with one step did what was intended. Where the intended event implies a proxy's ("the cheese without

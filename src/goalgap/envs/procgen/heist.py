@@ -364,8 +364,7 @@ class Heist(ProcgenGame):
     def observe(
         self, level: HeistLevel, state: HeistState
     ) -> Bool[Array, "h w 6"] | UInt8[Array, "64 64 3"]:
-        """Show the whole world, a channel a kind (`symbolic`), or as "rgb" Procgen's view, 64 pixels
-        wide."""
+        """Show the whole world, a channel a kind (`symbolic`), or as "rgb" Procgen's 64x64 pixels."""
         if self.observation == "symbolic":
             return self.symbolic(level, state)
         board = jnp.where(level.walls[::-1], 1, 0)
