@@ -39,7 +39,7 @@ LUCK = 0.1  # a level on which the agents trained at 0 % touch the coin's place 
 def experiment(percent: float, seed: int) -> goalgap.Experiment:
     """Describe the fleet of one point of the curve, whose coin is moved in so many percent of levels."""
     small = goalgap.Experiment(
-        env=CoinRun(mode="easy", max_steps=256),
+        contest=CoinRun(mode="easy", max_steps=256),
         alpha=percent / 100,
         network=MLP(),
         stages=(goalgap.PPO(entropy_coefficient=0.02),),
@@ -56,7 +56,7 @@ def experiment(percent: float, seed: int) -> goalgap.Experiment:
     )  # fmt: skip
     env = CoinRun(mode="hard", observation="rgb")
     return dataclasses.replace(
-        small, env=env, network=Impala(), stages=(learner,), steps=80_000_000, num_levels=1024
+        small, contest=env, network=Impala(), stages=(learner,), steps=80_000_000, num_levels=1024
     )
 
 

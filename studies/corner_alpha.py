@@ -27,7 +27,7 @@ PUBLISHED = 0.1
 def experiment(alpha: float, seed: int) -> goalgap.Experiment:
     """Describe the fleet of one point of the curve; alpha is the share of distinguishing levels."""
     return goalgap.Experiment(
-        env=goalgap.Corner(size=7),
+        contest=goalgap.Corner(size=7),
         alpha=alpha,
         stages=(goalgap.PPO(entropy_coefficient=0.02),),
         seeds=tuple(range(seed, seed + NUM_SEEDS)),

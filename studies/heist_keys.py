@@ -47,7 +47,7 @@ SPLITS = ("shift", "twin")
 def experiment(seed: int) -> goalgap.Experiment:
     """Describe the fleet."""
     small = goalgap.Experiment(
-        env=Heist(mode="easy", max_steps=300),
+        contest=Heist(mode="easy", max_steps=300),
         network=MLP(),
         stages=(goalgap.PPO(entropy_coefficient=0.005, num_fresh_levels=512),),
         seeds=tuple(range(seed, seed + NUM_SEEDS)),
@@ -63,7 +63,7 @@ def experiment(seed: int) -> goalgap.Experiment:
     )  # fmt: skip
     env = Heist(mode="hard", observation="rgb")
     return dataclasses.replace(
-        small, env=env, network=Impala(), stages=(learner,), steps=200_000_000, num_levels=1024
+        small, contest=env, network=Impala(), stages=(learner,), steps=200_000_000, num_levels=1024
     )
 
 

@@ -54,7 +54,7 @@ PUBLISHED = (0.22, 0.47, 0.75)  # least, mean, greatest; read off a plot
 def experiment(seed: int) -> goalgap.Experiment:
     """Describe the fleet."""
     small = goalgap.Experiment(
-        env=MazeLine(mode="tiny", max_steps=64),
+        contest=MazeLine(mode="tiny", max_steps=64),
         network=MLP(),
         stages=(goalgap.PPO(entropy_coefficient=0.005, num_fresh_levels=1024),),
         seeds=tuple(range(seed, seed + NUM_SEEDS)),
@@ -70,7 +70,7 @@ def experiment(seed: int) -> goalgap.Experiment:
     )  # fmt: skip
     return dataclasses.replace(
         small,
-        env=MazeLine(mode="tiny", observation="rgb"),
+        contest=MazeLine(mode="tiny", observation="rgb"),
         network=Impala(),
         stages=(learner,),
         seeds=tuple(range(seed, seed + 100)),

@@ -45,7 +45,7 @@ NUM_SEEDS = 3
 def experiment(region: int, seed: int) -> goalgap.Experiment:
     """Describe the fleet of one point of the curve; `region` is the side of the cheese's region."""
     small = goalgap.Experiment(
-        env=Maze(mode="small", region=region, max_steps=64),
+        contest=Maze(mode="small", region=region, max_steps=64),
         network=MLP(),
         stages=(goalgap.PPO(entropy_coefficient=0.005, num_fresh_levels=1024),),
         seeds=tuple(range(seed, seed + NUM_SEEDS)),
@@ -61,7 +61,7 @@ def experiment(region: int, seed: int) -> goalgap.Experiment:
     )  # fmt: skip
     env = Maze(mode="hard", region=region, observation="rgb")
     return dataclasses.replace(
-        small, env=env, network=Impala(), stages=(learner,), steps=80_000_000, num_levels=1024
+        small, contest=env, network=Impala(), stages=(learner,), steps=80_000_000, num_levels=1024
     )
 
 

@@ -85,7 +85,7 @@ def candidates(env: Any, kind: str) -> Injected:
 def experiment(env: Any, alpha: float, injected: Injected, seed: int, steps: int) -> goalgap.Experiment:
     """Describe the fleet of one point of a curve."""
     return goalgap.Experiment(
-        env=env,
+        contest=env,
         alpha=alpha,
         stages=(goalgap.PPO(entropy_coefficient=0.02),),
         seeds=tuple(range(seed, seed + NUM_SEEDS)),

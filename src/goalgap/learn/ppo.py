@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ..agents.networks import Network
+from ..compilation import QUICKLY
 from ..core import (
     Environment,
     Goal,
@@ -462,7 +463,7 @@ def learn_fleet(
 
 
 # Whatever is not an array is static, in worlds and goals too, also where their fields do not say so.
-_start = eqx.filter_jit(start_fleet)
+_start = eqx.filter_jit(start_fleet, compiler_options=QUICKLY)
 _collect = eqx.filter_jit(collect_fleet)
 _learn = jax.jit(learn_fleet, static_argnames="program", donate_argnames=("networks", "optimizers"))
 

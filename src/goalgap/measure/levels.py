@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Key, UInt32, UInt64
 
+from ..compilation import QUICKLY
 from ..core import Environment, Goal, Level, Levels, Policy, UsageError, tree_index
 from . import pictures
 from .exam import Episodes, Exam, Split, Table, first_event
-from .playing import QUICKLY, luck, play_levels, walks
+from .playing import luck, play_levels, walks
 from .worth import Players, Worth, join_words, players_of
 
 SPLITS = ("train", "shift", "twin")

@@ -10,9 +10,10 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from ..compilation import QUICKLY
 from ..core import Environment, Level, Policy, State, tree_index
 from .exam import Table, first_event, pivot
-from .playing import QUICKLY, play_levels, seeded
+from .playing import play_levels, seeded
 
 if TYPE_CHECKING:
     from .levels import LevelExam

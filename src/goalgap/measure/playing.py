@@ -9,13 +9,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from ..agents.scripted import Random
+from ..compilation import QUICKLY
 from ..core import Environment, Level, Outcome, Policy, State
 from ..oracle import Pursuer
 from ..rollout import episodes
 from .exam import SCORE_GAMMA
 
-# For programs that run a few times only: no slower in what they do, compiled in half the time.
-QUICKLY = {"xla_backend_optimization_level": 1}
 NUM_RECORDED = 8  # episodes of the first seed whose states are kept
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32, UInt64
 
 from .. import oracle, stats
+from ..compilation import QUICKLY
 from ..core import Environment, Goal, Level, Outcome, Policy, State, tree_index
 from ..oracle import Oracle
 from ..theory import worlds
@@ -164,7 +165,7 @@ class Tabled(Solved):
         return jax.device_get(play_oracles(self.env, chunk, q, number))
 
 
-@functools.partial(jax.jit, static_argnames="goals")
+@functools.partial(jax.jit, static_argnames="goals", compiler_options=QUICKLY)
 def _solve(env: Environment, goals: tuple[Goal, ...], levels: Level) -> _World:
     """Solve levels for every goal at once: all get as many memories as the one that has most."""
     world, tables = worlds.tabulate_stacked(env, goals, levels)
@@ -183,7 +184,7 @@ def _solve(env: Environment, goals: tuple[Goal, ...], levels: Level) -> _World:
     return _World(world, tables, jax.vmap(values, 1, 1)(each))
 
 
-@functools.partial(jax.jit, static_argnames="goals")
+@functools.partial(jax.jit, static_argnames="goals", compiler_options=QUICKLY)
 def _worth(
     env: Environment, goals: tuple[Goal, ...], solved: _World
 ) -> tuple[Float[Array, "l g"], Float[Array, "l g"], Float[Array, "l g"]]:

@@ -5,7 +5,7 @@ run = goalgap.run(goalgap.Experiment(goalgap.Corner(size=7), steps=400_000))
 print(run.verdict["sentence"])
 """
 
-from .compilation import use_compilation_cache
+from ..compilation import use_compilation_cache
 from .lifecycle import run
 from .listener import Interrupted, Listener
 from .measuring import measure_again, measure_subject, store_judged

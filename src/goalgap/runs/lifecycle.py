@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,26 +64,26 @@ class _Running:
         """Go on from where the folder stands, to the end."""
         began = time.perf_counter()
         experiment, say = self.experiment, self.listener.say
-        say("drawing the exam")
-        exam = experiment.exam()
+        say("drawing the exam, and compiling")
+        # Side by side: each waits mostly for its own programs to be compiled.
+        thread = ThreadPoolExecutor(1)
+        exam = thread.submit(experiment.exam)
+        thread.shutdown(wait=False)
         start = self._resume()
         before = self.seconds
-        say("training")
-        last: Trained | None = None
-        for last in self._train(exam, start):
+        last = Trained(start.stage, start.update, start.state, start.learners, start.spent, {})
+        for last in self._train(exam, start):  # not once, where it was interrupted after the last update
             if self.listener.stop and not self._is_last(last):
                 self._save(last)
                 share = self._work(last.spent) / self._work(self.plan[-1].spent[-1])
                 raise Interrupted(f"stopped after {share:.0%} of training")
-        if last is None:  # it was interrupted after the last update
-            last = Trained(start.stage, start.update, start.state, start.learners, start.spent, {})
         self._save(last)
         say("measuring")
-        self._finish(exam, last, before + time.perf_counter() - began)
+        self._finish(exam.result(), last, before + time.perf_counter() - began)
         say("writing the report")
         write_report(self.folder)
 
-    def _train(self, exam: measure.Exam, start: "_Start") -> Iterator[Trained]:
+    def _train(self, exam: "Future[measure.Exam]", start: "_Start") -> Iterator[Trained]:
         """Train to the end, measuring and storing on the way; yield after each update."""
         saved = last = time.perf_counter()
         checkpoints = [one.stage.checkpoints(one.task) for one in self.plan]
@@ -103,7 +104,9 @@ class _Running:
             speed = 1 / max(float(np.median(recent)), 1e-9)
             self.listener.update(done, total, speed, means)
             if now.update in checkpoints[now.stage] and not self._is_last(now):
-                self._checkpoint(exam, now)
+                self._checkpoint(exam.result(), now)
+            elif exam.done():
+                exam.result()  # says what is wrong with it, as soon as it is known
             if time.perf_counter() - saved > SAVE_SECONDS and not self._is_last(now):
                 self._save(now)
                 saved = time.perf_counter()

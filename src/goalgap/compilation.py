@@ -1,10 +1,13 @@
-"""Keeping compiled programs between processes."""
+"""How programs are compiled, and kept between processes."""
 
 import os
 import platform
 from pathlib import Path
 
 import jax
+
+# For programs that run a few times only: they do the same, about as fast, and are compiled in half the time.
+QUICKLY = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
 
 
 def use_compilation_cache() -> None:
