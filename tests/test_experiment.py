@@ -148,7 +148,7 @@ def test_descriptions_leave_defaults_out_and_are_read_back(experiment: Experimen
     assert experiment.description["contest"].keys() <= {"type", *vars(experiment.contest)}
 
 
-# What a field means when it is left out of a description. It may never change: a new meaning is a new field.
+# What a field means when a description leaves it out. It may never change: a new meaning is a new field.
 DEFAULTS = {
     "alpha": 0.0,
     "network": None,

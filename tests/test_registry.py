@@ -155,7 +155,7 @@ def test_options_are_the_worlds_own_fields():
     asked: Any = options("run", ["lava"]).default
     made = asked.experiment()
     assert (made.contest.size, made.contest.num_lava, made.steps, made.num_levels) == (5, 2, 400_000, 64)
-    assert made.learner == goalgap.PPO(entropy_coefficient=0.02)
+    assert made.stages == (goalgap.PPO(entropy_coefficient=0.02),)
 
 
 def test_help_shows_the_targets_options_only(capsys: pytest.CaptureFixture):

@@ -117,7 +117,7 @@ def test_statistics_of_training_are_kept_a_row_an_update(finished: runs.Run) -> 
     for name in ("return", "policy", "value", "entropy", "distinguishing", "replaced"):
         each = np.stack([rows[f"{name}_seed_{seed}"] for seed in (0, 1)])
         np.testing.assert_allclose(rows[name], each.mean(0), rtol=1e-6)
-    # Without distinguishing levels in training none is played; about an eighth of those drawn are test ones.
+    # Training shows no distinguishing level; about an eighth of the levels drawn are test ones.
     assert (rows["distinguishing"] == 0).all() and 0.03 < rows["replaced"].mean() < 0.25
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 
-# For programs that run a few times only: they do the same, about as fast, and are compiled in half the time.
+# For programs that run a few times only: they do the same, and are compiled in half the time.
 QUICKLY = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
 
 

@@ -29,7 +29,7 @@ Context = PyTree  # what a privileged policy works out about a level before the 
 
 
 def _make_static(kind: type) -> None:
-    """Make plain fields of simple types static: sizes, modes and names, which programs are compiled for."""
+    """Make plain fields of simple types static: sizes, modes, names; programs are compiled for them."""
     for name in inspect.get_annotations(kind):
         if hint(kind, name) not in (int, float, bool, str):
             continue

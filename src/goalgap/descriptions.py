@@ -41,8 +41,8 @@ def to_json(value: Any) -> Any:
     if isinstance(value, PLAIN):
         return value
     raise UsageError(
-        f"{type(value).__name__} {str(value)[:40]!r} cannot be described; expected numbers, text, tuples "
-        "and dataclasses of them"
+        f"{type(value).__name__} {str(value)[:40]!r} cannot be described; expected numbers, text, "
+        "tuples and dataclasses of them"
     )
 
 

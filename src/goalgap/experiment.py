@@ -278,8 +278,8 @@ def _check_stages(experiment: Experiment) -> None:
         if stage.kind != contest.kind:
             whose = "agents" if stage.kind == "environment" else "language models"
             raise UsageError(
-                f"stage {stage.name or type(stage).__name__} trains {whose} and cannot stand among those "
-                f"of {contest.name}; drop the stage"
+                f"stage {stage.name or type(stage).__name__} trains {whose} and cannot stand among "
+                f"those of {contest.name}; drop the stage"
             )
         if missing := stage.needs - there:
             raise UsageError(

@@ -291,8 +291,8 @@ def _check(kind: type, source: str) -> None:
         raise UsageError(f"{kind.__name__} of {source} lacks {', '.join(wanting)}. Write {write}")
     if undecorated(kind):
         raise UsageError(
-            f"{kind.__name__} of {source} is no dataclass; write @dataclasses.dataclass(frozen=True) above "
-            "it, so that its settings are stored with runs"
+            f"{kind.__name__} of {source} is no dataclass; write @dataclasses.dataclass(frozen=True) "
+            "above it, so that its settings are stored with runs"
         )
     taken = types().get(kind.__name__)
     if taken is not None and taken is not kind:

@@ -123,8 +123,8 @@ def propose(
         answer = curriculum.batch(state, env, draw, key, number, n)
     except jax.errors.JAXTypeError as error:
         raise UsageError(
-            f"{name} treats what JAX traces as numbers ({type(error).__name__}); use jax.numpy instead of "
-            "NumPy, and jnp.where instead of if"
+            f"{name} treats what JAX traces as numbers ({type(error).__name__}); use jax.numpy instead "
+            "of NumPy, and jnp.where instead of if"
         ) from error
     if not (type(answer) is tuple and len(answer) == 2):
         raise UsageError(f"{name} returned a {type(answer).__name__}; {expected}")

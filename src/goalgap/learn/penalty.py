@@ -44,7 +44,7 @@ def added_by(penalty: Penalty, decision: Decision, samples: Samples) -> Float[Ar
     added = penalty(decision, samples)
     if jnp.shape(added) != ():
         raise UsageError(
-            f"{type(penalty).__name__} returned {list(jnp.shape(added))} numbers; expected one: sum them, "
-            "each times its sample's weight"
+            f"{type(penalty).__name__} returned {list(jnp.shape(added))} numbers; expected one: sum "
+            "them, each times its sample's weight"
         )
     return jnp.asarray(added)

@@ -265,6 +265,6 @@ def _check_goals(env: Environment) -> None:
         for what, found in jax.eval_shape(functools.partial(judge, goal), level).items():
             if found.shape != ():
                 raise UsageError(
-                    f"goal {goal.name} of {env.name}: {what} gives {list(found.shape)} numbers; expected "
-                    "one, as (state.position == level.cells).any()"
+                    f"goal {goal.name} of {env.name}: {what} gives {list(found.shape)} numbers; "
+                    "expected one, as (state.position == level.cells).any()"
                 )
