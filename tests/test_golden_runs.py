@@ -2,7 +2,8 @@
 
 Recorded by version 0.1.0 at commit fb70fdb with `goalgap run corner --size 5 --seeds 2 --steps 40000
 --levels 32 --alpha 0.1` and `goalgap run sycophancy --seeds 2 --prompts 16 --fact-steps 100
---belief-steps 50`, then `goalgap measure RUN --levels 24 --seed 1`, whose verdict is kept as measured-24-1.json.
+--belief-steps 50`, then `goalgap measure RUN --levels 24 --seed 1`, whose verdict is kept as
+measured-24-1.json.
 """
 
 import json
