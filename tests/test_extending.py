@@ -363,14 +363,14 @@ def test_counterexamples_follow_by_name() -> None:
 @pytest.mark.slow
 def test_counterexamples_cure_sycophancy(tmp_path: Path) -> None:
     model = Architecture(layers=1, width=32)
-    contest = Sycophancy(fact_steps=300, belief_steps=150)
-    ill = Experiment(contest, network=model, seeds=(0, 1), num_levels=32)
+    contest = Sycophancy(fact_steps=600, belief_steps=300)
+    ill = Experiment(contest, network=model, seeds=(0, 1), num_levels=64)
     cured = registry.module_of(FILES["counterexamples"]).cured(ill)
     shares = [
         np.mean([seed["first"]["agree"] for seed in runs.run(one, tmp_path).verdict["seeds"]])
         for one in (ill, cured)
     ]
-    assert shares[0] > 0.5 > 0.3 > shares[1]
+    assert shares[0] > 0.5 > 0.2 > shares[1]
 
 
 # -- mistakes ---------------------------------------------------------------------------------------
