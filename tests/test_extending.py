@@ -265,7 +265,8 @@ def test_v_rex_on_impala_is_never_sliced(monkeypatch: pytest.MonkeyPatch) -> Non
         jnp.zeros(count, bool),
         jnp.asarray(rng.integers(0, 4, count)),
         jnp.asarray(numbers[0]) - 1.4,
-        *jnp.asarray(numbers[1:3]),
+        jnp.asarray(numbers[1]),
+        jnp.asarray(numbers[2]),
         jnp.asarray(rng.random(count) < 0.9),
         jnp.asarray(rng.integers(0, 2, count)),
     )

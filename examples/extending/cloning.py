@@ -91,6 +91,7 @@ def _demonstrate(
     """Play the expert: what networks would have seen, what it did [t, n], and which steps are live."""
     kept = ("state", "action", "is_live")
     _, trace = episodes(env, player, levels, key, 1.0, context, (), kept)
+    assert trace is not None  # activations were asked for, if only none
     before = jax.tree.map(lambda leaf: leaf[:-1], trace.state)
     return jax.vmap(jax.vmap(env.observe), (None, 0))(levels, before), trace.action, trace.is_live
 
