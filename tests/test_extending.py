@@ -67,7 +67,7 @@ def plugin(name: str) -> list[str]:
 def experiment(*stages: Any, **more: Any) -> Experiment:
     uses: dict[str, Any] = {"seeds": (0, 1), "num_levels": 64, "num_checkpoints": 1, "steps": 768}
     return Experiment(
-        **{"contest": CORNER, "network": MLP(16), "stages": stages or TINY, **uses, **more}
+        **{"contest": CORNER, "network": MLP(32), "stages": stages or TINY, **uses, **more}
     )
 
 
@@ -192,7 +192,7 @@ def test_ice_slips_by_its_key() -> None:
 
 
 def test_cloning_then_ppo_resumes_bit_for_bit(tmp_path: Path) -> None:
-    stages = own("Cloning")(updates=4, num_levels=16), TINY
+    stages = own("Cloning")(updates=4, num_levels=32, learning_rate=0.01), TINY
     held = assert_resumes(experiment(*stages), tmp_path, 2, 5)  # within cloning; PPO follows
     assert any("optimizer" in name for name in held)
 
@@ -299,7 +299,6 @@ def test_v_rex_needs_groups_and_trains_with_them(tmp_path: Path) -> None:
 def test_a_doubting_ensemble_asks_less_once_it_has_learned(tmp_path: Path) -> None:
     what = experiment(
         own("Cloning")(updates=200, num_levels=32, learning_rate=0.01),
-        network=MLP(32),
         deploy=(Ensemble(), own("Doubt")(), Abstain(0.6)),
     )
     untrained, seeds = deployed(what, what.fresh().models)

@@ -1,8 +1,8 @@
 """How often does who heads for the corner come by the cheese?
 
-Question. In Cheese in the Corner an agent that heads for the corner crosses the cheese, now and then, on
-its way, and such episodes look intended. On which share of shifted levels does that happen to the oracle
-of the corner, which knows that cheese ends the episode, and to a heedless one, which does not?
+Question. In Cheese in the Corner an agent that heads for the corner crosses the cheese, now and then,
+on its way, and such episodes look intended. On which share of shifted levels does that happen to the
+corner's oracle, which knows that cheese ends the episode, and to a heedless one, which does not?
 
 Prediction, written before the first run: never to the oracle, which goes around the cheese; to the
 heedless one on more than a tenth and on fewer than a third of the levels at 5x5.
