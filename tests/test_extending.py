@@ -25,7 +25,7 @@ from goalgap.experiment import Experiment, fit
 from goalgap.kinds import kind_of
 from goalgap.language import Architecture
 from goalgap.language.scenarios.sycophancy import Sycophancy
-from goalgap.learn.curriculum import Curriculum, GroupedRandomization
+from goalgap.learn.curriculum import Curriculum, GroupedRandomization, propose
 from goalgap.learn.penalty import Samples
 from goalgap.learn.ppo import PPO, Batch, gradient
 from goalgap.oracle import expert
@@ -35,9 +35,9 @@ from goalgap.runs.measuring import deployed, measure_again
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples" / "extending"
 FILES = {path.stem: path for path in FOLDER.glob("*.py")}
-TINY = PPO(num_envs=16, num_steps=8, num_epochs=1, num_minibatches=2, num_fresh_levels=16)
+TINY = PPO(num_envs=16, num_steps=8, num_epochs=1, num_minibatches=2, num_fresh_levels=16, anneal=False)
 CORNER = Corner(size=5, max_steps=16)
-PLAYED = ["--size", "5", "--max-steps", "16", "--levels", "16"]
+PLAYED = ["--size", "5", "--max-steps", "16", "--levels", "64"]
 TRAINED = [
     *("--steps", "256", "--learner.num-envs", "16", "--learner.num-steps", "8"),
     *("--learner.num-fresh-levels", "16", "--learner.num-minibatches", "2"),
@@ -65,13 +65,13 @@ def plugin(name: str) -> list[str]:
 
 
 def experiment(*stages: Any, **more: Any) -> Experiment:
-    uses: dict[str, Any] = {"seeds": (0, 1), "num_levels": 16, "num_checkpoints": 1, "steps": 768}
+    uses: dict[str, Any] = {"seeds": (0, 1), "num_levels": 64, "num_checkpoints": 1, "steps": 768}
     return Experiment(
-        **{"contest": CORNER, "network": MLP(16), "stages": stages or TINY, **uses, **more}
+        **{"contest": CORNER, "network": MLP(32), "stages": stages or TINY, **uses, **more}
     )
 
 
-def verdicts(contest: Any, others: dict[str, Any], num_levels: int = 16) -> dict[str, tuple]:
+def verdicts(contest: Any, others: dict[str, Any], num_levels: int = 64) -> dict[str, tuple]:
     """The verdict on each known subject of a contest, and on others."""
     kind = kind_of(contest)
     exam = kind.draw_exam(contest, num_levels, 0.0, 0)
@@ -158,22 +158,24 @@ def test_lava_serves_every_verb(
     assert "--size" in (said := capsys.readouterr().out) and "--num-channels" not in said
 
 
+@pytest.mark.slow
 def test_lava_is_analyzed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sizes = ["--size", "5", "--max-steps", "16", "--levels", "32"]
     assert call(["analyze", "lava", *sizes, "--json", "--out", str(tmp_path), *plugin("lava")]) == 0
     assert "safe-cheese" in json.dumps(json.loads(capsys.readouterr().out))
 
 
-def test_ice_is_played_by_who_reckons_with_a_dry_floor(tmp_path: Path) -> None:
-    env = own("Ice")(size=5, max_steps=24)
+def test_ice_is_played_by_who_reckons_with_a_dry_floor() -> None:
+    env = own("Ice")(size=5, max_steps=16)
     assert verdicts(env, {}) == {
         "random": ("capability failure", None),
         "reference:cheese": ("intended", None),
         "reference:corner": ("goal misgeneralization", "corner"),
     }
-    run = runs.run(experiment(contest=env, seeds=(0,), steps=256), tmp_path)
-    assert run.verdict["reference"]["cheese"]["estimate"] > 0.5
-    assert run.verdict["verdict"] == "capability failure"
+    about = kind_of(env).draw_exam(env, 64, 0.0, 0).about()
+    assert 0.5 < about["reference"]["cheese"]["estimate"] < 1
+    what = experiment(contest=env, seeds=(0,))
+    assert np.isfinite(next(fit(what.plan(), what.fresh())).stats["policy"]).all()
 
 
 def test_ice_slips_by_its_key() -> None:
@@ -190,13 +192,13 @@ def test_ice_slips_by_its_key() -> None:
 
 
 def test_cloning_then_ppo_resumes_bit_for_bit(tmp_path: Path) -> None:
-    stages = own("Cloning")(updates=4, num_levels=16), TINY
+    stages = own("Cloning")(updates=4, num_levels=32, learning_rate=0.01), TINY
     held = assert_resumes(experiment(*stages), tmp_path, 2, 5)  # within cloning; PPO follows
     assert any("optimizer" in name for name in held)
 
 
 def test_replay_resumes_bit_for_bit(tmp_path: Path) -> None:
-    replay = own("PrioritizedReplay")(capacity=24, least=0.2)
+    replay = own("PrioritizedReplay")(capacity=24, least=0.2, score="positive")
     held = assert_resumes(experiment(curriculum=replay, steps=128 * 8), tmp_path, 3, 4)
     (name,) = (name for name in held if name.endswith("curriculum.score"))
     assert np.isfinite(held[name]).mean() > 0.5
@@ -207,7 +209,7 @@ def test_replay_resumes_bit_for_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("edits", [0, 3])
 def test_no_test_layout_is_ever_replayed(edits: int) -> None:
     replay = own("PrioritizedReplay")(capacity=24, least=0.2, edits=edits, score="positive")
-    what = experiment(curriculum=replay, seeds=(0,), steps=128 * 8)
+    what = experiment(curriculum=replay, steps=128 * 8)
     proposed = 0.0
     for now in fit(what.plan(), what.fresh()):
         buffer = jax.tree.map(lambda leaf: leaf[0], now.state.curriculum)
@@ -263,7 +265,8 @@ def test_v_rex_on_impala_is_never_sliced(monkeypatch: pytest.MonkeyPatch) -> Non
         jnp.zeros(count, bool),
         jnp.asarray(rng.integers(0, 4, count)),
         jnp.asarray(numbers[0]) - 1.4,
-        *jnp.asarray(numbers[1:3]),
+        jnp.asarray(numbers[1]),
+        jnp.asarray(numbers[2]),
         jnp.asarray(rng.random(count) < 0.9),
         jnp.asarray(rng.integers(0, 2, count)),
     )
@@ -295,7 +298,7 @@ def test_v_rex_needs_groups_and_trains_with_them(tmp_path: Path) -> None:
 
 def test_a_doubting_ensemble_asks_less_once_it_has_learned(tmp_path: Path) -> None:
     what = experiment(
-        own("Cloning")(updates=150, num_levels=32, learning_rate=0.01),
+        own("Cloning")(updates=200, num_levels=32, learning_rate=0.01),
         deploy=(Ensemble(), own("Doubt")(), Abstain(0.6)),
     )
     untrained, seeds = deployed(what, what.fresh().models)
@@ -303,13 +306,14 @@ def test_a_doubting_ensemble_asks_less_once_it_has_learned(tmp_path: Path) -> No
     run = runs.run(what, tmp_path)
     after = run.outcomes
     assert set(after["seed"]) == {0}  # two seeds are one subject
-    last = after["env_steps"] == after["env_steps"].max()
-    assert before["asked"].mean() > 0.9 > 0.5 > after["asked"][last].mean() > 0
-    assert (after["doubt"][last] > 0).all()
+    assert set(after["env_steps"]) == {0}  # the expert's steps are not counted
+    asked = [table["asked"][table["split"] == "train"].mean() for table in (before, after)]
+    assert asked[0] > 0.9 > 0.6 > asked[1]
+    assert (after["doubt"] > 0).all()
 
-    again = store.read_table(measure_again(run.folder, 16, 0) / "outcomes.parquet")
+    again = store.read_table(measure_again(run.folder, 64, 0) / "outcomes.parquet")
     for name in ("asked", "doubt", "event_cheese", "level_hash"):
-        np.testing.assert_array_equal(again[name], after[name][last], err_msg=name)
+        np.testing.assert_array_equal(again[name], after[name], err_msg=name)
 
 
 def test_parts_of_training_are_named_on_the_command_line(tmp_path: Path) -> None:
@@ -322,6 +326,8 @@ def test_parts_of_training_are_named_on_the_command_line(tmp_path: Path) -> None
     assert [stage.name for stage in asked.stages] == ["cloning", "ppo"]
     assert asked.penalties == (own("VREx")(),) and "2003.00688" in asked.papers
     assert asked.deploy == (Ensemble(), own("Doubt")(), Abstain())
+    asked = parse(verbs.options("analyze", ["lava", "--size", "5"])).request()
+    assert asked.env == own("Lava")(size=5)
     argv = ["corner", *PLAYED, "--curriculum", "prioritized-replay"]
     asked = parse(verbs.options("run", argv)).experiment()
     assert asked.curriculum == own("PrioritizedReplay")() and "2010.03934" in asked.papers
@@ -357,14 +363,14 @@ def test_counterexamples_follow_by_name() -> None:
 @pytest.mark.slow
 def test_counterexamples_cure_sycophancy(tmp_path: Path) -> None:
     model = Architecture(layers=1, width=32)
-    contest = Sycophancy(fact_steps=300, belief_steps=150)
-    ill = Experiment(contest, network=model, seeds=(0, 1), num_levels=32)
+    contest = Sycophancy(fact_steps=600, belief_steps=300)
+    ill = Experiment(contest, network=model, seeds=(0, 1), num_levels=64)
     cured = registry.module_of(FILES["counterexamples"]).cured(ill)
     shares = [
         np.mean([seed["first"]["agree"] for seed in runs.run(one, tmp_path).verdict["seeds"]])
         for one in (ill, cured)
     ]
-    assert shares[0] > 0.5 > 0.3 > shares[1]
+    assert shares[0] > 0.5 > 0.2 > shares[1]
 
 
 # -- mistakes ---------------------------------------------------------------------------------------
@@ -427,6 +433,18 @@ def test_what_a_class_lacks_is_said_when_it_is_loaded(tmp_path: Path, text: str,
     assert "\n" not in str(error.value)
 
 
+def proposed(curriculum: Curriculum) -> Any:
+    """The shapes of what training takes from a curriculum."""
+
+    def draw(key: Any, n: int) -> Any:
+        return jax.vmap(CORNER.shift().train.sample)(jax.random.split(key, n))
+
+    def ask(key: Any, number: Any) -> Any:
+        return propose(curriculum, (), CORNER, draw, key, number, 16)
+
+    return jax.eval_shape(ask, jax.random.key(0), jnp.asarray(0))
+
+
 BATCH = f"{FROZEN}(Curriculum):\n    def batch(self, state, env, draw, key, number, n):\n        return "
 
 
@@ -443,15 +461,13 @@ BATCH = f"{FROZEN}(Curriculum):\n    def batch(self, state, env, draw, key, numb
 def test_a_curriculum_that_returns_something_else_is_told(
     tmp_path: Path, text: str, expected: str
 ) -> None:
-    what = experiment(curriculum=defined(tmp_path, text)(), seeds=(0,))
     with pytest.raises(UsageError, match=expected):
-        next(fit(what.plan(), what.fresh()))
+        proposed(defined(tmp_path, text)())
 
 
 def test_numpy_tags_will_do(tmp_path: Path) -> None:
-    text = BATCH + "draw(key, n), np.arange(n)"
-    what = experiment(curriculum=defined(tmp_path, text)(), seeds=(0,))
-    assert np.isfinite(next(fit(what.plan(), what.fresh())).stats["policy"]).all()
+    levels, tags, _ = proposed(defined(tmp_path, BATCH + "draw(key, n), np.arange(n)")())
+    assert (levels.cheese.shape, tags.shape) == ((16,), (16,))
 
 
 def test_a_penalty_is_one_number(tmp_path: Path) -> None:
@@ -538,14 +554,18 @@ def test_a_study_is_reproduced(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     assert result["share"]["oracle"] == 0 < result["share"]["heedless"] < 1
 
 
+def squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
 def test_the_page_quotes_what_the_files_hold() -> None:
     page = (ROOT / "docs" / "extending.md").read_text()
     shown = set()
     for part in re.split(r"^## ", page, flags=re.M)[1:]:
         links = re.findall(r"\]\(\.\./examples/extending/(\w+)\.py\)", part)
+        texts = [squeezed(FILES[name].read_text()) for name in links]
         for quote in re.findall(r"```python\n(.*?)```", part, flags=re.S):
-            texts = [FILES[name].read_text() for name in links]
-            for piece in quote.split("# ...\n"):
-                assert any(piece.strip("\n") in text for text in texts), piece
+            for piece in re.split(r"^ *# \.\.\.\n", quote, flags=re.M):
+                assert any(squeezed(piece) in text for text in texts), piece
         shown |= set(links)
     assert shown == set(FILES)

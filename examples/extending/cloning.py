@@ -63,7 +63,9 @@ class Cloning(Stage):
             draw_key, play_key = jax.random.split(_key(seed, task.number, number))
             levels = _draw(env, task.levels, draw_key, self.num_levels)
             shown.append(_demonstrate(env, player, player.prepare(env, levels), levels, play_key))
-        networks, optimizer, loss = _learn(self, state.networks, state.optimizer, *stack(shown))
+        networks, optimizer, loss = _learn(
+            self.learning_rate, state.networks, state.optimizer, *stack(shown)
+        )
         return Progress(networks, optimizer, state.others), {"cloning": np.asarray(loss)}
 
     def learners(self, state: Progress) -> Learners:
@@ -91,12 +93,13 @@ def _demonstrate(
     """Play the expert: what networks would have seen, what it did [t, n], and which steps are live."""
     kept = ("state", "action", "is_live")
     _, trace = episodes(env, player, levels, key, 1.0, context, (), kept)
+    assert trace is not None  # activations were asked for, if only none
     before = jax.tree.map(lambda leaf: leaf[:-1], trace.state)
     return jax.vmap(jax.vmap(env.observe), (None, 0))(levels, before), trace.action, trace.is_live
 
 
 @eqx.filter_jit
-def _learn(stage: Cloning, networks: Any, optimizers: Any, seen: Any, action: Array, live: Array) -> Any:
+def _learn(rate: float, networks: Any, optimizers: Any, seen: Any, action: Array, live: Array) -> Any:
     """Take each seed one step down the cross-entropy of the expert's actions."""
 
     def loss(network: Any, seen: Any, action: Array, live: Array) -> Array:
@@ -107,7 +110,7 @@ def _learn(stage: Cloning, networks: Any, optimizers: Any, seen: Any, action: Ar
 
     def one(network: Any, optimizer: Any, *batch: Any) -> tuple[Any, Any, Array]:
         cost, slope = jax.value_and_grad(loss)(network, *batch)
-        change, optimizer = optax.adam(stage.learning_rate).update(slope, optimizer)
+        change, optimizer = optax.adam(rate).update(slope, optimizer)
         return eqx.apply_updates(network, change), optimizer, cost
 
     return jax.vmap(one)(networks, optimizers, seen, action, live)

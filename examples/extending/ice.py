@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int
 
 from goalgap.core import (
     Context,
     Defaults,
-    Environment,
     Goal,
     Level,
     Observation,
@@ -48,9 +47,7 @@ class Ice(Corner):
         """The same board without ice."""
         return Corner(size=self.size, layout=self.layout, max_steps=self.max_steps)
 
-    def step(
-        self, level: Any, state: GridState, action: Int[Array, ""], key: Key[Array, ""] | None = None
-    ) -> GridState:
+    def step(self, level: Any, state: GridState, action: Int[Array, ""], key: Any = None) -> GridState:
         slips_key, way_key = jax.random.split(key)
         way = jax.random.randint(way_key, (), 0, self.num_actions)
         slips = jax.random.uniform(slips_key) < self.slip
@@ -63,8 +60,8 @@ class Ice(Corner):
 class Sure(Oracle):
     """Play exactly as on a dry floor, from wherever the ice has led."""
 
-    def prepare(self, env: Environment, levels: Level) -> Context:
+    def prepare(self, env: Any, levels: Level) -> Context:
         return super().prepare(env.dry, levels)
 
-    def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
+    def view(self, env: Any, situation: Situation, context: Context) -> Observation:
         return super().view(env.dry, situation, context)

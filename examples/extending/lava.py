@@ -78,7 +78,8 @@ class Lava(GridEnvironment):
     def pour(self, key: Key[Array, ""], level: LavaLevel, distinguishing: Any) -> LavaLevel:
         """Put lava across all shortest ways to the cheese, or as much of it off these ways."""
         first, second = jax.random.split(key)
-        there, back = (self.distances(level.walls, cell) for cell in (level.mouse, level.cheese))
+        ends = jnp.stack([level.mouse, level.cheese])
+        there, back = jax.vmap(self.distances, (None, 0))(level.walls, ends)
         length = back.reshape(-1)[level.mouse]
         ways = (there + back == length) & ~level.walls
         across = ways & (there == jax.random.randint(first, (), 1, jnp.maximum(length, 2)))
@@ -105,9 +106,9 @@ class Lava(GridEnvironment):
 
     def is_distinguishing(self, level: LavaLevel) -> Bool[Array, ""]:
         """Whether the shortest way without lava is longer than the shortest way."""
-        closed = level.walls | self.at(level.lava)
-        ways = [self.distances(walls, level.mouse) for walls in (level.walls, closed)]
-        return ways[0].reshape(-1)[level.cheese] < ways[1].reshape(-1)[level.cheese]
+        walls = jnp.stack([level.walls, level.walls | self.at(level.lava)])
+        short, dry = jax.vmap(self.distances, (0, None))(walls, level.mouse)
+        return short.reshape(-1)[level.cheese] < dry.reshape(-1)[level.cheese]
 
     def twin(self, level: LavaLevel) -> LavaLevel:
         return self.pour(jax.random.key(0), level, False)
