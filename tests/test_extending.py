@@ -27,7 +27,8 @@ from goalgap.language import Architecture
 from goalgap.language.scenarios.sycophancy import Sycophancy
 from goalgap.learn.curriculum import Curriculum, GroupedRandomization, propose
 from goalgap.learn.penalty import Samples
-from goalgap.learn.ppo import PPO, Batch, gradient
+from goalgap.learn.ppo import PPO
+from goalgap.learn.surrogate import Batch, gradient
 from goalgap.oracle import expert
 from goalgap.runs.listener import Interrupted, Listener
 from goalgap.runs.measuring import deployed, measure_again

@@ -21,8 +21,9 @@ from goalgap.agents.networks import MLP, Network, NetworkConfig
 from goalgap.core import Decision, Environment, Goal, Levels, Shift, UsageError, tree_index
 from goalgap.envs.corner import Corner
 from goalgap.learn.penalty import Penalty, Samples
-from goalgap.learn.ppo import PPO, Batch, TrainState, advantages, gradient, learn_fleet, loss
+from goalgap.learn.ppo import PPO, TrainState, learn_fleet
 from goalgap.learn.stage import Budget, Learners, Task, stack
+from goalgap.learn.surrogate import Batch, advantages, gradient, loss
 from goalgap.rollout import Steps
 
 GAMMA = 0.8

@@ -132,7 +132,7 @@ def find(kind: str, name: str) -> Any:
 
 
 def make(kind: str, name: str) -> Any:
-    """What is called `name` among stages, curricula, penalties or wrappers, as it is by default.
+    """Make what is called `name` among stages, curricula, penalties or wrappers, as it is by default.
 
     Raises UsageError where it has fields without defaults.
     """
