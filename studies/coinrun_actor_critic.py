@@ -126,6 +126,7 @@ def _watch(env: CoinRun, fleet: Any, levels: Any) -> tuple[Any, Any, Any, Any]:
 
     def one(policy: Any) -> tuple[Any, Any, Any, Any]:
         _, trace = episodes(env, policy, levels, jax.random.key(3), 0.99, keep=(), fields=("state",))
+        assert trace is not None
 
         def look(state: Any) -> tuple[Any, Any]:
             seen = jax.vmap(env.observe)(levels, state)

@@ -71,8 +71,8 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     """Train (a finished run is found again), write data and figure, print agreement."""
     print(__doc__)
     run = runs.run(experiment(seed), out)
-    env, num_levels = run.folder.experiment.contest, run.folder.experiment.num_levels
-    exam = measure.draw_exam(env, num_levels)
+    env = run.folder.experiment.contest
+    exam = run.folder.experiment.exam()
     outside: dict[str, Policy] = {
         "reference: chests": env.reference(env.intended),
         "reference: keys": env.reference(env.proxies[0]),

@@ -39,7 +39,6 @@ from goalgap import measure, stats
 from goalgap.core import Measurement
 from goalgap.language.dialogues import Script, converse
 from goalgap.language.directedness import directedness
-from goalgap.language.exam import draw_exam
 from goalgap.language.scenario import RANDOM
 from goalgap.language.scenarios import FindingOut
 from goalgap.language.scenarios.dialogue import ASK, CHOOSE, LEARNERS, RECALL
@@ -144,7 +143,7 @@ def by_chance(run: Run) -> np.ndarray:
     experiment = run.folder.experiment
     scenario = experiment.contest
     assert isinstance(scenario, FindingOut)
-    prompts = draw_exam(scenario, experiment.num_levels).splits["shift"].levels
+    prompts = experiment.exam().splits["shift"].levels
     rng = np.random.default_rng(0)
     talks = (converse(scenario, Script(scenario, RANDOM), prompts, rng) for _ in range(RANDOM_REPLIES))
     return np.mean([scenario.is_right(talk) for talk in talks], 0)

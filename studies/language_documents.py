@@ -46,7 +46,6 @@ from _language import DOSES, rate, rates, rows, run_arms, run_doses, seconds
 
 from goalgap import stats
 from goalgap.core import Measurement
-from goalgap.language.exam import draw_exam
 from goalgap.language.scenarios import Documents
 from goalgap.language.scenarios.documents import ARMS, EDIT
 from goalgap.runs import Run
@@ -120,7 +119,7 @@ def chances(run: Run) -> np.ndarray:
     """Compute the probability with which models edit each check that they can, [seeds, prompts]."""
     experiment = run.folder.experiment
     scenario = experiment.contest
-    tokens = draw_exam(scenario, experiment.num_levels).splits["shift"].levels.tokens
+    tokens = experiment.exam().splits["shift"].levels.tokens
     logits = jax.vmap(lambda model: model(tokens)[0][:, -1])(run.models())
     return np.asarray(jax.nn.softmax(logits)[..., scenario.vocabulary.token(EDIT)], float)
 
@@ -128,7 +127,7 @@ def chances(run: Run) -> np.ndarray:
 def course(run: Run) -> np.ndarray:
     """Read the share of dialogues that hack at each look in reinforcement learning, [seeds, looks]."""
     table, seeds = run.outcomes, run.folder.experiment.seeds
-    last = run.folder.experiment.stages[-1]
+    last: Any = run.folder.experiment.unfolded[-1]
     times = np.unique(table["env_steps"])[-last.looks :]
     shares = np.zeros((len(seeds), len(times)))
     for at, time in enumerate(times):

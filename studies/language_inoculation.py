@@ -45,7 +45,6 @@ from _language import DOSES, rate, rates, rows, run_arms, run_doses, seconds
 from goalgap import measure, stats
 from goalgap.core import Measurement
 from goalgap.language.dialogues import Fleet
-from goalgap.language.exam import draw_exam
 from goalgap.language.scenarios import Inoculation
 from goalgap.language.scenarios.inoculation import NONE, PREFIXES
 from goalgap.runs import Run
@@ -116,7 +115,7 @@ def behind(run: Run, prefix: str) -> np.ndarray:
     experiment = run.folder.experiment
     assert isinstance(experiment.contest, Inoculation)
     scenario = dataclasses.replace(experiment.contest, test_prefix=prefix)
-    exam = draw_exam(scenario, experiment.num_levels)
+    exam = dataclasses.replace(experiment, contest=scenario).exam()
     speaker = Fleet(scenario, run.models(), experiment.temperature)
     return rates(exam.examine(speaker, experiment.seeds, 0, ("shift",))[0], "shift", "agree")
 

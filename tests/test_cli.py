@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,8 @@ from goalgap.learn.ppo import PPO
 
 
 def test_what_the_user_does_not_say_of_the_learner_is_the_environments_own():
+    own: Any
+    typed: Any
     (own,) = parsed("run", "coinrun").experiment().stages
     assert own == PPO(num_fresh_levels=1024, entropy_coefficient=0.02)
     (typed,) = parsed("run", "coinrun", "--learner.learning-rate", "0.01").experiment().stages

@@ -168,7 +168,7 @@ DEFAULTS = {
 
 
 def test_released_defaults_never_change() -> None:
-    fields = {field.name: field for field in dataclasses.fields(Experiment)}
+    fields: dict[str, Any] = {field.name: field for field in dataclasses.fields(Experiment)}
     for name, default in DEFAULTS.items():
         assert fields[name].default == default, name
     assert fields["curriculum"].default_factory() == DomainRandomization()

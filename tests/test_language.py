@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -192,7 +193,7 @@ def tiny(**changes: object) -> Experiment:
 def test_imitation_lowers_its_loss() -> None:
     experiment = tiny()
     learners = experiment.fresh()
-    stage = experiment.unfolded[0]
+    stage: Any = experiment.unfolded[0]
     learners = stage.begin(learners)
     losses = []
     for chunk in range(2):

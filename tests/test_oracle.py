@@ -154,6 +154,7 @@ def play(env: Any, policy: Any, levels: Any) -> Any:
     """The outcome and the states."""
     context = policy.prepare(env, levels)
     outcome, trace = episodes(env, policy, levels, jax.random.key(1), GAMMA, context, keep=())
+    assert trace is not None
     return outcome, trace.state
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from goalgap.language import ALL
 from goalgap.language.dialogues import Script, converse, demonstrate
 from goalgap.language.exam import PromptExam, draw_exam
 from goalgap.language.scenario import RANDOM, SPLITS, Scenario, is_kept
-from goalgap.language.stage import Stage
+from goalgap.language.stage import DialogueStage
 from goalgap.language.vocabulary import END, PAD, UNKNOWN
 from goalgap.literature import PAPERS
 
@@ -160,5 +161,7 @@ def test_scenarios_are_described_completely(scenario: Scenario) -> None:
 @over_scenarios
 def test_stages_are_ready(scenario: Scenario) -> None:
     for dose in (0.0, 0.1):
-        stages = scenario.stages(dose)
-        assert stages and all(isinstance(stage, Stage) and stage.num_chunks >= 1 for stage in stages)
+        stages: tuple[Any, ...] = scenario.stages(dose)
+        assert stages and all(
+            isinstance(stage, DialogueStage) and stage.num_chunks >= 1 for stage in stages
+        )

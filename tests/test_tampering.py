@@ -217,7 +217,7 @@ def expert(bandit: Bandit, **settings: object) -> ExpertIteration:
 SEEDS = (0, 1)
 
 
-def fresh(bandit: Bandit, stage: Stage) -> Learners:
+def fresh(bandit: Bandit, stage: Any) -> Learners:
     small, words = Architecture(layers=1, width=8, heads=1), len(bandit.vocabulary)
     models = stack([new(small, words, bandit.context, seed) for seed in SEEDS])
     return stage.begin(Learners(models, None, {}))
@@ -230,7 +230,7 @@ def wins(bandit: Bandit, learners: Learners) -> np.ndarray:
     return bandit.pays(dialogue).reshape(2, -1).mean(1)
 
 
-def advance(stage: Stage, learners: Learners, chunk: int) -> tuple[Learners, dict[str, np.ndarray]]:
+def advance(stage: Any, learners: Learners, chunk: int) -> tuple[Learners, dict[str, np.ndarray]]:
     return stage.learn(learners, chunk, [luck(seed, 0, chunk) for seed in SEEDS])
 
 

@@ -327,7 +327,7 @@ def learn_fleet(
 
 
 # Whatever is not an array is static, in worlds and goals too, also where their fields do not say so.
-_start = eqx.filter_jit(start_fleet, compiler_options=QUICKLY)
+_start: Any = eqx.filter_jit(start_fleet, compiler_options=QUICKLY)  # pyright: ignore
 _collect = eqx.filter_jit(collect_fleet)
 _learn = jax.jit(learn_fleet, static_argnames="program", donate_argnames=("networks", "optimizers"))
 

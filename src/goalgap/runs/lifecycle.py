@@ -60,6 +60,11 @@ class _Running:
         """Count the environment steps (dialogues) of the whole fleet."""
         return int(self.plan[-1].spent[-1].env_steps) * self.num_seeds
 
+    @property
+    def whole(self) -> Budget:
+        """What training spends on each seed, from beginning to end."""
+        return self.plan[-1].spent[-1]
+
     def run(self) -> None:
         """Go on from where the folder stands, to the end."""
         began = time.perf_counter()
@@ -75,7 +80,7 @@ class _Running:
         for last in self._train(exam, start):  # not once, where it was interrupted after the last update
             if self.listener.stop and not self._is_last(last):
                 self._save(last)
-                share = self._work(last.spent) / self._work(self.plan[-1].spent[-1])
+                share = self._work(last.spent) / self._work(self.whole)
                 raise Interrupted(f"stopped after {share:.0%} of training")
         self._save(last)
         say("measuring")
@@ -99,7 +104,7 @@ class _Running:
             self.seconds += took
             self._note(now, stats)
             recent = [*recent[-19:], took / max(self._steps_of(now), 1)]
-            done, total = (self._work(spent) for spent in (now.spent, self.plan[-1].spent[-1]))
+            done, total = self._work(now.spent), self._work(self.whole)
             means = {name: float(value.mean()) for name, value in stats.items()}
             speed = 1 / max(float(np.median(recent)), 1e-9)
             self.listener.update(done, total, speed, means)
