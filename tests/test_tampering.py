@@ -1,7 +1,7 @@
 """The world of files: what commands do, who is paid, what is held out; expert iteration on a bandit."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import numpy as np

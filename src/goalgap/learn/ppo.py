@@ -7,6 +7,7 @@ resume. Programs are compiled once for equal settings, whichever experiment they
 """
 
 import dataclasses
+import functools
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -327,7 +328,8 @@ def learn_fleet(
 
 
 # Whatever is not an array is static, in worlds and goals too, also where their fields do not say so.
-_start: Any = eqx.filter_jit(start_fleet, compiler_options=QUICKLY)  # pyright: ignore
+_quickly: Any = functools.partial(eqx.filter_jit, compiler_options=QUICKLY)
+_start: Any = _quickly(start_fleet)
 _collect = eqx.filter_jit(collect_fleet)
 _learn = jax.jit(learn_fleet, static_argnames="program", donate_argnames=("networks", "optimizers"))
 
