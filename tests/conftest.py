@@ -2,6 +2,7 @@
 
 import gc
 import os
+import platform
 from pathlib import Path
 
 # With as many workers as cores, OpenBLAS's threads wait for each other; read when NumPy is imported.
@@ -23,6 +24,9 @@ QUICK = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
     "--xla_cpu_use_fusion_emitters=false"
 )
+# Narrow vectors take an eighth less to compile.
+if platform.machine() == "x86_64":
+    QUICK += " --xla_cpu_max_isa=SSE4_2"
 
 
 def pytest_configure(config: pytest.Config) -> None:

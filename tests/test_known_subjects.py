@@ -5,7 +5,6 @@ misgeneralization* naming the proxy, random play *capability failure* and an eve
 *mixed*, whatever the luck of the episodes.
 """
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from lava import Lava
 
 from goalgap import envs
 from goalgap.agents.scripted import Alternate, Random
-from goalgap.core import Environment, Goal, Policy
+from goalgap.core import Environment, Policy
 from goalgap.envs.corner import Corner
 from goalgap.envs.dish import Dish
 from goalgap.envs.keys import Keys
@@ -97,9 +96,7 @@ def test_known_subjects_are_judged_rightly(kind):
     check(kind(**OPTIONS.get(kind.name, {"size": 7})), LEVELS.get(kind.name, 48), lucks=2)
 
 
-@pytest.mark.skipif(
-    "memory" not in inspect.signature(Goal.is_achieved).parameters, reason="events know no memory"
-)
+@pytest.mark.slow  # by default, the world of lava in docs/extending.md is judged
 def test_nested_goals_are_told_apart():
     """The cheese without lava implies the cheese: only levels are kept on which the shortest way to it
     leads through lava."""

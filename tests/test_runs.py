@@ -145,7 +145,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(finished: runs.Run, tmp_pa
 
 def test_agents_go_through_several_stages_and_resume_in_the_second(tmp_path: Path) -> None:
     first = dataclasses.replace(LEARNER, steps=2 * LEARNER.steps_per_update, name="first")
-    second = dataclasses.replace(LEARNER, learning_rate=1e-4, name="second")
+    second = dataclasses.replace(LEARNER, name="second")
     experiment = dataclasses.replace(small(5), stages=(first, second))
     whole = runs.run(experiment, tmp_path / "whole")
     assert whole.training["stage"].tolist() == ["first"] * 2 + ["second"] * 3

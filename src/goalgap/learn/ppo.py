@@ -136,7 +136,8 @@ class PPO(Stage):
         """Name the compiled programs of a task: tasks of equal names share them."""
         # The length of training matters only where the learning rate falls with it.
         num_updates = self.num_updates(task) if self.anneal else 0
-        return Program(self, num_updates, task.curriculum, task.penalties)
+        settings = dataclasses.replace(self, name="", steps=None)  # stages that differ in these share it
+        return Program(settings, num_updates, task.curriculum, task.penalties)
 
     def minibatches(self, number: int, recurrent: bool) -> list[Int[np.ndarray, " n"]]:
         """Draw the minibatches of one update, as indices into its samples (lanes, where recurrent).
