@@ -509,7 +509,7 @@ def test_random_play_finishes_few_levels():
         ({"observation": "rbg"}, "unknown observation 'rbg'; did you mean rgb"),
         ({"max_steps": 0}, "max_steps is 0; expected 1 to 10000"),
         ({"key_penalty": -1}, "key_penalty is -1; expected a whole number from 0 up"),
-        ({"step_penalty": True}, "step_penalty is True; expected a whole number from 0 up"),
+        ({"step_penalty": True}, "step_penalty is True; expected a whole number"),
         ({"num_levels": -1}, "num_levels is -1; expected 0"),
         ({"start_level": -1}, "level seed is -1; Procgen's are whole numbers from 0 to"),
         ({"start_level": 2**31 - 2, "num_levels": 2}, "level seed is 2147483647"),
