@@ -81,7 +81,7 @@ def expect(table: dict[str, np.ndarray], env: Environment, expected: str, about:
         assert seed["capability"] >= 0.9, about
 
 
-# The candidates for the exams of CoinRun and Heist alone take longer to draw than all the rest: these two
+# The candidates for the exams of CoinRun and Heist alone take longer to draw than all the rest: the two
 # are judged among the slow tests.
 @pytest.mark.parametrize(
     "kind", [kind for kind in envs.ALL if kind.name not in LEVELS], ids=lambda kind: kind.name
