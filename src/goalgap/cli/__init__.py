@@ -1,6 +1,6 @@
 """The command line: thin verbs over the laboratory."""
 
 from .arguments import BadArguments, parse
-from .main import VERBS, call, main
+from .entry import VERBS, call, main
 
 __all__ = ["VERBS", "BadArguments", "call", "main", "parse"]

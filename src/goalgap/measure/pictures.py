@@ -4,7 +4,7 @@ import base64
 import functools
 import io
 import itertools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,14 +15,11 @@ from ..core import Environment, Level, Policy, State, tree_index
 from .exam import Table, first_event, pivot
 from .playing import play_levels, seeded
 
-if TYPE_CHECKING:
-    from .levels import LevelExam
-
 SPRITE_PIXELS = 24
 _NUM_REPLAYS = {"shift": 5, "train": 2}
 
 
-def splay(exam: "LevelExam", fleet: Policy, table: Table) -> dict[str, Any]:
+def splay(exam: Any, fleet: Policy, table: Table) -> dict[str, Any]:
     """Map on one layout which goal the agents achieve first, by the cell to which the object is moved.
 
     The layout is the first shifted one whose twin every seed solved (in `table`, what `examine`
@@ -79,7 +76,7 @@ class _Track(NamedTuple):
 
 
 def replays(
-    exam: "LevelExam", records: dict[str, State], table: Table, name: str | None = None
+    exam: Any, records: dict[str, State], table: Table, name: str | None = None
 ) -> dict[str, Any]:
     """Record measured episodes of the first seed, beside those of the goals' best players, as JSON.
 
@@ -102,7 +99,7 @@ def replays(
     return {"atlas": atlas(env), "levels": shown}
 
 
-def _subject_track(exam: "LevelExam", path: State, table: Table, split: str, name: str) -> _Track:
+def _subject_track(exam: Any, path: State, table: Table, split: str, name: str) -> _Track:
     """Give the first seed's episodes, as the table has them."""
 
     def column(of: str) -> np.ndarray:
@@ -112,7 +109,7 @@ def _subject_track(exam: "LevelExam", path: State, table: Table, split: str, nam
     return _Track(name, path, lengths, column("event").astype(int), column("return"))
 
 
-def _players_tracks(exam: "LevelExam", levels: Level) -> list[_Track]:
+def _players_tracks(exam: Any, levels: Level) -> list[_Track]:
     """Give an episode of each goal's best known player on each level."""
     outcome, path = exam.players.paths(levels, 0)
     played = (path, outcome.length, outcome.event_step, outcome.returns)
