@@ -7,8 +7,7 @@ resume. Programs are compiled once for equal settings, whichever experiment they
 """
 
 import dataclasses
-import functools
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -94,8 +93,9 @@ class PPO(Stage):
     def start(self, task: Task, learners: Learners) -> "TrainState":
         """Begin episodes on levels of the curriculum, with a fresh optimizer."""
         program = self.program(task)
-        rest = _start(program, task.contest, task.levels, _keys(task, 2**31 - 1), learners.models)
-        return TrainState(learners.models, *rest, learners.others)
+        keys = _keys(task, 2**31 - 1)
+        optimizer, at, state = _start(program, task.contest, task.levels, keys, learners.models)
+        return TrainState(learners.models, optimizer, at, state, learners.others)
 
     def advance(
         self, task: Task, state: "TrainState", number: int
@@ -329,8 +329,8 @@ def learn_fleet(
 
 
 # Whatever is not an array is static, in worlds and goals too, also where their fields do not say so.
-_quickly: Any = functools.partial(eqx.filter_jit, compiler_options=QUICKLY)
-_start: Any = _quickly(start_fleet)
+_filter_jit = cast(Any, eqx.filter_jit)  # whose types do not know that it passes options on
+_start = _filter_jit(start_fleet, compiler_options=QUICKLY)
 _collect = eqx.filter_jit(collect_fleet)
 _learn = jax.jit(learn_fleet, static_argnames="program", donate_argnames=("networks", "optimizers"))
 
