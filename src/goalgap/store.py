@@ -125,11 +125,6 @@ def rows(table: Table) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if value == value} for row in every]
 
 
-def stack_tables(*tables: Table) -> dict[str, np.ndarray]:
-    """Put tables of equal columns one below the other."""
-    return {name: np.concatenate([table[name] for table in tables]) for name in tables[-1]}
-
-
 def write_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
     """Write the arrays of a tree as safetensors, named by their place in the tree.
 

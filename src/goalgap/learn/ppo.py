@@ -14,14 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from ..agents.networks import Network
 from ..compilation import QUICKLY
 from ..core import (
     Environment,
     Goal,
-    Level,
     Levels,
     Memory,
     UsageError,
@@ -211,19 +210,6 @@ def _key(words: Int[Array, "3"]) -> Key[Array, ""]:
     return jax.random.wrap_key_data(data)
 
 
-def _propose(
-    program: Program,
-    env: Environment,
-    levels: Levels,
-    state: Any,
-    key: Key[Array, ""],
-    number: Int[Array, ""],
-    count: int,
-) -> tuple[Level, Int[Array, " n"], Bool[Array, " n"]]:
-    """Ask the curriculum for levels, none of them with a layout kept for evaluation."""
-    return propose(program.curriculum, state, env, _draw(levels), key, number, count)
-
-
 def _draw(levels: Levels) -> Any:
     return lambda key, count: jax.vmap(levels.sample)(jax.random.split(key, count))
 
@@ -237,7 +223,9 @@ def start_fleet(
         key = _key(words)
         state = program.curriculum.start(env, _draw(levels), jax.random.fold_in(key, 1))
         number = jnp.zeros((), int)
-        drawn, tags, _ = _propose(program, env, levels, state, key, number, program.ppo.num_envs)
+        drawn, tags, _ = propose(
+            program.curriculum, state, env, _draw(levels), key, number, program.ppo.num_envs
+        )
         optimizer = program.optimizer.init(_params(network))
         return optimizer, start_stream(env, network, drawn, tags), state
 
@@ -264,7 +252,9 @@ def collect_fleet(
         levels_key, key = jax.random.split(_key(words))
         count = program.ppo.num_fresh_levels
         number = words[1].astype(int)
-        bank, tags, replaced = _propose(program, env, levels, state, levels_key, number, count)
+        bank, tags, replaced = propose(
+            program.curriculum, state, env, _draw(levels), levels_key, number, count
+        )
         pool = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), at.level, bank)
         pool_tags = jnp.concatenate([at.tag, tags])
         begin, memory = at, at.memory

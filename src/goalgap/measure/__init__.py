@@ -1,6 +1,6 @@
 """From episodes to verdicts: evaluation levels, scores, the verdict, heatmaps and replays."""
 
-from .exam import SCORE_GAMMA, Exam, Table, first_event, pivot
+from .exam import SCORE_GAMMA, Exam, Table, first_event, pivot, stacked
 from .levels import LevelExam, draw_exam
 from .summary import curves, measurements, ratio
 from .verdict import Thresholds, judge, sentence
@@ -19,4 +19,5 @@ __all__ = [
     "pivot",
     "ratio",
     "sentence",
+    "stacked",
 ]

@@ -127,7 +127,7 @@ def rows(
 
 def stacked(tables: list[Table]) -> Table:
     """Put tables of equal columns one below the other."""
-    return {key: np.concatenate([table[key] for table in tables]) for key in tables[0]}
+    return {key: np.concatenate([table[key] for table in tables]) for key in tables[-1]}
 
 
 def first_event(event_step: np.ndarray) -> np.ndarray:

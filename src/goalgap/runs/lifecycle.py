@@ -58,11 +58,11 @@ class _Running:
     @property
     def total(self) -> int:
         """Count the environment steps (dialogues) of the whole fleet."""
-        return int(self.plan[-1].spent[-1].env_steps) * self.num_seeds
+        return int(self.whole.env_steps) * self.num_seeds
 
     @property
     def whole(self) -> Budget:
-        """What training spends on each seed, from beginning to end."""
+        """Give the budget that training spends on each seed, from beginning to end."""
         return self.plan[-1].spent[-1]
 
     def run(self) -> None:
@@ -210,7 +210,7 @@ class _Running:
         earlier = sorted((folder.path / "checkpoints").glob("*.parquet"))
         # Updates that cost no environment steps are told from the end of training by nothing.
         before = [path for path in earlier if path != folder.checkpoint_path(env_steps)]
-        outcomes = store.stack_tables(*(store.read_table(path) for path in before), table)
+        outcomes = measure.stacked([*(store.read_table(path) for path in before), table])
         verdict = measure.judge(table, exam.contest) | {
             "env_steps": self.total,
             "steps_per_second": self.total / self.seconds,
