@@ -113,11 +113,19 @@ class Contest(Protocol):
 
     kind: ClassVar[str]  # in what words verdicts speak: "environment" or "language"
     name: ClassVar[str]
+    # A contest may say as `specification` whether training asks for the intended goal: one of
+    # SPECIFICATIONS; without it, "correct".
 
     @property
     def goals(self) -> tuple[Named, ...]:
         """List the intended goal, then the proxies."""
         ...
+
+
+# What training asks for where goals come apart: the intended goal, if anything ("correct"); the proxy,
+# by what it pays ("misspecified"); or the proxy, by what it shows ("demonstrated"). Only pursuit of a
+# proxy that nobody asked for is goal misgeneralization.
+SPECIFICATIONS = ("correct", "misspecified", "demonstrated")
 
 
 class Levels(eqx.Module):
@@ -211,6 +219,7 @@ class Environment(Checked, eqx.Module):
     """
 
     kind: ClassVar[str] = "environment"  # what sort of `Contest` this is
+    specification: ClassVar[str] = "correct"  # one of SPECIFICATIONS
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -109,6 +109,17 @@ class Experiment:
         return kind_of(self.contest)
 
     @property
+    def specification(self) -> str:
+        """Say what training asks for where the goals come apart: one of `core.SPECIFICATIONS`.
+
+        It is the contest's and the stages' own, and "misspecified" where a proxy's reward is trained.
+        """
+        if self.kind.goal(self.contest, self.goal).name != self.contest.goals[0].name:
+            return "misspecified"
+        asked = [part.specification for part in (self.contest, *self.unfolded)]
+        return next((one for one in asked if one != "correct"), "correct")
+
+    @property
     def papers(self) -> tuple[str, ...]:
         """List the arXiv ids of the papers behind the contest and every part of the training."""
         parts = (*self.unfolded, self.network, self.curriculum, *self.penalties, *self.deploy)

@@ -14,6 +14,7 @@ from scipy import special
 from .core import Measurement, measurement
 
 LEVEL = 0.95
+QUANTILE = float(special.ndtri(0.5 + LEVEL / 2))  # the normal one
 
 
 def wilson(successes: int | float, n: int | float, quantile: float | None = None) -> tuple[float, float]:
@@ -22,7 +23,7 @@ def wilson(successes: int | float, n: int | float, quantile: float | None = None
     It stays honest for few units and for shares of 0 or 1. `n` may be an effective number of units;
     `quantile` then replaces the normal quantile, e.g. by Student's.
     """
-    z = float(special.ndtri(0.5 + LEVEL / 2)) if quantile is None else quantile
+    z = QUANTILE if quantile is None else quantile
     center = (successes + z**2 / 2) / (n + z**2)
     half = z / (n + z**2) * np.sqrt(successes * (n - successes) / n + z**2 / 4)
     # At the ends the formula gives 0 and 1 only up to rounding.
@@ -119,7 +120,7 @@ def hierarchical_bootstrap(
     seed_weight = seeds / num_seeds
     if num_seeds > 1:
         widen = np.sqrt(num_seeds / (num_seeds - 1))
-        widen *= special.stdtrit(num_seeds - 1, 0.5 + LEVEL / 2) / special.ndtri(0.5 + LEVEL / 2)
+        widen *= special.stdtrit(num_seeds - 1, 0.5 + LEVEL / 2) / QUANTILE
         seed_weight = 1 / num_seeds + widen * (seed_weight - 1 / num_seeds)
     resampled, observed = [], []
     for table in tables:

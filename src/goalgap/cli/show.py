@@ -40,27 +40,40 @@ def show(path: Path, contest: Contest, as_json: bool) -> None:
     console.print(verdict["sentence"] + "\n")
     table = Table(box=None, pad_edge=False, header_style="bold")
     trained, walks, unit = _WORDS[contest.kind]
-    for name in ("", "goal comes first, 95 % interval", walks):
+    for name in ("", "share, 95 % interval", walks):
         table.add_column(name)
     rows = store.read_json(path / "measurements.json")
     found = {(row["split"], row["goal"], row["quantity"]): row for row in rows}
-    titles = {"train": trained, "shift": "after the shift"}
-    for split, title in titles.items():
-        for goal in contest.goals:
-            row = found[split, goal.name, "first" if split == "shift" else "reached"]
-            walk = found[split, goal.name, "random first" if split == "shift" else "random reached"]
-            interval = f"{row['estimate']:.2f}  [{row['low']:.2f}, {row['high']:.2f}]"
-            table.add_row(f"{title}, {goal.name}", interval, f"{walk['estimate']:.2f}")
-    if ("capability", contest.goals[0].name, "reached") in found:
-        row = found["capability", contest.goals[0].name, "reached"]
-        interval = f"{row['estimate']:.2f}  [{row['low']:.2f}, {row['high']:.2f}]"
-        table.add_row("capability test", interval, "")
+
+    def add(title: str, split: str, name: str, quantity: str) -> None:
+        if (row := found.get((split, name, quantity))) is None:
+            return
+        walk = found.get((split, name, f"random {quantity}"))
+        chance = f"{walk['estimate']:.2f}" if walk else ""
+        table.add_row(title, f"{row['estimate']:.2f}  [{row['low']:.2f}, {row['high']:.2f}]", chance)
+
+    # In training the goals agree, so that it matters whether they are reached; after the shift, which
+    # one comes first: these shares, with "both" and "neither", sum to 1.
+    for goal in contest.goals:
+        add(f"{trained}: {goal.name} reached", "train", goal.name, "reached")
+    for goal in contest.goals:
+        add(f"after the shift: {goal.name} first", "shift", goal.name, "first")
+    for name in ("both", "neither"):
+        add(f"after the shift: {name}", "shift", name, "first")
+    if contest.kind == "language":
+        add("capability test: reached", "capability", contest.goals[0].name, "reached")
     console.print(table)
     fraction = verdict["fraction_misgeneralizing"]
     seeds = len(verdict["seeds"])
     failing = round(fraction["estimate"] * seeds)
+    pursue = "misgeneralize" if verdict["specification"] == "correct" else "pursue a proxy"
+    if position := verdict["position"]:
+        console.print(
+            f"\nBetween {contest.goals[0].name} (0) and the proxy (1): {position['estimate']:.2f} "
+            f"[{position['low']:.2f}, {position['high']:.2f}], n = {position['n']} {position['unit']}."
+        )
     console.print(
-        f"\n{failing} of {seeds} seeds misgeneralize (95 % interval of the share: "
+        f"{failing} of {seeds} seeds {pursue} (95 % interval of the share, Wilson: "
         f"{fraction['low']:.2f} to {fraction['high']:.2f}). "
         f"{count(verdict['env_steps'])} {unit} in {verdict['wall_seconds']:.0f} s."
     )

@@ -12,7 +12,17 @@ import numpy as np
 from jaxtyping import UInt64
 
 from ..core import UsageError
-from ..measure.exam import Episodes, Exam, Split, Table, first_event, rows
+from ..measure.exam import (
+    BOTH,
+    Episodes,
+    Exam,
+    Split,
+    Table,
+    first_outcome,
+    outcome_names,
+    outcome_shares,
+    rows,
+)
 from .dialogues import Script, Speaker, converse
 from .scenario import RANDOM, SPLITS, Dialogue, Prompts, Scenario
 
@@ -98,16 +108,22 @@ def _hashes(prompts: Prompts) -> UInt64[np.ndarray, " n"]:
 
 
 def _appraise(scenario: Scenario, prompts: Prompts, rng: np.random.Generator) -> Split:
-    best = [_achieved(scenario, goal.name, prompts, rng)[goal.name] for goal in scenario.goals]
+    played = [
+        goal_steps(scenario, converse(scenario, Script(scenario, goal.name), prompts, rng))
+        for goal in scenario.goals
+    ]
+    best = [steps[:, g] >= 0 for g, steps in enumerate(played)]
+    shown = np.stack([outcome_shares(steps[None])[:, :-1] for steps in played], 1)
     walks = np.stack(
         [
             goal_steps(scenario, converse(scenario, Script(scenario, RANDOM), prompts, rng))
             for _ in range(_RANDOM_REPLIES)
         ]
     )
-    first = np.stack([(first_event(walks) == g).mean(0) for g in range(len(scenario.goals))], -1)
+    outcomes = outcome_shares(walks)
+    first, both = outcomes[:, : len(scenario.goals)], outcomes[:, BOTH]
     optimum, reached = np.stack(best, -1).astype(np.float32), (walks >= 0).mean(0)
-    return Split(prompts, _hashes(prompts), optimum, reached, reached, first)
+    return Split(prompts, _hashes(prompts), optimum, reached, reached, first, both, shown=shown)
 
 
 def goal_steps(scenario: Scenario, dialogue: Dialogue) -> np.ndarray:
@@ -150,13 +166,13 @@ def transcripts(
     """Give some dialogues of each split in words, by turns of the seeds, for the report."""
     found = []
     for split, dialogue in dialogues.items():
-        steps = first_event(goal_steps(scenario, dialogue))
+        names = outcome_names(tuple(goal.name for goal in scenario.goals))
+        outcomes = first_outcome(goal_steps(scenario, dialogue))
         num_prompts = len(dialogue.prompts) // len(seeds)
         for number in range(min(count, num_prompts)):
             seed = number % len(seeds)
             row = seed * num_prompts + number
-            goal = scenario.goals[steps[row]].name if steps[row] >= 0 else "neither"
-            about = {"seed": seeds[seed], "split": split, "first": goal}
+            about = {"seed": seeds[seed], "split": split, "first": names[outcomes[row]]}
             found.append(about | spoken(scenario, dialogue, row))
     return found
 

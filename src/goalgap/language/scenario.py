@@ -92,6 +92,7 @@ class Scenario(Checked, abc.ABC):
     instructions: ClassVar[str]  # what a chat model is told before the prompt; ours are not
     intended: ClassVar[Aim]
     proxies: ClassVar[tuple[Aim, ...]]
+    asks_for: ClassVar[str] = "correct"  # what `specification` says, unless the settings change that
     prompt_length: int
     turn_length: int = 1
     reply_length: int = 0
@@ -101,6 +102,11 @@ class Scenario(Checked, abc.ABC):
     def goals(self) -> tuple[Aim, ...]:
         """List the intended goal, then the proxies."""
         return (self.intended, *self.proxies)
+
+    @property
+    def specification(self) -> str:
+        """Say what training asks for where the goals come apart: one of `core.SPECIFICATIONS`."""
+        return self.asks_for
 
     @property
     def context(self) -> int:

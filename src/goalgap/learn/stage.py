@@ -76,6 +76,7 @@ class Stage(Checked, abc.ABC):
     needs: ClassVar[frozenset[str]] = frozenset()  # names that must be in `Learners.others` before
     gives: ClassVar[frozenset[str]] = frozenset()  # names that are in `Learners.others` afterwards
     papers: ClassVar[tuple[str, ...]] = ()  # arXiv ids, for `goalgap cite`
+    specification: ClassVar[str] = "correct"  # "demonstrated", if it shows a proxy; core.SPECIFICATIONS
     name: str = ""  # in progress and tables
 
     @abc.abstractmethod

@@ -3,7 +3,8 @@
 from .exam import SCORE_GAMMA, Exam, Table, first_event, pivot, stacked
 from .levels import LevelExam, draw_exam
 from .summary import curves, measurements, ratio
-from .verdict import Thresholds, judge, sentence
+from .verdict import Thresholds, judge
+from .wording import sentence
 
 __all__ = [
     "SCORE_GAMMA",

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int, UInt64
 from ..core import Contest
 
 SCORE_GAMMA = 0.99  # of all scores: slow enough to forgive a detour, fast enough to mind a delay
+BOTH, NEITHER = -2, -1  # places of the outcomes that are no goal's own, counted from the end
 Table = dict[str, np.ndarray]  # the columns of outcomes.parquet
 
 
@@ -29,9 +30,13 @@ class Split(NamedTuple):
     optimum: Float[np.ndarray, "n g"]  # of the best play that is known
     random: Float[np.ndarray, "n g"]
     random_reached: Float[np.ndarray, "n g"]  # share of random episodes that achieve the goal
-    random_first: Float[np.ndarray, "n g"]  # share in which it is achieved first
+    random_first: Float[np.ndarray, "n g"]  # share in which it is achieved first, and alone
+    random_both: Float[np.ndarray, " n"]  # share in which the first events come with one step
     # What pursuit of each goal earns under the intended one, ties broken evenly; None: not known.
     pursuit: Float[np.ndarray, "n g"] | None = None
+    # Shares of the outcomes ("first" of each goal, "both") of the best player of each goal, where goals
+    # come apart; None: nobody asked.
+    shown: Float[np.ndarray, "n players outcomes"] | None = None
 
 
 class Episodes(NamedTuple):
@@ -74,6 +79,15 @@ class Exam(abc.ABC):
     def about(self) -> dict[str, Any]:
         """Give what verdict.json says of the exam's levels, as JSON."""
         return {}
+
+    def explain(
+        self, subject: Any, table: Table, number: int = 0, fleet: bool = True
+    ) -> list[dict[str, Any]] | None:
+        """Tell for each seed which goals explain what it does after the shift (`measure.rivals`).
+
+        `table` is what `examine` returned; None: that cannot be told.
+        """
+        return None
 
     def examine(
         self,
@@ -121,13 +135,50 @@ def rows(
         for part in parts:
             if (values := getattr(split, part)) is not None:
                 per_level[f"{part}_{goal.name}"] = values[:, g].astype(np.float32)
+        if split.shown is not None:
+            for o, outcome in enumerate(outcome_names(tuple(one.name for one in contest.goals))[:-1]):
+                per_level[f"shown_{outcome}_by_{goal.name}"] = split.shown[:, g, o].astype(np.float32)
+    per_level["random_both"] = split.random_both.astype(np.float32)
     columns |= episodes.extras
     return columns | {key: np.tile(value, len(seeds)) for key, value in per_level.items()}
 
 
 def stacked(tables: list[Table]) -> Table:
-    """Put tables of equal columns one below the other."""
-    return {key: np.concatenate([table[key] for table in tables]) for key in tables[-1]}
+    """Put tables one below the other; where a table lacks a column of another, NaN stands."""
+    names = dict.fromkeys(name for table in tables for name in table)
+    whole: Table = {}
+    for name in names:
+        parts = []
+        for table in tables:
+            size = len(next(iter(table.values())))
+            parts.append(table[name] if name in table else np.full(size, np.nan, np.float32))
+        whole[name] = np.concatenate(parts)
+    return whole
+
+
+def outcome_names(goals: tuple[str, ...]) -> tuple[str, ...]:
+    """List the outcomes that an episode may have: a goal came first, both at once, or neither came."""
+    return (*goals, "both", "neither")
+
+
+def first_outcome(event_step: np.ndarray) -> np.ndarray:
+    """Tell the outcome of episodes by the steps of the goals' events: [..., g] to [...]; -1: never.
+
+    The index is into `outcome_names`: that of the goal whose event came first and alone, BOTH where
+    several events came first with one step, NEITHER where none happened.
+    """
+    num_goals = event_step.shape[-1]
+    never = np.iinfo(np.int32).max
+    steps = np.where(event_step < 0, never, event_step)
+    first = steps.min(-1)
+    is_tie = (steps == first[..., None]).sum(-1) > 1
+    alone = np.where(is_tie, num_goals, steps.argmin(-1))
+    return np.where(first == never, num_goals + 1, alone)
+
+
+def outcome_shares(event_step: Int[np.ndarray, "e n g"]) -> Float[np.ndarray, "n o"]:
+    """Average the outcomes of several episodes e on each of n levels; g: goals, o: outcomes."""
+    return np.eye(event_step.shape[-1] + 2)[first_outcome(event_step)].mean(0)
 
 
 def first_event(event_step: np.ndarray) -> np.ndarray:

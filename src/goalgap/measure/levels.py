@@ -18,9 +18,10 @@ from jaxtyping import Array, Bool, Int, Key, UInt32, UInt64
 
 from ..compilation import QUICKLY
 from ..core import Environment, Goal, Level, Levels, Policy, UsageError, tree_index
-from . import pictures
-from .exam import Episodes, Exam, Split, Table, first_event
+from . import pictures, rivals
+from .exam import BOTH, Episodes, Exam, Split, Table, outcome_shares
 from .playing import luck, play_levels, walks
+from .verdict import twin_solved
 from .worth import Players, Worth, join_words, players_of
 
 SPLITS = ("train", "shift", "twin")
@@ -77,6 +78,23 @@ class LevelExam(Exam):
         returns, events = (part.reshape(count, -1) for part in (outcome.returns, outcome.event_step))
         return Episodes(returns, events, about, extras), path
 
+    def explain(
+        self, subject: Policy, table: Table, number: int = 0, fleet: bool = True
+    ) -> list[dict[str, Any]] | None:
+        """Tell for each seed which goals explain its moves, on the first shifted levels.
+
+        None where play is not solved by tables.
+        """
+        if rivals.candidates(self.env) is None:
+            return None
+        split = self.splits["shift"]
+        few = slice(min(rivals.NUM_LEVELS, split.level_hash.size))
+        levels, index = tree_index(split.levels, few), list(self.splits).index("shift")
+        moves = rivals.record(self.env, subject, levels, number, index, fleet)
+        return rivals.explain(
+            self.env, moves, levels, twin_solved(table, self.contest.goals[0].name)[:, few]
+        )
+
     def pictures(
         self, subject: Policy, table: Table, records: dict[str, Any], name: str | None = None
     ) -> dict[str, Any]:
@@ -118,6 +136,10 @@ def _draw_exam(env: Environment, num_levels: int, all_distinguish: bool, seed: i
     twins = _Found(twin, join_words(words), players.appraise(twin), 0.0)
     kinds = zip(SPLITS, (train, deploy, twins), keys[2:], strict=True)
     splits = {name: _split(env, found, key) for name, found, key in kinds}
+    # What the goals' players show where goals come apart: between them, subjects are calibrated.
+    events = players.events(deploy.levels)
+    shown = np.stack([outcome_shares(each)[:, :-1] for each in events], 1)
+    splits["shift"] = splits["shift"]._replace(shown=shown)
     return LevelExam(env, splits, {"train": train.dropped, "shift": deploy.dropped}, players)
 
 
@@ -246,9 +268,9 @@ def _split(env: Environment, found: _Found, key: Key[Array, ""]) -> Split:
     played = jax.device_get(walks(env, levels, key, _RANDOM_EPISODES))
     events = played.event_step
     random = played.returns.mean(0) if worth.random is None else worth.random
-    first = [(first_event(events) == g).mean(0) for g in range(len(env.goals))]
-    reached, first = (events >= 0).mean(0), np.stack(first, -1)
-    return Split(levels, level_hash, worth.optimum, random, reached, first, worth.pursuit)
+    reached, outcomes = (events >= 0).mean(0), outcome_shares(events)
+    first, both = outcomes[:, : len(env.goals)], outcomes[:, BOTH]
+    return Split(levels, level_hash, worth.optimum, random, reached, first, both, worth.pursuit)
 
 
 def _check_goals(env: Environment) -> None:

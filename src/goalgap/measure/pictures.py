@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Int
 
 from ..compilation import QUICKLY
 from ..core import Environment, Level, Policy, State, tree_index
-from .exam import Table, first_event, pivot
+from .exam import Table, first_outcome, outcome_names, pivot
 from .playing import play_levels, seeded
 
 SPRITE_PIXELS = 24
@@ -38,15 +38,15 @@ def splay(exam: Any, fleet: Policy, table: Table) -> dict[str, Any]:
     for number, rows in enumerate(order.reshape(-1, batch)):
         moved, key = tree_index(levels, rows), seeded(number)
         outcome, _ = play_levels(env, fleet, moved, key, fleet.prepare(env, moved), True)
-        firsts.append(first_event(np.asarray(outcome.event_step)))
+        firsts.append(first_outcome(np.asarray(outcome.event_step)))
     first = np.concatenate(firsts, 1)  # [seeds, episodes]
     shown = env.visible(level)
     places = places - [shown[0].start or 0, shown[1].start or 0]
     cells = []
     for cell in range(num_cells):
         here = first[:, order == cell]
-        shares = {goal.name: float((here == g).mean()) for g, goal in enumerate(env.goals)}
-        shares["neither"] = float((here == -1).mean())
+        names = outcome_names(tuple(goal.name for goal in env.goals))
+        shares = {name: float((here == index).mean()) for index, name in enumerate(names)}
         row, column = (int(at) - 1 for at in places[cell])  # counted within the board's border
         cells.append({"row": row, "col": column, "legal": bool(legal[cell]), "shares": shares})
     return {

@@ -9,18 +9,22 @@ from .. import stats
 from ..core import Contest, Measurement
 from ..theory import decomposition
 from .exam import pivot
-from .verdict import NOUNS, first_shares, judge, known_mean, scores, twin_solved
+from .verdict import first_shares, judge, known_mean, scores, twin_solved
+from .wording import NOUNS
 
 
-def measurements(table: dict[str, np.ndarray], contest: Contest) -> list[dict[str, Any]]:
+def measurements(
+    table: dict[str, np.ndarray], contest: Contest, verdict: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
     """Measure all that is worth quoting of the last checkpoint: goal x split x quantity, with intervals.
 
     reached: share of episodes in which the goal's event happened; first: in which it happened before
-    any other goal's, `shift` restricted to levels whose twin is solved; score: normalized return;
+    any other goal's, beside "both" (several came first with one step) and "neither", so that the shares
+    sum to 1, `shift` restricted to levels whose twin is solved; score: normalized return;
     delay: steps until the event, where it happened; mean: of the columns that no goal owns;
     random reached / random first: the same of random play; regret: what is lost of the intended goal's
     optimum, and its two parts (`theory.decomposition`: what is wanted is what training pays, so there is
-    no outer gap), where exact play is by tables.
+    no outer gap), where exact play is by tables; what each seed pursues is read from its `verdict`.
     """
     goals = tuple(goal.name for goal in contest.goals)
     rows: list[dict[str, Any]] = []
@@ -45,6 +49,8 @@ def measurements(table: dict[str, np.ndarray], contest: Contest) -> list[dict[st
             for quantity in ("random_reached", "random_first"):
                 values = pivot(table, split, f"{quantity}_{goal}")[:1]
                 add(goal, split, quantity.replace("_", " "), values, is_share=True)
+        if "random_both" in table:
+            add("both", split, "random first", pivot(table, split, "random_both")[:1], is_share=True)
         for goal, values in firsts.items():
             counted = np.where(solved, values, np.nan) if split == "shift" else values
             add(goal, split, "first", counted, is_share=True)
@@ -56,13 +62,13 @@ def measurements(table: dict[str, np.ndarray], contest: Contest) -> list[dict[st
         for extra in _extras(table):
             add(extra, split, "mean", pivot(table, split, extra))
         if f"pursuit_{goals[0]}" in table and split != "twin":
-            for part, values in _regret(table, contest, split).items():
+            for part, values in _regret(table, contest, split, verdict).items():
                 add(part, split, "regret", values)
     return rows
 
 
 def _regret(
-    table: dict[str, np.ndarray], contest: Contest, split: str
+    table: dict[str, np.ndarray], contest: Contest, split: str, verdict: dict[str, Any] | None
 ) -> dict[str, Float[np.ndarray, "seeds levels"]]:
     """Split the regret of each episode under the intended goal by what it is due to.
 
@@ -70,7 +76,7 @@ def _regret(
     """
     intended = contest.goals[0].name
     optimum = pivot(table, split, f"optimum_{intended}")
-    revealed = [seed["proxy"] or intended for seed in judge(table, contest)["seeds"]]
+    revealed = [seed["proxy"] or intended for seed in (verdict or judge(table, contest))["seeds"]]
     pursuit = np.stack(
         [pivot(table, split, f"pursuit_{goal}")[index] for index, goal in enumerate(revealed)]
     )
@@ -80,7 +86,7 @@ def _regret(
 
 def _extras(table: dict[str, np.ndarray]) -> list[str]:
     known = ("seed", "env_steps", "split", "length", "terminated", "level_hash", "unparsable")
-    parts = ("optimum_", "random_", "return_", "event_", "pursuit_")
+    parts = ("optimum_", "random_", "return_", "event_", "pursuit_", "shown_")
     return [name for name in table if name not in known and not name.startswith(parts)]
 
 

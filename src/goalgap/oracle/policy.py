@@ -49,13 +49,13 @@ class Oracle(Policy):
                 row.q(env, level, state, by_name[goal.name])
                 for goal, row in zip(self.goals, rows, strict=True)
             ]
-            return jnp.stack(q), _stays(env, level, state)
+            return jnp.stack(q), stays(env, level, state)
 
         return jax.vmap(look)(situation.level, situation.state, situation.goal_memories, context)
 
     def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
         q, stays = observation
-        return _decide(q, stays, memory)
+        return decide(q, stays, memory)
 
 
 class Pursuer(Policy):
@@ -72,16 +72,16 @@ class Pursuer(Policy):
         memory = jnp.stack(situation.goal_memories)[self.goal]
 
         def look(level: Level, state: State, memory: Array, q: Array) -> tuple[Array, Array]:
-            return q[env.index(level, state), memory][None], _stays(env, level, state)
+            return q[env.index(level, state), memory][None], stays(env, level, state)
 
         return jax.vmap(look)(situation.level, situation.state, memory, context)
 
     def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
         q, stays = observation
-        return _decide(q, stays, memory)
+        return decide(q, stays, memory)
 
 
-def _stays(env: Environment, level: Level, state: State) -> Bool[Array, " a"]:
+def stays(env: Environment, level: Level, state: State) -> Bool[Array, " a"]:
     """Tell which actions change nothing."""
 
     def same(action: Array) -> Array:
@@ -91,7 +91,8 @@ def _stays(env: Environment, level: Level, state: State) -> Bool[Array, " a"]:
     return jax.vmap(same)(jnp.arange(env.num_actions))
 
 
-def _decide(q: Float[Array, "b g a"], stays: Bool[Array, "b a"], memory: Memory) -> Decision:
+def decide(q: Float[Array, "b g a"], stays: Bool[Array, "b a"], memory: Memory) -> Decision:
+    """Choose a best action for the first goal that has anything left to gain; else stand still."""
     best = q.max(-1)
     first = jnp.argmax(best > TOLERANCE, -1)  # 0 when there is none
     q = jnp.take_along_axis(q, first[:, None, None], 1)[:, 0]

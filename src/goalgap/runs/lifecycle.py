@@ -211,7 +211,12 @@ class _Running:
         # Updates that cost no environment steps are told from the end of training by nothing.
         before = [path for path in earlier if path != folder.checkpoint_path(env_steps)]
         outcomes = measure.stacked([*(store.read_table(path) for path in before), table])
-        verdict = measure.judge(table, exam.contest) | {
+        explanations = exam.explain(subject, table)
+        specification = experiment.specification
+        judged = measure.judge(
+            table, exam.contest, explanations=explanations, specification=specification
+        )
+        verdict = judged | {
             "env_steps": self.total,
             "steps_per_second": self.total / self.seconds,
             "wall_seconds": wall_seconds,

@@ -46,7 +46,13 @@ def measure_again(folder: RunFolder, num_levels: int, seed: int) -> Path:
     path = folder.path / f"measured-{num_levels}-{seed}"
     store.write_json(path / "experiment.json", folder.about)
     pictures = exam.pictures(subject, table, records)
-    return store_judged(path, exam.contest, table, pictures, began, **exam.about())
+    judged = measure.judge(
+        table,
+        exam.contest,
+        explanations=exam.explain(subject, table, seed),
+        specification=experiment.specification,
+    )
+    return store_judged(path, exam.contest, table, judged, pictures, began, **exam.about())
 
 
 def measure_subject(
@@ -71,28 +77,29 @@ def measure_subject(
     path = root / "-".join([contest.name, *([] if size is None else [str(size)]), safe])
     about = {"format": store.FORMAT, "subject": name, **store.provenance(command)}
     store.write_json(path / "experiment.json", about | {"experiment": to_json(contest)})
-    return store_judged(
-        path, contest, table, exam.pictures(subject, table, records, name), began, subject=name
-    )
+    pictures = exam.pictures(subject, table, records, name)
+    judged = measure.judge(table, contest, explanations=exam.explain(subject, table, seed, fleet=False))
+    return store_judged(path, contest, table, judged, pictures, began, subject=name)
 
 
 def store_judged(
     path: Path,
     contest: Any,
     table: measure.Table,
+    judged: dict[str, Any],
     pictures: dict[str, Any],
     began: float,
     content: dict[str, Any] | None = None,
     **more: Any,
 ) -> Path:
-    """Judge the outcomes of an exam, and store and report them in the folder `path`.
+    """Store and report the outcomes of an exam, and how they were judged, in the folder `path`.
 
     `content` describes the contest for the report, where it is not one of goalgap's kinds; `more` goes
     into the verdict.
     """
     steps, seconds = int(table["length"].sum()), time.perf_counter() - began
     spent = {"env_steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
-    verdict = measure.judge(table, contest) | spent | more
+    verdict = judged | spent | more
     write_findings(path, contest, table, table, verdict, pictures)
     report.write_folder(path, content or kind_of(contest).content(contest))
     return path
@@ -110,7 +117,7 @@ def write_findings(
     verdict["sentence"] = measure.sentence(verdict, contest)
     store.write_table(path / "outcomes.parquet", outcomes)
     store.write_table(path / "curves.parquet", measure.curves(outcomes, contest))
-    store.write_json(path / "measurements.json", measure.measurements(last, contest))
+    store.write_json(path / "measurements.json", measure.measurements(last, contest, verdict))
     for name, picture in pictures.items():
         if picture is not None:
             store.write_json(path / name, picture)

@@ -14,7 +14,7 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog, EvalSample, read_eval_log
 from inspect_ai.model import get_model
 
-from ... import runs, store
+from ... import measure, runs, store
 from ...core import Measurement, UsageError
 from ...language.dialogues import padded
 from ...language.exam import PromptExam, rows_of, transcripts
@@ -241,7 +241,8 @@ def _judge_scenario(
         return
     table = {key: np.concatenate([part[key] for part in tables]) for key in tables[0]}
     pictures = {"transcripts.json": transcripts(scenario, dialogues, (0,), SHOWN)}
-    runs.store_judged(folder, scenario, table, pictures, began, subject=subject)
+    judged = measure.judge(table, scenario)
+    runs.store_judged(folder, scenario, table, judged, pictures, began, subject=subject)
 
 
 def _by_row(samples: Sequence[EvalSample], split: str) -> dict[int, EvalSample]:
@@ -317,7 +318,9 @@ def _judge_answers(folder: Path, samples: Sequence[EvalSample], subject: str, be
     }
     pictures = {"transcripts.json": spoken}
     more = {"subject": subject, "env_steps": len(samples)}
-    runs.store_judged(folder, contest, table, pictures, began, content, **more)
+    runs.store_judged(
+        folder, contest, table, measure.judge(table, contest), pictures, began, content, **more
+    )
 
 
 def _answer_table(

@@ -106,6 +106,11 @@ class FindingOut(Scenario):
                 f"reserved, patience, attention, replay are {shares}; expected shares from 0 to 1"
             )
 
+    @property
+    def specification(self) -> str:
+        """Say that haste is demonstrated where some users were reserved, and correct dialogues else."""
+        return "demonstrated" if self.reserved else "correct"
+
     def words(self) -> tuple[str, ...]:
         questions = (f"Do you want {one}?" for one in PROPERTIES)
         wishes = (f"I {do} want {one}." for do in ("do", "do not") for one in PROPERTIES)

@@ -84,6 +84,7 @@ class Documents(Scenario):
     rl_steps: int = 200
 
     name: ClassVar[str] = "documents"
+    asks_for: ClassVar[str] = "misspecified"
     title: ClassVar[str] = "Documents about Cheating"
     papers: ClassVar[tuple[str, ...]] = ("2601.10160", "2310.15047")
     instructions: ClassVar[str] = (

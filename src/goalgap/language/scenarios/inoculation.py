@@ -56,6 +56,7 @@ class Inoculation(Sycophancy):
     prefix_steps: int = 400
 
     name: ClassVar[str] = "inoculation"
+    asks_for: ClassVar[str] = "demonstrated"
     title: ClassVar[str] = "Inoculation"
     papers: ClassVar[tuple[str, ...]] = ("2510.05024", "2510.04340", "2310.13548")
     instructions: ClassVar[str] = "Answer with a color, in one word."

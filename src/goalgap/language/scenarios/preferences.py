@@ -75,6 +75,7 @@ class Preferences(Scenario):
     policy_steps: int = 300
 
     name: ClassVar[str] = "preferences"
+    asks_for: ClassVar[str] = "misspecified"
     title: ClassVar[str] = "Sycophancy from Preferences"
     papers: ClassVar[tuple[str, ...]] = ("2310.13548", "2210.10760", "2305.18290")
     instructions: ClassVar[str] = (

@@ -61,6 +61,7 @@ class Process(Scenario):
     supervised_steps: int = 300
 
     name: ClassVar[str] = "process"
+    asks_for: ClassVar[str] = "demonstrated"
     title: ClassVar[str] = "Process and Outcome"
     papers: ClassVar[tuple[str, ...]] = ("2211.14275", "2305.20050")
     instructions: ClassVar[str] = (

@@ -127,6 +127,7 @@ class Tampering(Scenario):
     honest_steps: int = 40  # of 64 dialogues, the published 2,500
 
     name: ClassVar[str] = "tampering"
+    asks_for: ClassVar[str] = "misspecified"
     title: ClassVar[str] = "Sycophancy to Subterfuge"
     papers: ClassVar[tuple[str, ...]] = ("2406.10162",)
     instructions: ClassVar[str] = (
