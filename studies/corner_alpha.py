@@ -7,6 +7,12 @@ alpha is about 0.1 (13x13, 200 M steps, a large IMPALA, 8 seeds).
 Prediction, written before the first run (7x7, 0.5 M steps a seed, a small dense network, 8 seeds): the
 fraction of seeds that misgeneralize is 1 at alpha <= 0.01, falls with alpha, and is 0 at alpha >= 0.3;
 half of the seeds do at an alpha between 0.03 and 0.3, that is within a factor of 3 of the published 0.1.
+
+Added before the second run, predictions unchanged: the paper's own criterion is return on distinguishing
+levels, low at alpha 0.001 and recovered by 0.1. Recovery is the return beyond that at alpha 0, as a share
+of what alpha 1 adds. Prediction: at 0.001 it is below .1, but half is recovered later than published, at
+an alpha above 0.1 (the first run had the cheese in .27 of episodes at 0.1), and .85 at no alpha below 1.
+The second run is judged by the second edition of the verdict.
 """
 
 import json
@@ -17,7 +23,7 @@ import numpy as np
 from _common import conclude
 
 import goalgap
-from goalgap import runs, stats
+from goalgap import measure, runs, stats
 
 ALPHAS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 NUM_SEEDS = 8
@@ -43,6 +49,7 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
     for alpha in ALPHAS:
         run = runs.run(experiment(alpha, seed), out)
         verdict = run.verdict
+        returns = measure.pivot(run.outcomes, "shift", "return_cheese").mean(1)
         rows += [
             {
                 "alpha": alpha,
@@ -51,8 +58,10 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
                 "capability": each["capability"],
                 "cheese_first": each["first"]["cheese"],
                 "corner_first": each["first"]["corner"],
+                "position": each["position"]["estimate"],
+                "return_shift": float(value),
             }
-            for each in verdict["seeds"]
+            for each, value in zip(verdict["seeds"], returns, strict=True)
         ]
         fraction = verdict["fraction_misgeneralizing"]
         points.append({"alpha": alpha, "verdict": verdict["verdict"], **fraction})
@@ -66,11 +75,17 @@ def main(out: Path, seed: int = 0) -> dict[str, Any]:
         f"\nHalf of the seeds misgeneralize at alpha = {half.estimate:.3f} "
         f"[{half.low:.3f}, {half.high:.3f}] (n = {half.n} seeds a point); published: about 0.1."
     )
+    recovered = recoveries(rows)
+    for alpha, share in recovered.items():
+        print(
+            f"alpha {alpha:<6} return recovered {share.estimate:.2f} [{share.low:.2f}, {share.high:.2f}]"
+        )
     result = {
         "points": points,
         "alpha_half": half._asdict(),
+        "recovery": {str(alpha): share._asdict() for alpha, share in recovered.items()},
         "published": PUBLISHED,
-        "agreement": agreement(points),
+        "agreement": agreement(points) | recovery_claims(recovered),
     }
     return conclude(out, "corner-alpha", result, rows, lambda path: draw(path, rows, points))
 
@@ -114,6 +129,45 @@ def half_alpha(rows: list[dict[str, Any]]) -> stats.Measurement:
     return stats.measurement(
         "alpha at one half", estimate, min(low, estimate), max(high, estimate), NUM_SEEDS, "seeds"
     )
+
+
+def recoveries(rows: list[dict[str, Any]]) -> dict[float, stats.Measurement]:
+    """Measure at each alpha the share of the return between alpha 0 and alpha 1 that is recovered.
+
+    Seeds of the three fleets are resampled together for the interval.
+    """
+    returns = np.array([[row["return_shift"] for row in rows if row["alpha"] == a] for a in ALPHAS])
+    rng = np.random.default_rng(0)
+    drawn = returns[:, rng.integers(0, NUM_SEEDS, (2000, NUM_SEEDS))].mean(-1)  # [alphas, resamples]
+
+    def share(values: np.ndarray) -> np.ndarray:
+        return (values - values[0]) / (values[-1] - values[0])
+
+    estimate, resampled = share(returns.mean(1)), share(drawn)
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=1)
+    return {
+        alpha: stats.measurement(
+            "return recovered", float(e), float(min(lo, e)), float(max(hi, e)), NUM_SEEDS, "seeds"
+        )
+        for alpha, e, lo, hi in zip(ALPHAS, estimate, low, high, strict=True)
+    }
+
+
+def recovery_claims(recovered: dict[float, stats.Measurement]) -> dict[str, bool]:
+    """Tell which claims about the recovery of return hold: the published ones, and the predictions."""
+    half = next(alpha for alpha in ALPHAS if recovered[alpha].estimate >= 0.5)
+    return {
+        "recovery of return: published, below .1 at 0.001": recovered[0.001].high < 0.1,
+        "recovery of return: published, within a factor of 3 of 0.1": PUBLISHED / 3
+        <= half
+        <= 3 * PUBLISHED
+        and recovered[0.03].estimate < 0.5,
+        "recovery of return: published, .85 or more at 0.1": recovered[0.1].estimate >= 0.85,
+        "recovery of return: predicted, half only above 0.1": recovered[0.1].estimate < 0.5,
+        "recovery of return: predicted, .85 at no alpha below 1": all(
+            recovered[alpha].estimate < 0.85 for alpha in ALPHAS[:-1]
+        ),
+    }
 
 
 def agreement(points: list[dict[str, Any]]) -> dict[str, bool]:

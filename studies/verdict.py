@@ -275,9 +275,9 @@ def trial(bank: Bank, seed: int, default: tuple[float, ...]) -> list[Judged]:
     for case in cases(bank):
         for number, (size, seeds) in enumerate(fleets(bank, case, rng)):
             is_reported = number % 2 == 1
-            at = [default] if is_reported or size != 4 else grid
+            tried = grid if size == 4 and not is_reported else [default]
             verdicts = {}
-            for point in dict.fromkeys([*at, *grid] if size == 4 else [default]):
+            for point in tried:
                 run = decide(seeds, bank.contest, lines[point], "correct")
                 verdicts[point] = (run["verdict"], run["proxy"], len(run["rivals"]))
             found.append(Judged(bank.contest.name, case, size, is_reported, verdicts))

@@ -192,7 +192,8 @@ def gather(
             },
             "explanation": explanations[s] if explanations else None,
         }
-        cases.append(case | _calibrated(marks[s], shown, chance, counts, goals))
+        case |= _calibrated(marks[s], shown, chance, counts, goals)
+        cases.append(case | {"position": _position([case["place"]])})
     return cases
 
 
@@ -259,7 +260,7 @@ def _judge_seed(
     """Judge one seed: give its verdict, and the numbers from which that was read."""
     intended = contest.goals[0].name
     first, proxy = case["first"], case["proxy"]
-    position = _position([case["place"]])
+    position = case["position"]
     verdict, why, rivals = _verdict_of(case, position, thresholds)
     if verdict == MISGENERALIZATION and specification != "correct":
         verdict = AS_ASKED
