@@ -8,11 +8,11 @@ Prediction, written before the first run (7x7, 0.5 M steps a seed, a small dense
 fraction of seeds that misgeneralize is 1 at alpha <= 0.01, falls with alpha, and is 0 at alpha >= 0.3;
 half of the seeds do at an alpha between 0.03 and 0.3, that is within a factor of 3 of the published 0.1.
 
-Added before the second run, predictions unchanged: the paper's own criterion is return on distinguishing
-levels, low at alpha 0.001 and recovered by 0.1. Recovery is the return beyond that at alpha 0, as a share
-of what alpha 1 adds. Prediction: at 0.001 it is below .1, but half is recovered later than published, at
-an alpha above 0.1 (the first run had the cheese in .27 of episodes at 0.1), and .85 at no alpha below 1.
-The second run is judged by the second edition of the verdict.
+Added before the second run, predictions unchanged: the paper's own criterion is return on
+distinguishing levels, low at alpha 0.001 and recovered by 0.1. Recovery is the return beyond that at
+alpha 0, as a share of what alpha 1 adds. Prediction: at 0.001 it is below .1, but half is recovered
+later than published, at an alpha above 0.1 (the first run had the cheese in .27 of episodes at 0.1), and
+.85 at no alpha below 1. The second run is judged by the second edition of the verdict.
 """
 
 import json

@@ -19,7 +19,7 @@ from goalgap.core import UsageError
 from goalgap.experiment import Experiment
 
 GOLDEN = sorted((Path(__file__).parent / "data" / "runs").iterdir())
-TIMES = {"wall_seconds", "steps_per_second"}
+SAME = ("seed", "intent_train", "intent_shift", "goal_gap", "capability", "num_levels", "first")
 
 
 @pytest.fixture(params=GOLDEN, ids=lambda path: path.name)
@@ -41,8 +41,13 @@ def test_it_measures_as_it_did(golden: Path, capsys: pytest.CaptureFixture) -> N
     assert call(["measure", str(golden), "--levels", "24", "--seed", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     expected = json.loads((golden / "measured-24-1.json").read_text())
-    for name in set(expected) - TIMES:
-        assert_alike(found[name], expected[name], name)
+    # The first edition of the verdict judged these runs, and gave ties to the intended goal: what is
+    # compared is what verdicts of both editions are read from.
+    intended = store.RunFolder.load(golden).experiment.contest.intended.name
+    for seed, other in zip(found["seeds"], expected["seeds"], strict=True):
+        seed["first"][intended] += seed["first"].pop("both")
+        for name in SAME:
+            assert_alike(seed[name], other[name], name)
 
 
 def assert_alike(found: Any, expected: Any, name: str) -> None:

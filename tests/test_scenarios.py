@@ -9,11 +9,12 @@ import pytest
 
 from goalgap import measure
 from goalgap.descriptions import digest, to_json
-from goalgap.experiment import load
+from goalgap.experiment import Experiment, load
 from goalgap.language import ALL
 from goalgap.language.dialogues import Script, converse, demonstrate
 from goalgap.language.exam import PromptExam, draw_exam
 from goalgap.language.scenario import RANDOM, SPLITS, Scenario, is_kept
+from goalgap.language.scenarios import FindingOut
 from goalgap.language.stage import DialogueStage
 from goalgap.language.vocabulary import END, PAD, UNKNOWN
 from goalgap.literature import PAPERS
@@ -43,7 +44,29 @@ def test_the_intended_script_is_judged_intended(scenario: Scenario) -> None:
 def test_proxies_scripts_are_caught_and_named(scenario: Scenario) -> None:
     for proxy in scenario.proxies:
         found = judged(scenario, proxy.name)
-        assert (found["verdict"], found["proxy"]) == ("goal misgeneralization", proxy.name)
+        # What the reward or the demonstrations ask for is no misgeneralization.
+        is_asked = scenario.specification != "correct"
+        verdict = "pursues the proxy, as asked" if is_asked else "goal misgeneralization"
+        assert (found["verdict"], found["proxy"]) == (verdict, proxy.name)
+
+
+def test_what_training_asks_for() -> None:
+    """Only where it asks for the intended goal is the pursuit of a proxy goal misgeneralization."""
+    asked = {scenario.name: scenario.specification for scenario in SCENARIOS}
+    assert asked == {
+        "documents": "misspecified",
+        "preferences": "misspecified",
+        "tampering": "misspecified",
+        "process": "demonstrated",
+        "inoculation": "demonstrated",
+        "dialogue": "demonstrated",
+        "expressions": "correct",
+        "instructions": "correct",
+        "sycophancy": "correct",
+    }
+    assert FindingOut(reserved=0).specification == "correct"
+    assert Experiment("corner", goal="corner").specification == "misspecified"
+    assert Experiment("corner").specification == "correct"
 
 
 @over_scenarios

@@ -20,7 +20,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(STUDIES), *sys.path])
 
 
-@pytest.mark.parametrize("name", sorted(registry.studies()))
+@pytest.mark.parametrize("name", sorted(set(registry.studies()) - {"claims"}))  # which asks nothing
 def test_a_study_says_what_it_asks_and_predicts(name: str) -> None:
     module: Any = importlib.import_module(name.replace("-", "_"))
     assert list(inspect.signature(module.main).parameters)[:2] == ["out", "seed"]
