@@ -81,13 +81,14 @@ def start_values(env: Keys, solution: keys_solver.Solution, levels: KeysLevel) -
 @jax.jit
 def tabulate(
     env: Keys, solution: keys_solver.Solution, levels: KeysLevel, states: KeysState
-) -> tuple[jax.Array, jax.Array]:
-    """Action values and values, [level, state]."""
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Action values, values, and which actions are greedy, [level, state]."""
 
     def one(row: keys_solver.Solution, level: KeysLevel, state: KeysState) -> Any:
         return row.q(env, level, state, jnp.array(0)), row.value(env, level, state)
 
-    return jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None))(solution, levels, states)
+    q, value = jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None))(solution, levels, states)
+    return q, value, oracle.is_greedy(q)
 
 
 # -- value iteration on all (cell, keys, chests) ----------------------------------------------------
@@ -183,8 +184,7 @@ def test_equals_value_iteration_in_every_reachable_state(case: str, goal: Goal) 
     solution = keys_solver.solve(env, goal, levels, gamma)
     states = all_states(env, *(int((a[0] >= 0).sum()) for a in (levels.keys, levels.chests)))
 
-    q, value = (np.asarray(x) for x in tabulate(env, solution, levels, states))
-    is_greedy = np.asarray(oracle.is_greedy(jnp.asarray(q)))
+    q, value, is_greedy = (np.asarray(x) for x in tabulate(env, solution, levels, states))
     for row in range(count):
         level = jax.tree.map(lambda leaf, row=row: leaf[row], levels)
         reference = value_iteration(level, pay, gamma)

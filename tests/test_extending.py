@@ -25,7 +25,13 @@ from goalgap.experiment import Experiment, fit
 from goalgap.kinds import kind_of
 from goalgap.language import Architecture
 from goalgap.language.scenarios.sycophancy import Sycophancy
-from goalgap.learn.curriculum import Curriculum, GroupedRandomization, propose
+from goalgap.learn.curriculum import (
+    NO_TAG,
+    Curriculum,
+    GroupedRandomization,
+    keep_out_test_levels,
+    propose,
+)
 from goalgap.learn.penalty import Samples
 from goalgap.learn.ppo import PPO
 from goalgap.learn.surrogate import Batch, gradient
@@ -38,6 +44,7 @@ FOLDER = ROOT / "examples" / "extending"
 FILES = {path.stem: path for path in FOLDER.glob("*.py")}
 TINY = PPO(num_envs=16, num_steps=8, num_epochs=1, num_minibatches=2, num_fresh_levels=16, anneal=False)
 CORNER = Corner(size=5, max_steps=16)
+REPLAYED = 8 * TINY.steps_per_update  # enough for levels to be replayed
 PLAYED = ["--size", "5", "--max-steps", "16", "--levels", "64"]
 TRAINED = [
     *("--steps", "256", "--learner.num-envs", "16", "--learner.num-steps", "8"),
@@ -82,6 +89,11 @@ def verdicts(contest: Any, others: dict[str, Any], num_levels: int = 64) -> dict
         verdict = measure.judge(exam.examine(subject, (0,), 0, fleet=False)[0], contest)
         found[name] = verdict["verdict"], verdict["proxy"]
     return found
+
+
+def drawn(key: Any, n: int) -> Any:
+    """Levels of training."""
+    return jax.vmap(CORNER.shift().train.sample)(jax.random.split(key, n))
 
 
 class Stop(Listener):
@@ -130,12 +142,19 @@ def test_lava_judges_all_known_subjects() -> None:
 
 def test_lava_lies_off_the_shortest_ways_until_the_shift() -> None:
     env = own("Lava")(size=5, max_steps=16)
-    keys = jax.random.split(jax.random.key(0), 256)
-    for alpha, low, high in ((0.0, 0, 0), (1.0, 0.95, 1)):
-        levels = jax.vmap(env.shift(alpha).train.sample)(keys)
-        assert low <= jax.vmap(env.is_distinguishing)(levels).mean() <= high
-        assert not jax.vmap(env.is_distinguishing)(jax.vmap(env.twin)(levels)).any()
-        level = jax.tree.map(lambda leaf: leaf[0], levels)
+
+    @jax.jit
+    def drawn(keys: Any) -> list[tuple]:
+        """Levels before and after the shift, on which the goals come apart, and on whose twins."""
+        apart = jax.vmap(env.is_distinguishing)
+        both = [jax.vmap(env.shift(alpha).train.sample)(keys) for alpha in (0.0, 1.0)]
+        return [(levels, apart(levels), apart(jax.vmap(env.twin)(levels))) for levels in both]
+
+    found = jax.device_get(drawn(jax.random.split(jax.random.key(0), 256)))
+    for (levels, is_apart, twins), low, high in zip(found, (0, 0.95), (0, 1), strict=True):
+        assert low <= is_apart.mean() <= high
+        assert not twins.any()
+        level = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), levels)
         assert env.to_text(env.from_text(env.to_text(level))) == env.to_text(level)
 
 
@@ -175,7 +194,7 @@ def test_ice_is_played_by_who_reckons_with_a_dry_floor() -> None:
     }
     about = kind_of(env).draw_exam(env, 64, 0.0, 0).about()
     assert 0.5 < about["reference"]["cheese"]["estimate"] < 1
-    what = experiment(contest=env, seeds=(0,))
+    what = experiment(contest=env)
     assert np.isfinite(next(fit(what.plan(), what.fresh())).stats["policy"]).all()
 
 
@@ -200,17 +219,17 @@ def test_cloning_then_ppo_resumes_bit_for_bit(tmp_path: Path) -> None:
 
 def test_replay_resumes_bit_for_bit(tmp_path: Path) -> None:
     replay = own("PrioritizedReplay")(capacity=24, least=0.2, score="positive")
-    held = assert_resumes(experiment(curriculum=replay, steps=128 * 8), tmp_path, 3, 4)
+    held = assert_resumes(experiment(curriculum=replay, steps=REPLAYED), tmp_path, 3, 4)
     (name,) = (name for name in held if name.endswith("curriculum.score"))
     assert np.isfinite(held[name]).mean() > 0.5
     (name,) = (name for name in held if name.endswith("stream.tag"))
     assert (held[name] >= 0).any()  # some of the levels that are being played are replayed ones
 
 
-@pytest.mark.parametrize("edits", [0, 3])
+@pytest.mark.parametrize("edits", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_no_test_layout_is_ever_replayed(edits: int) -> None:
     replay = own("PrioritizedReplay")(capacity=24, least=0.2, edits=edits, score="positive")
-    what = experiment(curriculum=replay, steps=128 * 8)
+    what = experiment(curriculum=replay, steps=REPLAYED)
     proposed = 0.0
     for now in fit(what.plan(), what.fresh()):
         buffer = jax.tree.map(lambda leaf: leaf[0], now.state.curriculum)
@@ -219,6 +238,25 @@ def test_no_test_layout_is_ever_replayed(edits: int) -> None:
         proposed += float(now.stats["replaced"][0])
     assert stored.sum() > 12
     assert proposed > 0  # the curriculum did propose some
+
+
+def test_no_edited_test_layout_is_shown() -> None:
+    """A buffer of levels that may be trained on, all of them replayed with edits."""
+    replay = own("PrioritizedReplay")(capacity=64, replay=1.0, edits=3)
+
+    @jax.jit
+    def asked(key: Any) -> tuple:
+        state = replay.start(CORNER, drawn, key)
+        levels, _, _ = keep_out_test_levels(CORNER, drawn(key, 64), jnp.zeros(64, int))
+        state = state._replace(levels=levels, score=jnp.ones(64))
+        shown, tags, replaced = propose(replay, state, CORNER, drawn, key, jnp.asarray(0), 256)
+        is_old = (shown.walls[:, None] == levels.walls).all((-1, -2)).any(1)
+        return jax.vmap(CORNER.is_test)(shown), tags, replaced, is_old
+
+    is_test, tags, replaced, is_old = jax.device_get(asked(jax.random.key(0)))
+    assert not is_test.any()
+    assert 0 < replaced.mean() < 0.5  # edits did make test layouts
+    assert is_old.mean() < 0.9 and (tags == NO_TAG).all()  # they are new levels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,7 +270,7 @@ class OnlyTests(Curriculum):
 
 
 def test_a_curriculum_of_test_layouts_is_refused() -> None:
-    what = experiment(curriculum=OnlyTests(), seeds=(0,))
+    what = experiment(curriculum=OnlyTests())
     with pytest.raises(UsageError, match="OnlyTests proposed only levels whose layouts are kept"):
         list(fit(what.plan(), what.fresh()))
 
@@ -287,9 +325,7 @@ def test_v_rex_on_impala_is_never_sliced(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_v_rex_needs_groups_and_trains_with_them(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="VREx needs groups of levels, and DomainRandomization makes"):
         experiment(penalties=own("VREx")())
-    what = experiment(
-        penalties=own("VREx")(), curriculum=GroupedRandomization(), alpha=0.5, seeds=(0,), steps=256
-    )
+    what = experiment(penalties=own("VREx")(), curriculum=GroupedRandomization(), alpha=0.5, steps=256)
     last = list(fit(what.plan(), what.fresh()))[-1]
     assert np.isfinite(last.stats["VREx"]).all() and (last.stats["VREx"] >= 0).all()
 
@@ -299,11 +335,11 @@ def test_v_rex_needs_groups_and_trains_with_them(tmp_path: Path) -> None:
 
 def test_a_doubting_ensemble_asks_less_once_it_has_learned(tmp_path: Path) -> None:
     what = experiment(
-        own("Cloning")(updates=200, num_levels=32, learning_rate=0.01),
+        own("Cloning")(updates=60, num_levels=32, learning_rate=0.02),
         deploy=(Ensemble(), own("Doubt")(), Abstain(0.6)),
     )
     untrained, seeds = deployed(what, what.fresh().models)
-    before, _ = what.exam().examine(untrained, seeds, 0)
+    before, _ = what.exam().examine(untrained, seeds, 0, ("train",))
     run = runs.run(what, tmp_path)
     after = run.outcomes
     assert set(after["seed"]) == {0}  # two seeds are one subject
@@ -437,11 +473,8 @@ def test_what_a_class_lacks_is_said_when_it_is_loaded(tmp_path: Path, text: str,
 def proposed(curriculum: Curriculum) -> Any:
     """The shapes of what training takes from a curriculum."""
 
-    def draw(key: Any, n: int) -> Any:
-        return jax.vmap(CORNER.shift().train.sample)(jax.random.split(key, n))
-
     def ask(key: Any, number: Any) -> Any:
-        return propose(curriculum, (), CORNER, draw, key, number, 16)
+        return propose(curriculum, (), CORNER, drawn, key, number, 16)
 
     return jax.eval_shape(ask, jax.random.key(0), jnp.asarray(0))
 
@@ -473,7 +506,7 @@ def test_numpy_tags_will_do(tmp_path: Path) -> None:
 
 def test_a_penalty_is_one_number(tmp_path: Path) -> None:
     text = f"{FROZEN}(Penalty):\n    def __call__(self, decision, samples):\n        return samples.loss"
-    what = experiment(penalties=defined(tmp_path, text)(), seeds=(0,))
+    what = experiment(penalties=defined(tmp_path, text)())
     with pytest.raises(UsageError, match=r"Mine returned .* numbers; expected one: sum them"):
         next(fit(what.plan(), what.fresh()))
 
@@ -481,7 +514,7 @@ def test_a_penalty_is_one_number(tmp_path: Path) -> None:
 def test_a_stage_returns_statistics(tmp_path: Path) -> None:
     kind = own("Cloning")
     mine = type("Mine", (kind,), {"advance": lambda self, task, state, number: state})
-    what = experiment(mine(), seeds=(0,))
+    what = experiment(mine())
     with pytest.raises(
         UsageError, match=r"Mine.advance returned a Progress; expected .state, statistics"
     ):

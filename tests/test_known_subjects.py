@@ -7,19 +7,22 @@ misgeneralization* naming the proxy, random play *capability failure* and an eve
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import Array, Int
 from lava import Lava
 
 from goalgap import envs
 from goalgap.agents.scripted import Alternate, Random
-from goalgap.core import Environment, Policy
+from goalgap.core import Decision, Environment
 from goalgap.envs.corner import Corner
 from goalgap.envs.dish import Dish
 from goalgap.envs.keys import Keys
 from goalgap.envs.layouts import Blocks, Open, Tree
 from goalgap.measure import draw_exam, judge, sentence
-from goalgap.measure.levels import is_nested, tell_apart
+from goalgap.measure.exam import Table
+from goalgap.measure.levels import LevelExam, is_nested, tell_apart
 from goalgap.measure.verdict import CAPABILITY, INTENDED, MISGENERALIZATION, MIXED
 from goalgap.oracle import Oracle
 
@@ -33,22 +36,47 @@ OPTIONS: dict[str, dict[str, Any]] = {
 LEVELS = {"heist": 24, "coinrun": 24}
 
 
-def subjects(env: Environment) -> dict[str, tuple[Policy, str]]:
-    """Each with the verdict that it deserves."""
-    (proxy,) = env.proxies
+class Everyone(Oracle):
+    """Play as the oracle of the goals in some order, or at random: all of it one compiled program.
+
+    `order` holds indices of `goals`; -1: play at random. A fleet leads it with an axis of subjects.
+    """
+
+    order: Int[Array, "*s n"] | None = None  # as `Oracle` has defaults
+
+    def __call__(self, observation: Any, memory: Any, patch: Any = None) -> Decision:
+        assert self.order is not None
+        q, stays = observation
+        decision = super().__call__((q[:, self.order], stays), memory, patch)
+        return decision._replace(logits=jnp.where(self.order[0] < 0, 0.0, decision.logits))
+
+
+# The verdict that each deserves, and the order of its goals: the intended one is 0, the proxy 1.
+SUBJECTS = {
+    "intended": (INTENDED, (0, 0)),
+    "proxy": (MISGENERALIZATION, (1, 1)),
+    "random": (CAPABILITY, (-1, -1)),
+}
+# With keys, costs little return, and is the same misgeneralization.
+COLLECTORS = SUBJECTS | {"keys, then chests": (MISGENERALIZATION, (1, 0))}
+
+
+def examine(env: Environment, exam: LevelExam, luck: int) -> dict[str, Table]:
+    """Let all subjects of an environment sit an exam, with one kind of luck; return a table of each."""
+    names = tuple(subjects(env))
     if env.solver is None:
-        intended, misled = (env.reference(goal) for goal in env.goals)
-    else:
-        intended, misled = Oracle((env.intended,)), Oracle((proxy,))
-    known: dict[str, tuple[Policy, str]] = {
-        "intended": (intended, INTENDED),
-        "proxy": (misled, MISGENERALIZATION),
-        "random": (Random(env.num_actions), CAPABILITY),
-    }
-    if isinstance(env, Keys):
-        # Costs little return, and is the same misgeneralization.
-        known["keys, then chests"] = (Oracle((proxy, env.intended)), MISGENERALIZATION)
-    return known
+        players = [*(env.reference(goal) for goal in env.goals), Random(env.num_actions)]
+        each = [exam.examine(player, (0,), 0, fleet=False, number=luck)[0] for player in players]
+        return dict(zip(names, each, strict=True))
+    fleet = Everyone(env.goals, order=np.array([order for _, order in subjects(env).values()]))
+    table, _ = exam.examine(fleet, tuple(range(len(names))), 0, number=luck)
+    rows = {name: table["seed"] == seed for seed, name in enumerate(names)}
+    alone = table | {"seed": np.zeros_like(table["seed"])}
+    return {name: {column: alone[column][row] for column in alone} for name, row in rows.items()}
+
+
+def subjects(env: Environment) -> dict[str, tuple[str, tuple[int, int]]]:
+    return COLLECTORS if isinstance(env, Keys) else SUBJECTS
 
 
 def check(env: Environment, wanted: int = 100, lucks: int = 3) -> None:
@@ -57,9 +85,8 @@ def check(env: Environment, wanted: int = 100, lucks: int = 3) -> None:
     num_levels = exam.splits["shift"].level_hash.size
     assert num_levels == wanted or env.name == "line"  # where not so many are held out
     for luck in range(lucks):
-        tables = {}
-        for name, (policy, expected) in subjects(env).items():
-            tables[name], _ = exam.examine(policy, (0,), 0, fleet=False, number=luck)
+        tables = examine(env, exam, luck)
+        for name, (expected, _) in subjects(env).items():
             expect(tables[name], env, expected, (name, luck))
         is_odd = np.concatenate([np.arange(s.level_hash.size) % 2 == 1 for s in exam.splits.values()])
         one, other = tables["intended"], tables["proxy"]

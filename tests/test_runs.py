@@ -144,8 +144,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(finished: runs.Run, tmp_pa
 
 
 def test_agents_go_through_several_stages_and_resume_in_the_second(tmp_path: Path) -> None:
-    first = dataclasses.replace(LEARNER, steps=2 * LEARNER.steps_per_update, name="first")
-    second = dataclasses.replace(LEARNER, name="second")
+    learner = dataclasses.replace(LEARNER, anneal=False)  # so that both are one program
+    first = dataclasses.replace(learner, steps=2 * LEARNER.steps_per_update, name="first")
+    second = dataclasses.replace(learner, name="second")
     experiment = dataclasses.replace(small(5), stages=(first, second))
     whole = runs.run(experiment, tmp_path / "whole")
     assert whole.training["stage"].tolist() == ["first"] * 2 + ["second"] * 3
@@ -167,7 +168,7 @@ def test_training_ends_with_the_first_budget(tmp_path: Path) -> None:
 
 
 def test_measuring_a_stored_run_again(finished: runs.Run, capsys: pytest.CaptureFixture) -> None:
-    args = ["measure", str(finished.folder.path), "--levels", "16", "--seed", "1", "--json"]
+    args = ["measure", str(finished.folder.path), "--levels", "32", "--seed", "1", "--json"]
     assert call(args) == 0
     assert len(json.loads(capsys.readouterr().out)["seeds"]) == 2
 

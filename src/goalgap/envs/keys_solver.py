@@ -66,9 +66,7 @@ class CollectionSolver(Solver):
         self, env: Environment, goal: Goal, levels: Level, gamma: float
     ) -> Bool[np.ndarray, " l"]:
         def achieves(chunk: Level) -> Array:
-            is_exact, end = solve(env, goal, chunk, gamma).play_out(env, chunk)
-            memory = jnp.zeros(is_exact.shape, int)  # of the automaton that `solve` refuses
-            return is_exact & jax.vmap(goal.is_achieved)(chunk, end, memory)
+            return _achieves(env, goal, chunk, solve(env, goal, chunk, gamma))
 
         return in_chunks(achieves, levels)
 
@@ -376,6 +374,14 @@ class Solution(eqx.Module):
         return self.play_out(env, levels)[0]
 
 
+@eqx.filter_jit
+def _achieves(env: Environment, goal: Goal, levels: Level, solution: Solution) -> Bool[Array, " l"]:
+    """Tell where optimal play for `max_steps` achieves the goal and leaves nothing to be gained."""
+    is_exact, end = solution.play_out(env, levels)
+    memory = jnp.zeros(is_exact.shape, int)  # of the automaton that `solve` refuses
+    return is_exact & jax.vmap(goal.is_achieved)(levels, end, memory)
+
+
 def _row(subsets: Subsets, has: Bool[Array, " n"]) -> Int[Array, ""]:
     mask = (has[: subsets.count] << np.arange(subsets.count)).sum()
     return jnp.asarray(subsets.row)[mask]
@@ -391,20 +397,24 @@ def solve(env: Environment, goal: Goal, levels: Level, gamma: float) -> Solution
     if not 0 <= gamma <= 1:
         raise UsageError(f"gamma is {gamma}; a discount is between 0 and 1")
     num_keys, num_chests = _counts(levels)
-    levels = jax.tree.map(jnp.asarray, levels)
     pay = _payments(env, goal, levels)
     shape = Shape(num_keys, num_chests, pay[0] > 0)
-    cells = jnp.concatenate([levels.keys[:, :num_keys], levels.chests[:, :num_chests]], 1)
-    board = Board(levels.walls, cells)
-    size = _chunk_size(shape, levels.walls.shape)
-    pays = jnp.broadcast_to(jnp.array(pay), (size, 2))
+    # Around the one compiled program all is NumPy's: each JAX operation would be a program of its own.
+    walls, keys, chests = (np.asarray(leaf) for leaf in (levels.walls, levels.keys, levels.chests))
+    cells = np.concatenate([keys[:, :num_keys], chests[:, :num_chests]], 1)
+    size = _chunk_size(shape, walls.shape)
+    pays = np.broadcast_to(np.asarray(pay, np.float32), (size, 2))
     solved = []
     for first in range(0, len(cells), size):
         # The last chunk is filled up, so that any number of levels runs the same program.
         rows = np.arange(first, first + size) % len(cells)
-        tables = _solve(tree_index(board, rows), pays, jnp.array(gamma), shape)
-        solved.append(tree_index(tables, slice(len(cells) - first)))
-    tables = jax.tree.map(lambda *parts: jnp.concatenate(parts), *solved)
+        board = Board(jnp.asarray(walls[rows]), jnp.asarray(cells[rows]))
+        tables = _solve(board, pays, np.float32(gamma), shape)
+        left = len(cells) - first
+        solved.append(tables if left >= size else tree_index(tables, slice(left)))
+    tables = (
+        solved[0] if len(solved) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *solved)
+    )
     return Solution(*tables, shape=shape, pay=pay, gamma=gamma)
 
 
@@ -414,9 +424,12 @@ def worst(env: Environment, goal: Goal, levels: Level, gamma: float) -> Float[Ar
     That is nothing, as the mouse may walk to and fro forever, except where its very first step collects
     a key whichever way it goes.
     """
-    levels = jax.tree.map(jnp.asarray, levels)
     _payments(env, goal, levels)
+    return _worst(env, goal, jax.tree.map(jnp.asarray, levels))
 
+
+@eqx.filter_jit
+def _worst(env: Environment, goal: Goal, levels: Level) -> Float[Array, " l"]:
     def one(level: Level, action: Int[Array, ""]) -> Float[Array, ""]:
         start = env.reset(level)
         reward = goal.reward(level, start, action, env.step(level, start, action))
@@ -468,7 +481,20 @@ def _payments(env: Environment, goal: Goal, levels: Level) -> tuple[float, float
     )
     if goal.num_memories > 1:
         raise refusal
-    level = tree_index(levels, 0)
+    level = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[0]), levels)
+    walk, key, chest = jax.device_get(_tried(env, goal, level))
+    key, chest = key[np.asarray(level.keys) >= 0], chest[np.asarray(level.chests) >= 0]
+    sums = [np.unique(paid) if len(paid) else np.zeros(1) for paid in (key, chest)]
+    if np.any(walk) or any(len(paid) > 1 or not paid[0] >= 0 for paid in sums):
+        raise refusal
+    return float(sums[0][0]), float(sums[1][0])
+
+
+@eqx.filter_jit
+def _tried(
+    env: Environment, goal: Goal, level: Level
+) -> tuple[Float[Array, " cells"], Float[Array, " k"], Float[Array, " k"]]:
+    """Give what a goal pays for arriving at each cell, and for each key and chest of one level."""
     start = env.reset(level)
 
     def pays(cell: Array, holding: Array, key: Array, chest: Array) -> Array:
@@ -483,12 +509,8 @@ def _payments(env: Environment, goal: Goal, levels: Level) -> tuple[float, float
     num_slots = len(start.collected)
     each, none = jnp.eye(num_slots, dtype=bool), jnp.zeros((num_slots, num_slots), bool)
     walk = jax.vmap(pays, (0, None, None, None))(jnp.arange(level.walls.size), *[none[0]] * 3)
-    key = jax.vmap(pays)(level.keys, none, each, none)[level.keys >= 0]
-    chest = jax.vmap(pays)(level.chests, ~none, none, each)[level.chests >= 0]
-    sums = [np.unique(paid) if len(paid) else np.zeros(1) for paid in (key, chest)]
-    if np.any(walk) or any(len(paid) > 1 or not paid[0] >= 0 for paid in sums):
-        raise refusal
-    return float(sums[0][0]), float(sums[1][0])
+    key = jax.vmap(pays)(level.keys, none, each, none)
+    return walk, key, jax.vmap(pays)(level.chests, ~none, none, each)
 
 
 def _chunk_size(shape: Shape, walls_shape: tuple[int, ...]) -> int:

@@ -27,7 +27,7 @@ from ..core import (
 )
 from ..rollout import Steps, Stream, start_stream, stream
 from ..settings import settle
-from .curriculum import Curriculum, Played, check_replaced, propose
+from .curriculum import Curriculum, DomainRandomization, Played, check_replaced, propose
 from .penalty import Penalty
 from .stage import Budget, Learners, Stage, Task
 from .surrogate import Batch, advantages, gradient
@@ -91,7 +91,7 @@ class PPO(Stage):
 
     def start(self, task: Task, learners: Learners) -> "TrainState":
         """Begin episodes on levels of the curriculum, with a fresh optimizer."""
-        program = self.program(task)
+        program = self.program(task).playing
         keys = _keys(task, 2**31 - 1)
         optimizer, at, state = _start(program, task.contest, task.levels, keys, learners.models)
         return TrainState(learners.models, optimizer, at, state, learners.others)
@@ -103,7 +103,7 @@ class PPO(Stage):
         at, curriculum, batch, memory, stats = self.collect(task, state, number)
         network, optimizer = state.network, state.optimizer
         if task.curriculum.learns(number):
-            program = self.program(task)
+            program = self.program(task).learning
             for index in self.minibatches(number, network.lstm is not None):
                 network, optimizer, parts = _learn(program, network, optimizer, batch, memory, index)
                 stats = stats | parts
@@ -118,7 +118,7 @@ class PPO(Stage):
         before it, and statistics.
         """
         return _collect(
-            self.program(task),
+            self.program(task).playing,
             task.contest,
             task.goal,
             task.levels,
@@ -186,6 +186,16 @@ class Program(NamedTuple):
     num_updates: int  # 0: the learning rate does not depend on it
     curriculum: Curriculum
     penalties: tuple[Penalty, ...]
+
+    @property
+    def playing(self) -> "Program":
+        """Name the program that plays: penalties do not matter to it."""
+        return self._replace(penalties=())
+
+    @property
+    def learning(self) -> "Program":
+        """Name the program that learns: it does not matter to it who proposed the levels."""
+        return self._replace(curriculum=DomainRandomization())
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
