@@ -352,6 +352,11 @@ def test_a_trace_holds_what_a_plain_loop_sees(config):
     jax.tree.map(np.testing.assert_array_equal, trace.level, levels)
 
 
+def test_there_is_no_trace_unless_asked_for():
+    _, trace = jax.eval_shape(lambda levels: episodes(ENV, Random(4), levels, KEY, GAMMA), batch(NEAR))
+    assert trace is None
+
+
 def test_a_trace_holds_only_the_fields_asked_for():
     fields = ("action", "level")
     play = jit(lambda levels: episodes(ENV, Random(4), levels, KEY, GAMMA, None, (), fields))
