@@ -32,19 +32,21 @@ ROWS, STEPS = 16, 120  # of all play, so that it is compiled once
 TALL = np.float32(0.5787)  # half the agent's height
 
 
-@functools.partial(jit, static_argnums=(0, 1))
-def make(game: str, easy: bool, seeds: Any) -> Any:
-    def build(seed: Any) -> Any:
-        made = coinrun_levels.draft(twister(seed, HARD.num_words), game, easy)
-        return made, coinrun_levels.build(made)
-
-    return jax.vmap(build)(seeds)
-
-
 @functools.cache
+def made(easy: bool) -> dict[str, Any]:
+    """Drafts and levels of the seeds 0 to 3999 in both games, out of one program."""
+
+    def build(seed: Any) -> dict[str, Any]:
+        words = twister(seed, HARD.num_words)
+        drafts = {game: coinrun_levels.draft(words, game, easy) for game in ("coinrun", "coinrun_aisc")}
+        return {game: (draft, coinrun_levels.build(draft)) for game, draft in drafts.items()}
+
+    return jax.device_get(jit(jax.vmap(build))(np.arange(4000)))
+
+
 def drawn(game: str, easy: bool = False) -> Any:
     """Drafts and levels of the seeds 0 to 3999."""
-    return jax.device_get(make(game, easy, jnp.arange(4000)))
+    return made(easy)[game]
 
 
 def moved(*numbers: int) -> Any:
@@ -235,6 +237,7 @@ def test_the_rules_told_a_second_time_say_the_same(seed):
     assert num_hurt > 20
 
 
+@hypothesis.settings(max_examples=10)  # of 16 episodes of 120 steps each
 @hypothesis.given(seed=strategies.integers(0, 2**31 - 1))
 def test_the_agent_never_ends_a_step_in_the_ground(seed):
     numbers = np.random.default_rng(seed).integers(0, 4000, ROWS)
@@ -297,19 +300,25 @@ def test_walkers_pace_lose_speed_at_inner_ground_and_kill():
 
 def test_the_coin_ends_the_episode_and_the_end_does_not():
     level = HARD.from_text(ground("#@....E", "", ".....o"))  # the coin hangs above the end
-    names = ["right"] * 12 + ["none"] * 12 + ["up"] + ["none"] * 4
-    states, (coin, end) = watch(level, *names)
+    states, (coin, end) = watch(level, *["right"] * 12, *["none"] * 12, "up", *["none"] * 4)
     assert end[12:25].all() and not coin[:25].any() and coin[25]
     for step in (24, 25):
         assert HARD.is_terminal(level, one(states, step)) == (step == 25)
+
     # Both pay for the first touch only.
-    for goal in HARD.goals:
-        memory, paid = jnp.asarray(0), 0.0
-        for step in range(len(names)):
-            before, after = (one(states, at) for at in (step, step + 1))
-            reward, memory = goal.step(level, memory, before, jnp.asarray(0), after)
-            paid += float(reward)
-        assert paid == 1
+    @jit
+    def paid(states: Any) -> list[Any]:
+        def step(memory: Any, now: Any, goal: Any) -> tuple[Any, Any]:
+            reward, memory = goal.step(level, memory, now[0], jnp.asarray(0), now[1])
+            return memory, reward
+
+        pairs = tree_index(states, np.s_[:-1]), tree_index(states, np.s_[1:])
+        return [
+            jax.lax.scan(functools.partial(step, goal=goal), jnp.asarray(0), pairs)[1].sum()
+            for goal in HARD.goals
+        ]
+
+    assert [float(total) for total in paid(states)] == [1, 1]
 
 
 def test_episodes_may_go_on_after_the_coin():
@@ -335,9 +344,8 @@ def test_one_can_walk_on_through_a_permeable_wall():
     through, _ = watch(permeable, *["right"] * 60, *["right and up", *["right"] * 19] * 3)
     assert through.body.x[-1] > 40
     # It looks like a wall of 15 columns; the marker stays where it was.
-    walled, open_ = (
-        np.asarray(HARD.board(level, HARD.reset(level)))[:, 11:] for level in (solid, permeable)
-    )
+    board = jit(lambda level: HARD.board(level, HARD.reset(level)))
+    walled, open_ = (np.asarray(board(level))[:, 11:] for level in (solid, permeable))
     np.testing.assert_array_equal(walled[:, :15], open_[:, :15])
     assert (open_[:-1, 15:-1] == sprites.EMPTY).all()
     np.testing.assert_array_equal(solid.marker, permeable.marker)
@@ -462,22 +470,44 @@ HILL = """\
 """
 
 
+@functools.cache
+def told(seed: int) -> dict[str, Any]:
+    """What is said of a level with the coin on the way."""
+    return jax.device_get(tell(one(moved(seed), 0)))
+
+
+@jit
+def tell(level: Any) -> dict[str, Any]:
+    twin, (splayed, legal) = HARD.twin(level), HARD.splay(level)
+    return {
+        "level": level,
+        "twin": twin,
+        "twin of twin": HARD.twin(twin),
+        "twin is distinguishing": HARD.is_distinguishing(twin),
+        "layouts": (HARD.layout_hash(level), HARD.layout_hash(twin)),
+        "splay": (splayed, legal),
+        "splay is distinguishing": jax.vmap(HARD.is_distinguishing)(splayed),
+        "board": HARD.board(level, HARD.reset(level)),
+        "places": HARD.places(level),
+    }
+
+
 def test_twins_have_the_coin_at_the_end():
-    level = one(moved(3), 0)
-    twin = HARD.twin(level)
+    said = told(9)
+    level, twin = said["level"], said["twin"]
+    assert (level.coin != level.end).any()
     np.testing.assert_array_equal(twin.coin, level.end)
     np.testing.assert_array_equal(twin.marker, level.coin)
-    assert not HARD.is_distinguishing(twin)
-    jax.tree.map(np.testing.assert_array_equal, twin, HARD.twin(twin))
-    np.testing.assert_array_equal(HARD.layout_hash(level), HARD.layout_hash(twin))
+    assert not said["twin is distinguishing"]
+    jax.tree.map(np.testing.assert_array_equal, twin, said["twin of twin"])
+    np.testing.assert_array_equal(*said["layouts"])
 
 
 @pytest.mark.parametrize("seed", [1, 9, 40])
 def test_splay_puts_the_coin_on_the_ground_of_each_column(seed):
-    level = one(moved(seed), 0)
-    levels, legal = jax.device_get(HARD.splay(level))
-    board = np.asarray(HARD.board(level, HARD.reset(level)))
-    places = np.asarray(HARD.places(level))
+    said = told(seed)
+    level, (levels, legal) = said["level"], said["splay"]
+    board, places = said["board"], said["places"]
     assert legal[5] and legal[level.end[0]] and not legal[level.end[0] + 1 :].any()
     for column in np.flatnonzero(legal):
         row, at = places[column]
@@ -488,7 +518,7 @@ def test_splay_puts_the_coin_on_the_ground_of_each_column(seed):
         )
         assert board[row + 1, column] in (sprites.GROUND_TOP, sprites.GROUND_INSIDE)
         np.testing.assert_array_equal(levels.coin[column], [column, 30 - row])
-        assert HARD.is_distinguishing(one(levels, column)) == (column != level.end[0])
+        assert said["splay is distinguishing"][column] == (column != level.end[0])
     np.testing.assert_array_equal(levels.end, np.tile(level.end, (64, 1)))
 
 
@@ -521,7 +551,7 @@ def test_text_and_what_is_worth_showing():
     states, _ = watch(level, *["right"] * 5)
     assert HARD.to_text(level, one(states, 5)).splitlines()[1].startswith("#.@")
     rows, columns = HARD.visible(level)
-    shown = HARD.board(level, HARD.reset(level))[rows, columns]
+    shown = tell(level)["board"][rows, columns]
     assert shown.shape == (1 + 8, 12) and (shown[-1] != sprites.EMPTY).all()
 
 
@@ -588,9 +618,9 @@ def test_the_picture_shows_things_where_they_are():
     for letter in SCENES.values():
         text = ground(row.format(letter))
         texts.append(text if letter == "o" else text.replace("E", "o"))
-    levels = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(RGB.from_text, texts))
-    states = jax.vmap(RGB.reset)(levels)
-    plain, *pictures = np.asarray(jit(jax.vmap(RGB.observe))(levels, states)).astype(int)
+    levels = jax.tree.map(lambda *leaves: np.stack(leaves), *map(RGB.from_text, texts))
+    draw = jit(jax.vmap(lambda level: RGB.observe(level, RGB.reset(level))))
+    plain, *pictures = np.asarray(draw(levels)).astype(int)
     assert plain.shape == (64, 64, 3)
     unit = 64 / VIEW
     left, top = 32 + (5 - 1.5) * unit, 32 - (2 - 1 - TALL) * unit

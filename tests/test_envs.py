@@ -6,15 +6,13 @@ would fail one such comparison in 16,000.
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
-import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import strategies
 from jax import jit
 from scipy.sparse import csgraph
 
@@ -29,7 +27,7 @@ from goalgap.learn.curriculum import DomainRandomization, keep_out_test_levels
 from goalgap.oracle import TABLES
 from goalgap.rollout import episodes
 
-SMALL: dict[str, dict[str, Any]] = {"keys": {"few": 1, "many": 3}, "line": {"size": 9}}
+SMALL: dict[str, dict[str, Any]] = {"keys": {"few": 1, "many": 2}, "line": {"size": 9}}
 KINDS: tuple[Any, ...] = envs.ALL
 PROCGEN = [kind(mode="easy", max_steps=24) for kind in KINDS if hasattr(kind, "generate")]
 GRIDS = [
@@ -93,7 +91,6 @@ def facts(env: Any, key: Any) -> dict[str, Any]:
     classes = (False, True) if isinstance(env, GridEnvironment) else ()  # others have no edits
     return {name: getattr(env, name)(level) for name in said} | {
         "level": level,
-        "walk": walk(env, level),
         "redrawn": [env.redraw(key, level, jnp.asarray(yes)) for yes in classes],
     }
 
@@ -165,6 +162,14 @@ def known(env: Any) -> dict[str, Any]:
     return jax.device_get(jit(jax.vmap(find))(keys))
 
 
+@functools.cache
+def levels_of(env: Any) -> Any:
+    """COUNT levels: the known ones, unless only this is asked of an environment by default."""
+    if env not in RARE:
+        return known(env)["level"]
+    return jax.device_get(sample(env.shift().deploy, 0, COUNT))
+
+
 def level_of(env: Any, index: int) -> Any:
     return jax.device_put(tree_index(known(env)["level"], index))
 
@@ -178,13 +183,18 @@ def occupied(env: Any, level: Any) -> np.ndarray:
 def assert_well_made(env: Any, levels: Any) -> None:
     if env not in BOARDS:
         return  # see the tests of its own
-    for index in range(len(levels.mouse)):
-        level = tree_index(levels, index)
-        cells = occupied(env, level)
-        assert (cells < num_cells(env)).all() and level.mouse >= 0
-        assert not walls_of(env, level).reshape(-1)[cells].any(), "an object in a wall"
-        may_coincide = env.name == "dish" and level.cheese == level.dish
-        assert len(set(cells.tolist())) == len(cells) - may_coincide, "two objects on a cell"
+    count, height_width = len(levels.mouse), extent(env)
+    cells = np.concatenate(
+        [np.reshape(getattr(levels, name), (count, -1)) for name in ("mouse", *env.symbols)], 1
+    )
+    assert (cells < num_cells(env)).all() and (levels.mouse >= 0).all()
+    walls = np.broadcast_to(walls_of(env, levels), (count, *height_width)).reshape(count, -1)
+    on_wall = np.take_along_axis(walls, cells.clip(0), 1)
+    assert not (on_wall & (cells >= 0)).any(), "an object in a wall"
+    first, second = np.triu_indices(cells.shape[1], 1)
+    num_shared = ((cells[:, first] == cells[:, second]) & (cells[:, first] >= 0)).sum(1)
+    may_coincide = (levels.cheese == levels.dish) if env.name == "dish" else 0
+    np.testing.assert_array_equal(num_shared, may_coincide, err_msg="two objects on a cell")
 
 
 def assert_share(found: Any, expected: float) -> None:
@@ -198,10 +208,13 @@ def assert_share(found: Any, expected: float) -> None:
 @over(ENVS, slow=[env for env in ENVS if env not in (BLOCKS[0], LINE)])
 def test_plain_python_agrees_with_a_compiled_batch_row_by_row(env):
     """So compilation changes nothing, and the rows of a batch are independent."""
+    walks = jit(jax.vmap(functools.partial(walk, env)))(known(env)["level"])
     for index in (0, COUNT - 1):
         alone = facts(env, jax.random.split(jax.random.key(0), COUNT)[index])
         batch = {name: known(env)[name] for name in alone}
         jax.tree.map(np.testing.assert_array_equal, tree_index(batch, index), alone)
+        alone = walk(env, alone["level"])
+        jax.tree.map(np.testing.assert_array_equal, tree_index(walks, index), alone)
 
 
 @over(ENVS, slow=[env for env in ENVS if env not in BLOCKS and env.name not in ("line", "maze")])
@@ -302,13 +315,26 @@ def test_hashes_tell_levels_and_layouts_apart(env):
         assert ((layout != other_layout).any(1) == by_walls).all()
 
 
-def test_hashes_of_different_levels_differ():
-    """64 bits: that any of 4096 levels collide has odds of 1 in 10^12."""
+@functools.cache
+def many() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is seen of 8192 levels of Corner, their hashes, and whether they are kept for evaluation."""
     env = Corner(size=7)
-    levels = sample(env.shift().deploy, 0, 4096)
-    seen = np.asarray(jit(jax.vmap(lambda x: env.observe(x, env.reset(x))))(levels))
-    words = np.asarray(jit(jax.vmap(env.level_hash))(levels))
-    assert len(np.unique(words, axis=0)) == len(np.unique(seen.reshape(4096, -1), axis=0))
+
+    def tell(key: Any) -> tuple[Any, Any, Any]:
+        level = env.shift().deploy.sample(key)
+        return env.observe(level, env.reset(level)), env.level_hash(level), env.is_test(level)
+
+    return jax.device_get(jit(jax.vmap(tell))(jax.random.split(jax.random.key(0), 8192)))
+
+
+def test_hashes_of_different_levels_differ():
+    """64 bits: that any of 8192 levels collide has odds of 1 in 5 * 10^11."""
+    seen, words, _ = many()
+    assert len(np.unique(words, axis=0)) == len(np.unique(seen.reshape(8192, -1), axis=0))
+
+
+def test_an_eighth_of_all_layouts_is_kept_for_evaluation():
+    assert_share(many()[2], 1 / 8)
 
 
 @over_envs
@@ -337,19 +363,19 @@ def test_ended_episodes_stand_still_and_earn_nothing(env):
 
 
 @over(ENVS, slow=PROCGEN)  # which have tests of their own
-@hypothesis.given(seed=strategies.integers(0, 2**31 - 1))
-def test_text_round_trips(env, seed):
-    level = tree_index(sample(env.shift(alpha=0.5).train, seed, 1), 0)
-    text = env.to_text(level)
-    again = env.from_text(text)
-    assert env.to_text(again) == text
-    if env not in BOARDS:
-        return  # more in the tests of its own
-    np.testing.assert_array_equal(walls_of(env, level), walls_of(env, again))
-    for name in ("mouse", *env.symbols):
-        np.testing.assert_array_equal(
-            np.sort(getattr(level, name), None), np.sort(getattr(again, name), None)
-        )
+def test_text_round_trips(env):
+    for index in range(25):
+        level = jax.device_put(tree_index(levels_of(env), index))
+        text = env.to_text(level)
+        again = env.from_text(text)
+        assert env.to_text(again) == text
+        if env not in BOARDS:
+            continue  # more in the tests of its own
+        np.testing.assert_array_equal(walls_of(env, level), walls_of(env, again))
+        for name in ("mouse", *env.symbols):
+            np.testing.assert_array_equal(
+                np.sort(getattr(level, name), None), np.sort(getattr(again, name), None)
+            )
 
 
 CORNER3, KEYS5 = Corner(size=3), Keys(size=5, few=1, many=2)
@@ -388,20 +414,23 @@ def test_text_shows_objects_that_share_a_cell_and_those_that_are_left():
     dish = Dish(size=3).from_text("@..\n.b.\n...\n")
     assert dish.cheese == dish.dish == 4
     level = KEYS5.from_text("@k.c.\n.....\n.....\n.....\n....k\n")
-    state = KEYS5.step(level, KEYS5.reset(level), jnp.asarray(3))
+    state = jit(lambda level: KEYS5.step(level, KEYS5.reset(level), jnp.asarray(3)))(level)
     assert KEYS5.to_text(level, state).splitlines()[0] == ".@.c."
 
 
 # -- distributions -----------------------------------------------------------------------------------
 
 
+def drawn_walls(layout: Any, size: int, count: int) -> np.ndarray:
+    draw = jit(jax.vmap(lambda key: layout.sample(key, size)))
+    return np.asarray(draw(jax.random.split(jax.random.key(0), count)))
+
+
 def test_trees_span_their_rooms():
     size = 7
-    mazes_ = jit(jax.vmap(lambda key: layouts.Tree().sample(key, size)))(
-        jax.random.split(jax.random.key(0), 32)
-    )
-    assert len({np.asarray(walls).tobytes() for walls in mazes_}) == 32
-    for walls in np.asarray(mazes_):
+    mazes_ = drawn_walls(layouts.Tree(), size, 32)
+    assert len({walls.tobytes() for walls in mazes_}) == 32
+    for walls in mazes_:
         graph = neighbors(~walls)
         free = np.flatnonzero(~walls)
         assert not walls[::2, ::2].any() and walls[1::2, 1::2].all()
@@ -424,9 +453,7 @@ def neighbors(free: np.ndarray) -> np.ndarray:
 
 
 def test_blocks_are_a_quarter_walls():
-    walls = jax.vmap(lambda key: layouts.Blocks().sample(key, 13))(
-        jax.random.split(jax.random.key(0), 256)
-    )
+    walls = drawn_walls(layouts.Blocks(), 13, 256)
     assert abs(walls.mean() - 0.25) < 4 * (0.25 * 0.75 / walls.size) ** 0.5
 
 
@@ -435,11 +462,16 @@ def test_blocks_are_a_quarter_walls():
 DISTINGUISHING = {"corner": 24 / 25, "dish": 23 / 24, "keys": 1.0, "line": 8 / 9}
 
 
-@pytest.mark.parametrize("alpha", [0, 0.3, 1])
 @pytest.mark.parametrize("env", [*BLOCKS[:2], LINE], ids=lambda env: env.name)
-def test_a_mixture_has_its_share_of_distinguishing_levels(env, alpha):
-    levels = sample(env.shift(alpha).train, 0, 4096)
-    assert_share(jax.vmap(env.is_distinguishing)(levels), alpha * DISTINGUISHING[env.name])
+def test_a_mixture_has_its_share_of_distinguishing_levels(env):
+    alphas = (0, 0.3, 1)
+
+    def tell(key: Any) -> list[Any]:
+        return [env.is_distinguishing(env.shift(alpha).train.sample(key)) for alpha in alphas]
+
+    found = jit(jax.vmap(tell))(jax.random.split(jax.random.key(0), 4096))
+    for alpha, distinguishing in zip(alphas, found, strict=True):
+        assert_share(np.asarray(distinguishing), alpha * DISTINGUISHING[env.name])
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.5, float("nan")])
@@ -451,24 +483,20 @@ def test_a_mixture_refuses_what_is_no_share(alpha):
 
 @over([*GRIDS[:3], *OTHERS, *PROCGEN], slow=PROCGEN[1:])
 def test_training_never_shows_a_level_kept_for_evaluation(env):
-    drawn = env.shift(0.5).train
+    """The known levels stand for what the distribution draws: one need not compile it again."""
+    drawn = jax.device_put(known(env)["level"])
 
-    def draw(key: Any, count: int) -> Any:
-        return jax.vmap(drawn.sample)(jax.random.split(key, count))
+    def shown(key: Any, drawn: Any) -> Any:
+        def draw(key: Any, count: int) -> Any:
+            return tree_index(drawn, jax.random.randint(key, (count,), 0, COUNT))
 
-    def shown(key: Any) -> Any:
         proposed = DomainRandomization().batch((), env, draw, key, jnp.zeros((), int), 512)
         levels, _, replaced = keep_out_test_levels(env, *proposed)
         return levels, jax.vmap(env.is_test)(levels), replaced
 
-    levels, kept, replaced = jax.device_get(jit(shown)(jax.random.key(0)))
+    levels, kept, replaced = jax.device_get(jit(shown)(jax.random.key(0), drawn))
     assert replaced.any() and not kept.any()
     assert_well_made(env, levels)
-
-
-def test_an_eighth_of_all_layouts_is_kept_for_evaluation():
-    env = Corner(size=7)
-    assert_share(jax.vmap(env.is_test)(sample(env.shift().train, 0, 8192)), 1 / 8)
 
 
 @pytest.mark.slow
@@ -507,31 +535,60 @@ def test_sizes_and_options_out_of_range_are_refused(make, message):
 NUM_EDITED = 1024
 
 
-@functools.partial(jit, static_argnames=("operator", "num_edits"))
-def edited(env: Any, levels: Any, operator: str, num_edits: int, alpha: Any) -> tuple[Any, Any]:
-    """Each level edited, and whether it distinguishes."""
-    keys = jax.random.split(jax.random.key(0), NUM_EDITED)
-    after = jax.vmap(lambda key, level: edit(env, key, level, operator, num_edits, alpha))(keys, levels)
-    return after, jax.vmap(env.is_distinguishing)(after)
+# What the tests edit how: the operator, how many edits, the share of distinguishing placements.
+IDENTITY, ONE_EDIT = ("identity", 12, 1.0), ("identity", 1, 0.0)
+CONSTANT = [("constant", 3, alpha) for alpha in (0.0, 0.25, 1.0)]
+BINOMIAL, UNRESTRICTED = ("binomial", 12, 1.0), ("unrestricted", 3, 0.0)
+WAYS = {
+    "corner-blocks": (IDENTITY, ONE_EDIT, UNRESTRICTED),
+    "corner-tree": (IDENTITY,),
+    "dish-blocks": (IDENTITY, ONE_EDIT, *CONSTANT),
+    "keys-blocks": (IDENTITY, ONE_EDIT, BINOMIAL, UNRESTRICTED),
+}
+EDITED = [env for env in GRIDS if label(env) in WAYS]
+over_edited = pytest.mark.parametrize("env", EDITED, ids=label)
+
+
+class Edits(NamedTuple):
+    """Levels of both classes and what becomes of them; each with which distinguish."""
+
+    before: tuple[Any, np.ndarray]
+    after: dict[tuple[str, int, float], tuple[Any, np.ndarray]]
 
 
 @functools.cache
-def subjects(env: Any) -> tuple[Any, Any]:
-    """Levels of both classes, half and half, and which is which."""
+def edits_of(env: Any) -> Edits:
+    """The known levels, each edited 16 times in every way, out of one program."""
+    levels, classes = (
+        jax.tree.map(lambda leaf: np.tile(leaf, (NUM_EDITED // COUNT, *[1] * (leaf.ndim - 1))), fact)
+        for fact in (known(env)["level"], known(env)["is_distinguishing"])
+    )
 
-    def draw(keys: Any) -> tuple[Any, Any]:
-        halves = zip(env.shift(), jnp.split(keys, 2), strict=True)
-        common, rare = (jax.vmap(levels.sample)(half) for levels, half in halves)
-        levels = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), common, rare)
-        return levels, jax.vmap(env.is_distinguishing)(levels)
+    def after(keys: Any, levels: Any, operator: str, num_edits: int, alphas: Any) -> Any:
+        def one(alpha: Any, key: Any, level: Any) -> Any:
+            changed = edit(env, key, level, operator, num_edits, alpha)
+            return changed, env.is_distinguishing(changed)
 
-    return jax.device_get(jit(draw)(jax.random.split(jax.random.key(1), NUM_EDITED)))
+        each = jax.vmap(one, (None, 0, 0))
+        return jax.vmap(lambda alpha: each(alpha, keys, levels))(alphas)  # compiled once for all shares
+
+    def edited(keys: Any, levels: Any) -> Any:
+        found = {}
+        for operator, num_edits in dict.fromkeys(way[:2] for way in WAYS[label(env)]):
+            alphas = [way[2] for way in WAYS[label(env)] if way[:2] == (operator, num_edits)]
+            together = after(keys, levels, operator, num_edits, jnp.asarray(alphas))
+            for index, alpha in enumerate(alphas):
+                found[operator, num_edits, alpha] = tree_index(together, index)
+        return found
+
+    keys = jax.random.split(jax.random.key(0), NUM_EDITED)
+    return Edits((levels, classes), jax.device_get(jit(edited)(keys, levels)))
 
 
-@pytest.mark.parametrize("env", [*BLOCKS, GRIDS[1]], ids=label)
+@over_edited
 def test_identity_keeps_the_class_and_levels_well_made(env):
-    before, classes = subjects(env)
-    after, classes_after = jax.device_get(edited(env, before, "identity", 12, 1.0))
+    before, classes = edits_of(env).before
+    after, classes_after = edits_of(env).after[IDENTITY]
     np.testing.assert_array_equal(classes, classes_after)
     assert_well_made(env, after)
     assert (before.walls != after.walls).sum((1, 2)).mean() > 4
@@ -539,8 +596,8 @@ def test_identity_keeps_the_class_and_levels_well_made(env):
 
 @over_blocks
 def test_one_preserving_edit_changes_one_thing(env):
-    before, _ = subjects(env)
-    after, _ = jax.device_get(edited(env, before, "identity", 1, 0.0))
+    before, _ = edits_of(env).before
+    after, _ = edits_of(env).after[ONE_EDIT]
     by_kind = {
         name: (getattr(before, name) != getattr(after, name)).reshape(NUM_EDITED, -1).sum(1)
         for name in ("mouse", *env.symbols)
@@ -559,9 +616,9 @@ def test_one_preserving_edit_changes_one_thing(env):
 
 def test_constant_redraws_the_class_once():
     env = BLOCKS[1]
-    for alpha in (0.0, 0.25, 1.0):
-        after, classes = jax.device_get(edited(env, subjects(env)[0], "constant", 3, alpha))
-        assert_share(classes, alpha * DISTINGUISHING[env.name])
+    for way in CONSTANT:
+        after, classes = edits_of(env).after[way]
+        assert_share(classes, way[2] * DISTINGUISHING[env.name])
         assert_well_made(env, after)
 
 
@@ -574,16 +631,16 @@ def test_constant_leaves_all_but_one_edit_to_the_walls_and_the_mouse():
 
 def test_binomial_leaves_35_percent_of_the_levels_untransformed():
     env = BLOCKS[-1]  # keys, where the last transforming edit alone decides the class
-    levels, classes = subjects(env)
-    _, after = jax.device_get(edited(env, levels, "binomial", 12, 1.0))
+    _, classes = edits_of(env).before
+    _, after = edits_of(env).after[BINOMIAL]
     assert_share(after[~classes], 1 - (11 / 12) ** 12)
     assert after[classes].all()
 
 
 @pytest.mark.parametrize("env", BLOCKS[::2], ids=lambda env: env.name)
 def test_unrestricted_forgets_the_class_it_came_from(env):
-    levels, classes = subjects(env)
-    _, after = jax.device_get(edited(env, levels, "unrestricted", 3, 0.0))
+    _, classes = edits_of(env).before
+    _, after = edits_of(env).after[UNRESTRICTED]
     expected = 0.5 if env.name == "keys" else DISTINGUISHING[env.name]
     assert_share(after[classes], expected)
     assert_share(after[~classes], expected)
@@ -591,17 +648,17 @@ def test_unrestricted_forgets_the_class_it_came_from(env):
 
 def test_edits_are_the_same_alone_and_in_a_batch():
     env = BLOCKS[1]
-    levels, _ = jax.device_put(subjects(env))
+    levels, _ = jax.device_put(edits_of(env).before)
     key = jax.random.split(jax.random.key(0), NUM_EDITED)[9]
     alone = edit(env, key, tree_index(levels, 9), "constant", 3)
-    batch, _ = edited(env, levels, "constant", 3, 0.0)
+    batch, _ = edits_of(env).after[CONSTANT[0]]
     jax.tree.map(np.testing.assert_array_equal, alone, tree_index(batch, 9))
 
 
 def test_a_board_without_room_is_left_as_it_is():
     env = Corner(size=3, layout=layouts.Tree())
     level = env.from_text("c@#\n###\n###\n")
-    moved = edits.move(env, jax.random.key(0), level)
+    moved = jit(functools.partial(edits.move, env))(jax.random.key(0), level)
     assert env.to_text(moved) == env.to_text(level)
 
 

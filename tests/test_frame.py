@@ -77,8 +77,8 @@ def test_a_moving_camera_shows_each_pixel_s_place(view):
 
 @pytest.mark.parametrize("size", [9, 15, 25, 31])
 def test_a_whole_world_fills_the_picture(size):
-    board = RANDOM.integers(1, 4, (size, size))
-    picture = camera.whole(jnp.asarray(board), camera.atlas(STAMPS, size))
+    board, atlas = RANDOM.integers(1, 4, (size, size)), camera.atlas(STAMPS, size)
+    picture = jax.jit(lambda board: camera.whole(board, atlas))(board)
     expected = np.zeros((64, 64, 3))
     stamp_board(expected, board, STAMPS, 0.0, float(size), (size / 2, size / 2), size)
     assert_same(picture, expected)
@@ -91,10 +91,13 @@ def test_figures_of_any_size_stand_at_any_place_the_last_on_top():
     looks = RANDOM.integers(0, 3, 12)
     left, top = RANDOM.uniform(-1, 9, 12), RANDOM.uniform(0, 10, 12)
     atlas = camera.atlas(pictures, view)
-    place = camera.place(jnp.asarray(left), jnp.asarray(top), center, view)
-    picture = camera.finish(
-        lambda *at: camera.figures_at(at[0], at[1:], atlas), jnp.asarray(looks), *place
-    )
+
+    @jax.jit
+    def draw(looks, left, top):
+        place = camera.place(left, top, center, view)
+        return camera.finish(lambda *at: camera.figures_at(at[0], at[1:], atlas), looks, *place)
+
+    picture = draw(jnp.asarray(looks), jnp.asarray(left), jnp.asarray(top))
     expected = np.zeros((64, 64, 3))
     for look, x, y in zip(looks, left, top, strict=True):
         stamp(expected, pictures[look], x, y, center, view)
@@ -108,10 +111,11 @@ def test_a_canvas_is_see_through_where_nothing_was_painted():
     expected[16:32, :16] = (255, 128, 0)
     np.testing.assert_array_equal(picture, expected)
     # A color may have zeros and is none the less there; black samples are not.
-    pixels = camera.finish(
-        lambda board: camera.tiles(board, camera.world(2), camera.atlas(picture[None], 2)),
-        jnp.zeros((2, 2), int),
+    atlas = camera.atlas(picture[None], 2)
+    draw = jax.jit(
+        lambda board: camera.finish(lambda board: camera.tiles(board, camera.world(2), atlas), board)
     )
+    pixels = np.asarray(draw(np.zeros((2, 2), np.int32)))
     np.testing.assert_array_equal(np.unique(pixels.reshape(-1, 3), axis=0), [(0, 0, 0), (255, 128, 1)])
 
 
@@ -144,6 +148,15 @@ def views(count: int, enemies: int = 24, with_velocity: bool = False) -> scenery
         velocity=draw.uniform(-1, 1, (count, 2)).astype(single) if with_velocity else None,
     )  # fmt: skip
     return scenery.View(**jax.tree.map(jnp.asarray, values))
+
+
+COUNT, MANY = 4, 40  # views drawn together, and enemies in each, so that most tests share a program
+draw = jax.jit(jax.vmap(scenery.draw))
+
+
+def draw_one(view: scenery.View) -> np.ndarray:
+    """Draw a view in a batch of its likes."""
+    return np.asarray(draw(jax.tree.map(lambda leaf: np.stack([leaf] * COUNT), view)))[0]
 
 
 def view_at(views: scenery.View, index: int) -> scenery.View:
@@ -184,35 +197,44 @@ def expected_frame(view: scenery.View) -> np.ndarray:
 
 @pytest.mark.parametrize("with_velocity", [False, True])
 def test_frames_are_their_layers_pixel_by_pixel(with_velocity):
-    batch = views(6, with_velocity=with_velocity)
-    drawn = jax.jit(jax.vmap(scenery.draw))(batch)
+    batch = views(COUNT, MANY, with_velocity=with_velocity)
+    drawn = np.asarray(draw(batch))
     assert drawn.dtype == np.uint8
-    for index in range(6):
+    for index in range(2 if with_velocity else COUNT):
         assert_same(drawn[index], expected_frame(view_at(batch, index)))
 
 
 def test_a_batch_is_its_views_and_there_may_be_many_enemies():
-    batch = views(3, enemies=40)
-    drawn = jax.jit(jax.vmap(scenery.draw))(batch)
+    batch = views(COUNT, MANY)
+    drawn, alone = np.asarray(draw(batch)), jax.jit(scenery.draw)
     for index in range(3):
-        view = jax.tree.map(lambda leaf: leaf[index], batch)  # noqa: B023
-        np.testing.assert_array_equal(scenery.draw(view), drawn[index])
-    assert_same(drawn[2], expected_frame(view_at(batch, 2)))
+        view = jax.device_put(view_at(batch, index))
+        np.testing.assert_array_equal(alone(view), drawn[index])
+    fewer = views(1, enemies=24)
+    assert_same(alone(jax.device_put(view_at(fewer, 0))), expected_frame(view_at(fewer, 0)))
 
 
 def test_of_a_crowd_the_hindmost_are_left_out():
     crowd, limit = 12, scenery.MAX_CROWD
-    view = jax.tree.map(lambda leaf: leaf[0], views(1, crowd))
-    x = view.x + np.linspace(-0.9, 0.9, crowd)
-    view = view._replace(enemy_x=x, enemy_row=jnp.full(crowd, jnp.floor(view.y).astype(int)))
-    fewer = view._replace(enemy_row=view.enemy_row.at[: crowd - limit].set(-1))
-    np.testing.assert_array_equal(scenery.draw(view), scenery.draw(fewer))
+    view, rows = view_at(views(1, MANY), 0), np.full(MANY, -1, np.int32)
+    x = np.array(view.enemy_x)
+    x[:crowd] = view.x + np.linspace(-0.9, 0.9, crowd)
+    rows[:crowd] = np.floor(view.y)
+    view = view._replace(enemy_x=x, enemy_row=rows)
+    hidden = np.arange(MANY) < crowd - limit
+    fewer = view._replace(enemy_row=np.where(hidden, np.int32(-1), rows))
+    np.testing.assert_array_equal(draw_one(view), draw_one(fewer))
+    hidden |= np.arange(MANY) == crowd - 1
+    fewest = view._replace(enemy_row=np.where(hidden, np.int32(-1), rows))
+    assert (draw_one(fewest) != draw_one(fewer)).any(), "the foremost are drawn"
 
 
 def test_the_agent_stands_in_the_middle_and_reaches_above_its_body():
-    view = jax.tree.map(lambda leaf: leaf[0], views(1))
-    view = view._replace(tiles=jnp.zeros_like(view.tiles), enemy_row=jnp.full_like(view.enemy_row, -1))
-    day, night = (scenery.draw(view._replace(background=jnp.asarray(land))) for land in (0, 4))
+    view = view_at(views(1), 0)
+    enemies = {name: np.resize(value, MANY) for name, value in view._asdict().items() if "enemy" in name}
+    view = view._replace(**enemies | {"enemy_row": np.full(MANY, -1, np.int32)})
+    view = view._replace(tiles=np.zeros_like(view.tiles))
+    day, night = (draw_one(view._replace(background=np.int32(land))) for land in (0, 4))
     rows, columns = np.nonzero((day == night).all(-1))
     # 64 / 13 pixels a tile; feet .5787 tiles below the middle, hat 1.4369 above, half a tile aside.
     assert (rows.min(), rows.max()) == (25, 34)

@@ -24,11 +24,11 @@ from goalgap.core import (
     tree_index,
 )
 from goalgap.envs import Corner, Keys
-from goalgap.envs.layouts import Open
 from goalgap.rollout import episodes
 
-CORNER = Corner(size=5, max_steps=12)
-KEYS = Keys(size=5, max_steps=12, few=1, many=2)
+# Short episodes, so that many end; one environment and one number of lanes, so that programs are shared.
+CORNER = Corner(size=5, max_steps=6)
+KEYS = Keys(size=5, max_steps=6, few=1, many=2)
 LEVELS = CORNER.shift(alpha=0.5).train
 NUM_ENVS = 4
 
@@ -51,7 +51,7 @@ class Script(Policy):
 @pytest.mark.parametrize("observation", ["symbolic", "rgb"])
 def test_gymnasiums_checker_is_content(observation):
     env = gymnasium.make(
-        "goalgap/corner-v0", size=5, max_steps=12, alpha=0.5, observation=observation,
+        "goalgap/corner-v0", size=5, max_steps=6, alpha=0.5, observation=observation,
         render_mode="rgb_array",
     )  # fmt: skip
     check_env(env.unwrapped)
@@ -66,7 +66,7 @@ def test_a_vector_environment_is_its_lanes_played_one_by_one(env):
     together = GoalgapVectorEnv(env, levels, NUM_ENVS)
     assert data_equivalence(one_by_one.reset(seed=3), together.reset(seed=3), exact=True)
     num_ended = np.zeros(NUM_ENVS)
-    for actions in np.random.default_rng(0).integers(0, 4, (300, NUM_ENVS)):
+    for actions in np.random.default_rng(0).integers(0, 4, (150, NUM_ENVS)):
         expected, given = one_by_one.step(actions), together.step(actions)
         assert data_equivalence(expected, given, exact=True)
         num_ended += given[2] | given[3]
@@ -81,11 +81,13 @@ def test_rewards_and_ends_are_those_of_the_measuring_loop():
     outcome, _ = jax.jit(episodes, static_argnums=(0, 4))(
         CORNER, Script(jnp.asarray(actions)), levels, jax.random.key(0), 1.0
     )
+    distinguishing = np.asarray(jax.jit(jax.vmap(CORNER.is_distinguishing))(levels))
+    levels, outcome = jax.device_get((levels, outcome))
     env = GoalgapEnv(CORNER, LEVELS)
     for row in range(16):
-        level = tree_index(levels, row)
+        level = jax.device_put(tree_index(levels, row))
         _, info = env.reset(options={"level": CORNER.to_text(level)})
-        assert info["distinguishing"] == CORNER.is_distinguishing(level)
+        assert info["distinguishing"] == distinguishing[row]
         steps = [env.step(action) for action in actions[: outcome.length[row]]]
         assert all(reward == info["rewards"]["cheese"] for _, reward, _, _, info in steps)
         for goal, expected in zip(CORNER.goals, outcome.returns[row], strict=True):
@@ -96,18 +98,20 @@ def test_rewards_and_ends_are_those_of_the_measuring_loop():
 
 
 def test_running_out_of_time_is_not_termination():
-    env = Corner(size=5, layout=Open(), max_steps=3)
-    envs = GoalgapVectorEnv(env, env.shift().train, NUM_ENVS)
+    """In training the cheese is in the corner at the left: who walks to the right never gets it."""
+    levels, last = CORNER.shift().train, CORNER.max_steps - 1
+    envs = GoalgapVectorEnv(CORNER, levels, NUM_ENVS)
     envs.reset(seed=0)
-    into_the_wall = np.full(NUM_ENVS, 3)
-    for step in range(3):
-        _, rewards, terminated, truncated, info = envs.step(into_the_wall)
+    to_the_right = np.full(NUM_ENVS, 3)
+    for step in range(last + 1):
+        _, rewards, terminated, truncated, info = envs.step(to_the_right)
         assert not terminated.any() and not rewards.any()
-        assert truncated.all() == (step == 2)
+        assert truncated.all() == truncated.any() == (step == last)
     assert info["_final_obs"].all() and not info["final_info"]["rewards"]["cheese"].any()
-    single = GoalgapEnv(env, env.shift().train)
+    single = GoalgapEnv(CORNER, levels)
     single.reset(seed=0)
-    assert [single.step(3)[2:4] for _ in range(3)] == [(False, False)] * 2 + [(False, True)]
+    ends = [single.step(3)[2:4] for _ in range(last + 1)]
+    assert ends == [(False, False)] * last + [(False, True)]
 
 
 def test_seeds_make_all_that_follows_deterministic():
@@ -130,10 +134,10 @@ def test_any_goal_can_be_the_reward():
 
 
 def test_gymnasium_makes_them_by_name():
-    env = gymnasium.make("goalgap/corner-v0", size=5, max_steps=12, split="deploy")
+    env = gymnasium.make("goalgap/corner-v0", size=5, max_steps=6, split="deploy")
     assert isinstance(env.unwrapped, GoalgapEnv)
     assert env.reset(seed=0)[1]["distinguishing"]
-    envs = gymnasium.make_vec("goalgap/corner-v0", num_envs=2, size=5, max_steps=12)
+    envs = gymnasium.make_vec("goalgap/corner-v0", num_envs=NUM_ENVS, size=5, max_steps=6)
     assert isinstance(envs, GoalgapVectorEnv)
     assert not envs.reset(seed=0)[1]["distinguishing"].any()
 
@@ -161,9 +165,9 @@ def test_steps_need_an_episode_and_an_action():
         UsageError, match="the action is 4; expected one of 0 up, 1 left, 2 down, 3 right"
     ):
         env.step(4)
-    envs = GoalgapVectorEnv(CORNER, LEVELS, 2)
+    envs = GoalgapVectorEnv(CORNER, LEVELS, NUM_ENVS)
     envs.reset()
-    with pytest.raises(UsageError, match=r"the action is \[0\]; expected an array of 2, each of 0 up"):
+    with pytest.raises(UsageError, match=r"the action is \[0\]; expected an array of 4, each of 0 up"):
         envs.step([0])
 
 

@@ -26,6 +26,7 @@ from goalgap.envs.procgen.kruskal import kruskal, num_walls
 from goalgap.envs.procgen.maze import Maze
 from goalgap.envs.procgen.maze_line import MazeLine
 from goalgap.envs.procgen.random_words import Draws, twister
+from goalgap.oracle.solver import at_start
 from goalgap.original import maze as parity
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared/data/procgen"
@@ -41,18 +42,55 @@ over_both = pytest.mark.parametrize("env", BOTH, ids=lambda env: env.name)
 COUNT = 64
 
 
-@functools.partial(jit, static_argnums=(1, 2))
-def batch(levels: Any, seed: int = 0, count: int = COUNT) -> Any:
-    return jax.vmap(levels.sample)(jax.random.split(jax.random.key(seed), count))
+@functools.cache
+def batch(levels: Any) -> Any:
+    """COUNT levels of a distribution."""
+    draw = jit(jax.vmap(levels.sample))
+    return jax.device_get(draw(jax.random.split(jax.random.key(0), COUNT)))
+
+
+def told(env: Any, level: Any, key: Any) -> dict[str, Any]:
+    """What is asked of a level; its twin and it with its objects placed anew in both classes."""
+    twin, splay = env.twin(level), env.splay(level)
+    again = [env.redraw(key, level, jnp.asarray(wanted)) for wanted in (False, True)]
+    others = {"level": level, "twin": twin, "redrawn": again[0], "redrawn apart": again[1]}
+    return {
+        "levels": others,
+        "is_distinguishing": {name: env.is_distinguishing(other) for name, other in others.items()},
+        "layout": env.layout_hash(level),
+        "splay": splay,
+    }
 
 
 @functools.cache
-def levels_of(env: Any, game: str) -> Any:
-    return jax.device_get(batch(GameLevels(env, game)))
+def known() -> dict[str, Any]:
+    """What is told of each of both environments' games, made of the same words, out of one program."""
+
+    def make(words: Any, key: Any) -> dict[str, Any]:
+        made = {game: (env, env.generate(words, game)) for env in BOTH for game in GAMES[env.name]}
+        return {game: told(env, level, key) for game, (env, level) in made.items()}
+
+    words = jax.random.bits(jax.random.key(1), (COUNT, LINE.num_words), jnp.uint32)
+    keys = jax.random.split(jax.random.key(2), COUNT)
+    return jax.device_get(jit(jax.vmap(make))(words, keys))
 
 
-def level_of(env: Any, game: str, index: int = 0) -> Any:
-    return jax.device_put(tree_index(levels_of(env, game), index))
+GAMES = {"maze": ("maze", "maze_aisc"), "maze-line": LINE.games}
+
+
+def levels_of(game: str) -> Any:
+    return known()[game]["levels"]["level"]
+
+
+def level_of(game: str, index: int = 0) -> Any:
+    return jax.device_put(tree_index(levels_of(game), index))
+
+
+@jit
+def look(env: Any, level: Any) -> tuple[Any, Any, Any]:
+    """What is seen at the start: the observation, the tiles, the report's picture."""
+    state = env.reset(level)
+    return env.observe(level, state), env.board(level, state), env.rgb(level, state, 8)
 
 
 def board(text: str) -> str:
@@ -127,15 +165,14 @@ def written_again(words: list[int], side: int) -> list[tuple[int, int]]:
 def test_mazes_are_spanning_trees_opened_in_procgens_order(seed, half):
     words = np.random.default_rng(seed).integers(0, 2**32, 3 + num_walls(BOUND), dtype=np.uint32)
     side, rooms = 2 * half + 1, (half + 1) ** 2
-    maze, at = ours(words, side)
+    maze, at = jax.device_get(ours(words, side))
     assert maze.count == 2 * rooms - 1 and at == 3 + num_walls(side)
-    order = np.asarray(maze.order)
-    assert (order[maze.count :] == -1).all()
-    cells = [(int(cell) % BOUND, int(cell) // BOUND) for cell in order[: maze.count]]
+    assert (maze.order[maze.count :] == -1).all()
+    cells = [(int(cell) % BOUND, int(cell) // BOUND) for cell in maze.order[: maze.count]]
     assert cells == written_again(words[3:].tolist(), side)
     assert sorted(cells) == sorted((x, y) for y, x in np.argwhere(maze.open))
     # As many cells as a tree of rooms and doors has, and all in one piece.
-    assert csgraph.connected_components(graph(np.asarray(maze.open)))[0] == 1
+    assert csgraph.connected_components(graph(maze.open))[0] == 1
 
 
 def graph(is_open: np.ndarray) -> Any:
@@ -151,7 +188,7 @@ def graph(is_open: np.ndarray) -> Any:
 
 
 def test_the_cheese_is_in_the_corner_in_training_and_anywhere_after_the_shift():
-    train, deploy = levels_of(EASY, "maze_aisc"), levels_of(EASY, "maze")
+    train, deploy = levels_of("maze_aisc"), levels_of("maze")
     for levels in (train, deploy):
         # Corners of a square in the world's middle.
         row, column = levels.corner // 15, levels.corner % 15
@@ -162,20 +199,20 @@ def test_the_cheese_is_in_the_corner_in_training_and_anywhere_after_the_shift():
         assert (levels.cheese != levels.mouse).all()
         assert set(row.tolist()) == set(range(7))
     np.testing.assert_array_equal(train.cheese, train.corner)
-    apart = jax.vmap(EASY.is_distinguishing)
-    assert not apart(train).any() and apart(deploy).mean() > 0.7
+    apart = [known()[game]["is_distinguishing"]["level"] for game in ("maze_aisc", "maze")]
+    assert not apart[0].any() and apart[1].mean() > 0.7
 
 
 def test_mazes_for_laptops_are_the_smallest_ones_alone():
     for mode, size in (("tiny", 5), ("small", 7)):
-        levels = levels_of(Maze(mode=mode), "maze_aisc")
+        levels = batch(Maze(mode=mode).shift().train.common)
         row, column = levels.corner // size, levels.corner % size
         np.testing.assert_array_equal(row + column, size - 1)
         assert levels.walls.shape == (COUNT, size, size) and set(row.tolist()) == set(range(size // 2))
 
 
 def test_a_region_is_the_square_before_the_corner():
-    levels = levels_of(Maze(mode="easy", region=4), "maze_aisc")
+    levels = batch(Maze(mode="easy", region=4).shift().train.common)
     down = levels.cheese // 15 - levels.corner // 15
     left = levels.corner % 15 - levels.cheese % 15
     assert down.min() == left.min() == 0 and down.max() == left.max() == 3
@@ -190,39 +227,33 @@ def test_there_is_no_cheese_where_procgen_gives_up():
     @jit
     def read(words: Any) -> Any:
         draws = Draws(words)
-        return env.read(draws, "maze_aisc"), draws.at
+        level = env.read(draws, "maze_aisc")
+        state = env.reset(level)
+        return level.cheese, draws.at, env.is_terminal(level, state), env.observe(level, state)
 
-    level, at = read(words)
-    assert level.cheese == -1 and at == 3 + num_walls(3) + 1 + 100 * 3
-    assert not env.is_terminal(level, env.reset(level))
-    assert not env.observe(level, env.reset(level))[..., 2].any()
+    cheese, at, is_over, seen = jax.device_get(read(words))
+    assert cheese == -1 and at == 3 + num_walls(3) + 1 + 100 * 3
+    assert not is_over and not seen[..., 2].any()
 
 
 def test_level_seeds_can_be_limited():
     env = Maze(mode="easy", num_levels=3, start_level=7)
     train, deploy = env.shift()
-    drawn = jax.device_get(batch(train))
+    drawn = batch(train)
     # The first word of a level seed moves the floor.
-    first = np.array([twister(seed, 1)[0] for seed in (7, 8, 9)])
+    first = jit(jax.vmap(lambda seed: twister(seed, 1)[0]))(np.array([7, 8, 9]))
+    first = np.asarray(first)
     assert set(drawn.background_offset) == set(first.astype(np.float32) / np.float32(2**32))
     assert deploy == GameLevels(env, "maze")  # without end
 
 
 def test_lines_lie_where_the_cheese_of_maze_does():
-    words = jax.random.bits(jax.random.key(1), (16, LINE.num_words), jnp.uint32)
-
-    @jit
-    @jax.vmap
-    def make(words: Any) -> Any:
-        level = EASY.generate(words, "maze")
-        others = [LINE.generate(words, game) for game in LINE.games]
-        return level, others, EASY.layout_hash(level), [LINE.layout_hash(other) for other in others]
-
-    level, (alone, red_line, star), layout, layouts = make(words)
-    for other, other_layout in zip((alone, red_line, star), layouts, strict=True):
-        np.testing.assert_array_equal(other.walls, level.walls)
-        np.testing.assert_array_equal(other.line, level.cheese)
-        np.testing.assert_array_equal(other_layout, layout)
+    level, layout = levels_of("maze"), known()["maze"]["layout"]
+    alone, red_line, star = (levels_of(game) for game in LINE.games)
+    for game in LINE.games:
+        np.testing.assert_array_equal(levels_of(game).walls, level.walls)
+        np.testing.assert_array_equal(levels_of(game).line, level.cheese)
+        np.testing.assert_array_equal(known()[game]["layout"], layout)
     assert (alone.gem == -1).all()
     np.testing.assert_array_equal(red_line.gem, star.gem)
     gems = np.asarray(star.gem)
@@ -236,8 +267,14 @@ def test_lines_lie_where_the_cheese_of_maze_does():
 def test_optimal_values_are_scipys_distances(env):
     """The end of the episode bars the way to what lies behind it."""
     ending, other = ("cheese", "corner") if env is EASY else ("line", "gem")
-    levels = jax.tree.map(lambda leaf: leaf[:16], levels_of(env, env.deploy_game))
-    values = [oracle.start_values(env, goal, levels, 0.99) for goal in env.goals]
+    levels = tree_index(levels_of(env.deploy_game), np.s_[:16])
+
+    @jit
+    def start_values(levels: Any) -> list[Any]:
+        solved = [oracle.solve(env, goal, levels, 0.99) for goal in env.goals]
+        return [at_start(env, solution, levels).max(-1) for solution in solved]
+
+    values = jax.device_get(start_values(levels))
     for index in range(16):
         level = tree_index(levels, index)
         to_end, to_other, on = (
@@ -261,29 +298,37 @@ def steps(level: Any, start: int, end: int) -> float:
 def test_the_gem_counts_once_and_only_the_line_ends_the_episode():
     level = LINE.from_text(board("..l/.##/@g."))
     line, gem = LINE.goals
-    state, memory, paid = LINE.reset(level), jnp.asarray(0), []
-    for action in (3, 1, 3, 1, 0, 0, 3, 3):  # to the gem, back, to the gem, back, then to the line
-        assert not LINE.is_terminal(level, state)
-        after = LINE.step(level, state, jnp.asarray(action))
-        reward, memory = gem.step(level, memory, state, jnp.asarray(action), after)
-        paid.append((float(line.reward(level, state, jnp.asarray(action), after)), float(reward)))
-        state = after
-    assert paid == [(0, 1)] + [(0, 0)] * 6 + [(1, 0)]
-    assert LINE.is_terminal(level, state)
+
+    def step(now: tuple[Any, Any], action: Any) -> tuple[tuple[Any, Any], tuple[Any, Any, Any]]:
+        state, memory = now
+        after = LINE.step(level, state, action)
+        reward, memory = gem.step(level, memory, state, action, after)
+        return (after, memory), (
+            line.reward(level, state, action, after),
+            reward,
+            LINE.is_terminal(level, after),
+        )
+
+    actions = np.array([3, 1, 3, 1, 0, 0, 3, 3])  # to the gem, back, to the gem, back, then to the line
+    start = LINE.reset(level), jnp.asarray(0)
+    _, (for_line, for_gem, is_over) = jit(lambda: jax.lax.scan(step, start, actions))()
+    assert for_line.tolist() == [0] * 7 + [1] and for_gem.tolist() == [1] + [0] * 7
+    assert is_over.tolist() == [False] * 7 + [True]
 
 
 def test_in_training_the_line_is_what_is_yellow():
     level = LINE.from_text(board("..l/.##/@.."))
-    assert level.yellow == level.line and not LINE.is_distinguishing(level)
+    is_distinguishing = jit(LINE.is_distinguishing)
+    assert level.yellow == level.line and not is_distinguishing(level)
     after = LINE.from_text(board("..l/.##/@.g"))
-    assert after.yellow == after.gem and LINE.is_distinguishing(after)
+    assert after.yellow == after.gem and is_distinguishing(after)
 
 
 @over_both
 def test_twins_restore_what_training_shows(env):
-    levels = levels_of(env, env.deploy_game)
-    twins = jax.device_get(jit(jax.vmap(env.twin))(levels))
-    assert not jax.vmap(env.is_distinguishing)(twins).any()
+    found = known()[env.deploy_game]
+    levels, twins = found["levels"]["level"], found["levels"]["twin"]
+    assert not found["is_distinguishing"]["twin"].any()
     np.testing.assert_array_equal(levels.walls, twins.walls)
     np.testing.assert_array_equal(levels.mouse, twins.mouse)
     if env is EASY:
@@ -295,8 +340,8 @@ def test_twins_restore_what_training_shows(env):
 
 def test_an_object_on_the_way_to_the_other_tells_nothing():
     """Line and gem distinguish where each has a way that avoids the other, as SciPy finds ways."""
-    levels = levels_of(LINE, LINE.deploy_game)
-    found = np.asarray(jax.vmap(LINE.is_distinguishing)(levels))
+    levels = levels_of(LINE.deploy_game)
+    found = known()[LINE.deploy_game]["is_distinguishing"]["level"]
     for index in range(24):
         level = tree_index(levels, index)
         line, gem = int(level.line), int(level.gem)
@@ -314,20 +359,19 @@ def way(level: Any, target: int, barred: int) -> float:
 
 @over_both
 def test_redrawn_objects_lie_on_free_cells(env):
-    levels = levels_of(env, env.deploy_game)
-    keys = jax.random.split(jax.random.key(2), COUNT)
-    for wanted in (False, True):
-        again = jit(jax.vmap(lambda k, x, w=wanted: env.redraw(k, x, jnp.asarray(w))))(keys, levels)
-        np.testing.assert_array_equal(again.walls, levels.walls)
-        share = np.asarray(jax.vmap(env.is_distinguishing)(again)).mean()
+    found = known()[env.deploy_game]
+    for name, wanted in (("redrawn", False), ("redrawn apart", True)):
+        again = found["levels"][name]
+        np.testing.assert_array_equal(again.walls, found["levels"]["level"].walls)
+        share = found["is_distinguishing"][name].mean()
         least = 0.7 if env is EASY else 0.2  # in a tree, one of two objects often bars the other
         assert share > least if wanted else share == 0
 
 
 @over_both
 def test_splay_moves_the_object_over_all_free_cells(env):
-    level = level_of(env, env.deploy_game)
-    levels, legal = env.splay(level)
+    level = level_of(env.deploy_game)
+    levels, legal = tree_index(known()[env.deploy_game]["splay"], 0)
     np.testing.assert_array_equal(getattr(levels, env.splayed), np.arange(225))
     own = env.symbols[env.splayed]
     assert [letter in (".", own) for letter in env.to_text(level).replace("\n", "")] == legal.tolist()
@@ -340,7 +384,7 @@ def test_splay_moves_the_object_over_all_free_cells(env):
 def test_text_says_everything_but_the_scenery(env):
     for game in (env.train_game, env.deploy_game):
         for index in range(4):
-            level = level_of(env, game, index)
+            level = level_of(game, index)
             again = env.from_text(env.to_text(level))
             for name in {"walls", "mouse", "corner", "game", *env.symbols} & set(vars(level)):
                 np.testing.assert_array_equal(getattr(level, name), getattr(again, name))
@@ -362,7 +406,7 @@ def test_shape_and_color_part_in_the_symbols():
     }
     for text, expected in looks.items():
         level = LINE.from_text(board(text))
-        seen = np.asarray(LINE.observe(level, LINE.reset(level)))
+        seen = np.asarray(look(LINE, level)[0])
         letters = np.array([list(row) for row in board(text).split()])
         np.testing.assert_array_equal(seen[..., 0], letters == "#")
         np.testing.assert_array_equal(seen[..., 1], letters == "@")
@@ -374,7 +418,8 @@ def test_shape_and_color_part_in_the_symbols():
 def test_the_picture_shows_what_the_text_says():
     env, text = MazeLine(mode="easy", observation="rgb"), board("..l/.##/@.g")
     level = env.from_text(text)
-    picture = np.asarray(env.observe(level, env.reset(level))).astype(int)
+    see = jit(env.observe)
+    picture = np.asarray(see(level, env.reset(level))).astype(int)
     assert picture.shape == (64, 64, 3)
     centers = ((np.arange(15) + 0.5) * 64 / 15).astype(int)
     tiles = picture[centers][:, centers]
@@ -384,29 +429,34 @@ def test_the_picture_shows_what_the_text_says():
     red, green, blue = tiles[letters == "g"][0]
     assert min(red, green) > 150 and blue < 100
     assert tiles[letters == "#"].max() < 140 < tiles[letters == "."].min()
-    other = env.step(level, env.reset(level), jnp.asarray(0))
-    moved = np.abs(np.asarray(env.observe(level, other)).astype(int) - picture).any(-1)
+    other = jit(env.step)(level, env.reset(level), jnp.asarray(0))
+    moved = np.abs(np.asarray(see(level, other)).astype(int) - picture).any(-1)
     rows, columns = np.nonzero(moved)
     assert rows.min() >= 13 * 64 // 15 and columns.max() <= 64 // 15 + 1
 
 
 def test_in_memory_mode_the_picture_is_centered_on_the_mouse():
     env = Maze(mode="memory", observation="rgb")
-    level = level_of(env, "maze_fixed_size")
-    picture = np.asarray(env.observe(level, env.reset(level))).astype(int)
+
+    @jit
+    def draw(words: Any) -> Any:
+        level = env.generate(words, "maze_fixed_size")
+        return level.walls, env.observe(level, env.reset(level))
+
+    words = np.random.default_rng(0).integers(0, 2**32, env.num_words, dtype=np.uint32)
+    walls, picture = draw(words)
+    picture = np.asarray(picture).astype(int)
     # The mouse's tile is the 8 pixels in the middle; the world's walls are below and to the left.
     slate = np.ptp(picture, axis=-1) + picture.max(-1)
     assert (slate[36:] < 180).all() and (slate[:, :28] < 180).all()
     tiles = picture[:36, 28:][::8, ::8].max(-1)
     rows = 30 - np.arange(5)[::-1]
-    np.testing.assert_array_equal(tiles[:-1, 1:] < 140, np.asarray(level.walls)[rows, :5][:-1, 1:])
+    np.testing.assert_array_equal(tiles[:-1, 1:] < 140, np.asarray(walls)[rows, :5][:-1, 1:])
 
 
 @over_both
 def test_reports_draw_every_look(env):
-    level = level_of(env, env.deploy_game)
-    tiles = np.asarray(env.board(level, env.reset(level)))
-    drawn = np.asarray(env.rgb(level, env.reset(level), 8))
+    _, tiles, drawn = jax.device_get(look(env, level_of(env.deploy_game)))
     assert drawn.shape == (17 * 8, 17 * 8, 3)
     atlas = env.sprites(8)
     for row, column in ((0, 0), (8, 8), *np.argwhere(tiles[1:-1] > 1)):

@@ -19,6 +19,7 @@ from goalgap.agents.networks import (
     Network,
     NetworkConfig,
 )
+from goalgap.core import Decision
 
 SMALL: dict[str, NetworkConfig] = {
     "mlp": MLP(width=16),
@@ -89,10 +90,11 @@ def test_unroll_is_step_by_step(name):
     start = jax.tree.map(lambda m: jnp.asarray(rng.normal(size=m.shape), m.dtype), network.initial(3))
     unrolled = eqx.filter_jit(network.unroll)(observations, jnp.asarray(is_first), start)
     step = eqx.filter_jit(network)
-    memory = start
+    observations, memory = np.asarray(observations), start
     for time in range(7):
-        memory = jax.tree.map(lambda m: jnp.where(is_first[time][:, None], 0.0, m), memory)  # noqa: B023
-        decision = step(observations[time], memory)
+        fresh = is_first[time][:, None]
+        memory = jax.tree.map(lambda m: jnp.asarray(np.where(fresh, np.float32(0), m)), memory)  # noqa: B023
+        decision = step(jnp.asarray(observations[time]), memory)
         memory = decision.memory
         np.testing.assert_allclose(unrolled.logits[time], decision.logits, atol=1e-6)
         np.testing.assert_allclose(unrolled.value[time], decision.value, atol=1e-5)
@@ -101,11 +103,12 @@ def test_unroll_is_step_by_step(name):
 
 def test_memory_matters_only_until_the_next_reset():
     network = build(SMALL["mlp-lstm"])
-    is_first = jnp.zeros((4, 1), bool).at[2].set(True)
-    ones = jax.tree.map(jnp.ones_like, network.initial(1))
-    fresh = network.unroll(boards(4, 1), is_first, network.initial(1)).value
-    other = network.unroll(boards(4, 1), is_first, ones).value
-    assert (jnp.abs(fresh - other)[:2] > 1e-4).all()
+    is_first = jnp.asarray(np.arange(4)[:, None] == 2)
+    unroll = eqx.filter_jit(lambda memory: network.unroll(boards(4, 1), is_first, memory).value)
+    start = network.initial(1)
+    ones = jax.tree.map(lambda leaf: jnp.asarray(np.ones_like(leaf)), start)
+    fresh, other = np.asarray(unroll(start)), np.asarray(unroll(ones))
+    assert (np.abs(fresh - other)[:2] > 1e-4).all()
     np.testing.assert_array_equal(fresh[2:], other[2:])
 
 
@@ -116,10 +119,10 @@ def test_gradients_go_through_time_until_the_reset():
     def last_value(memory, is_first):
         return network.unroll(boards(4, 1), is_first, memory).value[-1, 0]
 
-    start, never = network.initial(1), jnp.zeros((4, 1), bool)
-    slope = eqx.filter_jit(jax.grad(last_value))
-    assert all(jnp.abs(leaf).max() > 1e-4 for leaf in slope(start, never))
-    assert not any(leaf.any() for leaf in slope(start, never.at[2].set(True)))
+    start, slope = network.initial(1), eqx.filter_jit(jax.grad(last_value))
+    never, once = (jnp.asarray(np.arange(4)[:, None] == time) for time in (-1, 2))
+    assert all(np.abs(leaf).max() > 1e-4 for leaf in slope(start, never))
+    assert not any(np.any(leaf) for leaf in slope(start, once))
 
 
 def test_the_lstm_is_the_textbook_one():
@@ -128,7 +131,7 @@ def test_the_lstm_is_the_textbook_one():
     assert network.lstm is not None
     rng = np.random.default_rng(3)
     x, hidden, cell = rng.normal(size=(2, 16)), rng.normal(size=(2, 8)), rng.normal(size=(2, 8))
-    result, (new_hidden, new_cell) = network.lstm(
+    result, (new_hidden, new_cell) = eqx.filter_jit(network.lstm)(
         jnp.asarray(x), (jnp.asarray(hidden), jnp.asarray(cell))
     )
 
@@ -163,7 +166,8 @@ def test_activations_are_named(name):
     np.testing.assert_array_equal(seen["logits"], decision.logits)
     np.testing.assert_array_equal(seen["value"], decision.value)
     assert seen["features"].shape == (2, 8 if network.lstm is not None else 16)
-    last = seen["features"] @ network.policy_head.weight + network.policy_head.bias
+    head = network.policy_head
+    last = np.asarray(seen["features"]) @ np.asarray(head.weight) + np.asarray(head.bias)
     np.testing.assert_allclose(last, decision.logits, atol=1e-6)
     if "stage1" in seen:
         assert seen["stage1"].shape == (2, 2, 2, 8)  # 5 and its border: 7, pooled to 4 and 2
@@ -173,17 +177,22 @@ def test_activations_are_named(name):
 def test_any_activation_can_be_replaced(name):
     """By another episode's: from there on, it is that episode."""
     network = build(SMALL[name])
-    x, other = boards(2)[:1], boards(2)[1:]
+    x, other = np.split(np.asarray(boards(2)), 2)
 
-    @eqx.filter_jit
-    def decide(observation: jax.Array, patched: str | None = None, replacement: Any = None):
-        patch = {patched: lambda _: replacement} if patched else None
-        return network(observation, network.initial(1), patch)
+    @jax.jit
+    def decide(x: Any, other: Any) -> tuple[Decision, Decision, dict[str, Decision]]:
+        """As it is, as the other is, and as it is with each activation of the other."""
+        plain, wanted = (network(seen, network.initial(1)) for seen in (x, other))
+        replaced = {name: lambda _, a=a: a for name, a in wanted.activations.items()}
+        swapped = {
+            name: network(x, network.initial(1), {name: change}) for name, change in replaced.items()
+        }
+        return plain, wanted, swapped
 
-    plain, wanted = decide(x), decide(other)
+    plain, wanted, every = decide(x, other)
     assert not np.allclose(plain.value, wanted.value)
     for part in plain.activations:
-        swapped = decide(x, part, wanted.activations[part])
+        swapped = every[part]
         np.testing.assert_array_equal(swapped.activations[part], wanted.activations[part])
         if part != "logits":
             np.testing.assert_allclose(swapped.value, wanted.value, atol=1e-6)
@@ -193,7 +202,8 @@ def test_any_activation_can_be_replaced(name):
 
 def test_patches_see_what_earlier_patches_made():
     network = build(SMALL["mlp"])
-    decision = network(boards(2), (), {"dense0": lambda a: a * 0, "features": lambda a: a + 1})
+    patch = {"dense0": lambda a: a * 0, "features": lambda a: a + 1}
+    decision = jax.jit(lambda x: network(x, (), patch))(boards(2))
     np.testing.assert_array_equal(decision.activations["dense1"], 0)
     np.testing.assert_array_equal(decision.activations["features"], 1)
 
@@ -241,7 +251,7 @@ def test_parameters_depend_on_the_seed_alone():
 
 def test_first_policies_are_nearly_uniform():
     network = build(NETWORKS["mlp"])
-    probabilities = jax.nn.softmax(network(boards(50), ()).logits)
+    probabilities = jax.jit(lambda x: jax.nn.softmax(network(x, ()).logits))(boards(50))
     np.testing.assert_allclose(probabilities, 0.25, atol=0.02)
 
 

@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import jit
+from scipy import special
 
 from goalgap import store
 from goalgap.agents.networks import MLP, Network, NetworkConfig
 from goalgap.core import Decision, Environment, Goal, Levels, Shift, UsageError, tree_index
 from goalgap.envs.corner import Corner
 from goalgap.learn.penalty import Penalty, Samples
-from goalgap.learn.ppo import PPO, TrainState, learn_fleet
+from goalgap.learn.ppo import PPO, TrainState, _learn
 from goalgap.learn.stage import Budget, Learners, Task, stack
 from goalgap.learn.surrogate import Batch, advantages, gradient, loss
 from goalgap.rollout import Steps
@@ -173,19 +174,28 @@ class Trained:
         trainer = probe_trainer(network, (0, 1))
         self.network = train(trainer, trainer.start(), 0, UPDATES).network
 
-    def ask(self, kind: int, cue: int, steps: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Values [seeds, steps] and probabilities of "yes" [seeds, steps] along an episode."""
+    @functools.cached_property
+    def answers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Values and probabilities of "yes" along three steps of each kind of probe with each cue,
+        [kinds, cues, seeds, steps]."""
 
-        def one(network: Network) -> tuple[jax.Array, jax.Array]:
-            level = ProbeLevel(jnp.asarray(kind), jnp.asarray(cue))
-            states = [ProbeState(jnp.asarray(step), jnp.asarray(0)) for step in range(steps)]
+        def one(network: Network, kind: Any, cue: Any) -> tuple[jax.Array, jax.Array]:
+            level = ProbeLevel(kind, cue)
+            states = [ProbeState(jnp.asarray(step), jnp.asarray(0)) for step in range(3)]
             seen = jnp.stack([ENV.observe(level, state) for state in states])[:, None]
-            is_first = (jnp.arange(steps) == 0)[:, None]
+            is_first = (jnp.arange(3) == 0)[:, None]
             decision = network.unroll(seen, is_first, network.initial(1))
             return decision.value[:, 0], jax.nn.softmax(decision.logits)[:, 0, 1]
 
-        values, yes = eqx.filter_jit(eqx.filter_vmap(one))(self.network)
-        return np.asarray(values), np.asarray(yes)
+        seeds = jax.vmap(one, (0, None, None))
+        cues = jax.vmap(seeds, (None, None, 0))
+        kinds = jax.vmap(cues, (None, 0, None))
+        return jax.device_get(jit(kinds)(self.network, jnp.arange(6), jnp.arange(2)))
+
+    def ask(self, kind: int, cue: int, steps: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Values [seeds, steps] and probabilities of "yes" [seeds, steps] along an episode."""
+        values, yes = self.answers
+        return values[kind, cue, :, :steps], yes[kind, cue, :, :steps]
 
 
 @pytest.mark.parametrize("lstm", [0, pytest.param(32, marks=pytest.mark.slow)])
@@ -271,13 +281,30 @@ def test_advantages_are_those_of_a_plain_loop(gamma, lam):
 # -- loss --------------------------------------------------------------------------------------------
 
 NETWORK = MLP(width=8, depth=1).build(np.random.default_rng(0), (1, 1, 12), 3)
+CLIPPED = PPO(value_clip=True)  # the settings of most of these tests, which share their programs
+
+
+@jit
+def decide(observation: Any) -> Decision:
+    return NETWORK(observation, ())
+
+
+@functools.partial(jit, static_argnames=("ppo", "penalties"))
+def slope_of_loss(batch: Batch, ppo: PPO, penalties: tuple[Penalty, ...] = ()) -> tuple[Any, Any]:
+    """The gradient of the loss as JAX has it, and the loss's parts."""
+    return jax.grad(loss, has_aux=True)(NETWORK, batch, (), ppo, penalties)
+
+
+def sliced_slope(batch: Batch, ppo: PPO, penalties: tuple[Penalty, ...] = ()) -> tuple[Any, Any]:
+    """The same by our `gradient`, compiled anew, since it reads the size of slices from the network."""
+    return jit(lambda batch: gradient(NETWORK, batch, (), ppo, penalties))(batch)
 
 
 def random_batch(rng: np.random.Generator, size: int = 200) -> Batch:
     observation = jnp.asarray(rng.random((size, 1, 1, 12)) < 0.5)
-    decision = NETWORK(observation, ())
+    decision = decide(observation)
     action = rng.integers(0, 3, size)
-    log_prob = np.asarray(jax.nn.log_softmax(decision.logits))[np.arange(size), action]
+    log_prob = special.log_softmax(decision.logits, 1)[np.arange(size), action]
     return Batch(
         observation,
         jnp.zeros(size, bool),
@@ -292,7 +319,8 @@ def random_batch(rng: np.random.Generator, size: int = 200) -> Batch:
 
 def plain_loss(batch: Batch, ppo: PPO) -> tuple[float, dict[str, float]]:
     """Step by step in NumPy."""
-    decision = NETWORK(batch.observation, ())
+    decision = jax.device_get(decide(batch.observation))
+    batch = jax.device_get(batch)
     rows = np.flatnonzero(batch.is_valid)
     advantage = np.asarray(batch.advantage, float)[rows]
     advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
@@ -319,7 +347,7 @@ def plain_loss(batch: Batch, ppo: PPO) -> tuple[float, dict[str, float]]:
 def test_the_loss_is_that_of_a_plain_loop(value_clip):
     batch = random_batch(np.random.default_rng(0))
     ppo = PPO(clip=0.2, value_clip=value_clip, value_coefficient=0.7, entropy_coefficient=0.05)
-    total, parts = loss(NETWORK, batch, (), ppo)
+    total, parts = jit(lambda batch: loss(NETWORK, batch, (), ppo))(batch)
     expected, expected_parts = plain_loss(batch, ppo)
     assert float(total) == pytest.approx(expected, rel=1e-4, abs=1e-5)
     for name, part in expected_parts.items():
@@ -330,22 +358,21 @@ def test_the_loss_is_that_of_a_plain_loop(value_clip):
 
 def test_steps_without_an_action_count_for_nothing():
     batch = random_batch(np.random.default_rng(0))
+    is_valid, odd = np.asarray(batch.is_valid), {"action": 0, "log_prob": -5.0, "value": 100.0}
     spoiled = batch._replace(
-        action=jnp.where(batch.is_valid, batch.action, 0),
-        log_prob=jnp.where(batch.is_valid, batch.log_prob, -5.0),
-        value=jnp.where(batch.is_valid, batch.value, 100.0),
-        advantage=jnp.where(batch.is_valid, batch.advantage, -100.0),
+        **{
+            name: jnp.asarray(np.where(is_valid, column, value).astype(column.dtype))
+            for name, value in (odd | {"advantage": -100.0}).items()
+            for column in [np.asarray(getattr(batch, name))]
+        }
     )
-    slope = jax.grad(loss, has_aux=True)
-    one, other = (slope(NETWORK, b, (), PPO(value_clip=True))[0] for b in (batch, spoiled))
+    one, other = (slope_of_loss(b, CLIPPED)[0] for b in (batch, spoiled))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), one, other)
 
 
 def test_a_batch_without_valid_steps_teaches_nothing():
     batch = random_batch(np.random.default_rng(0))
-    slope, _ = jax.grad(loss, has_aux=True)(
-        NETWORK, batch._replace(is_valid=jnp.zeros(200, bool)), (), PPO()
-    )
+    slope, _ = slope_of_loss(batch._replace(is_valid=jnp.zeros(200, bool)), CLIPPED)
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(slope))
 
 
@@ -353,9 +380,9 @@ def test_a_batch_without_valid_steps_teaches_nothing():
 def test_slices_have_the_gradient_of_the_whole(monkeypatch, size):
     """Four slices of 50, each with another number of valid steps; 30 does not divide 200."""
     batch = random_batch(np.random.default_rng(0))
-    expected, expected_parts = jax.grad(loss, has_aux=True)(NETWORK, batch, (), PPO(value_clip=True))
+    expected, expected_parts = slope_of_loss(batch, CLIPPED)
     monkeypatch.setattr(type(NETWORK.trunk), "at_once", size)
-    slope, parts = gradient(NETWORK, batch, (), PPO(value_clip=True))
+    slope, parts = sliced_slope(batch, CLIPPED)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), slope, expected)
     for name, part in expected_parts.items():
         assert float(parts[name]) == pytest.approx(float(part), abs=1e-5)
@@ -388,12 +415,10 @@ class Spread(Penalty):
 @pytest.mark.parametrize("penalty", [MeanValue(), Spread()], ids=lambda one: type(one).__name__)
 def test_penalties_have_the_gradient_of_the_whole(monkeypatch, penalty):
     batch = random_batch(np.random.default_rng(0))
-    ppo, penalties = PPO(value_clip=True), (penalty,)
-    whole = functools.partial(loss, penalties=penalties)
-    expected, parts = jax.grad(whole, has_aux=True)(NETWORK, batch, (), ppo)
-    without, _ = jax.grad(loss, has_aux=True)(NETWORK, batch, (), ppo)
+    expected, parts = slope_of_loss(batch, CLIPPED, (penalty,))
+    without, _ = slope_of_loss(batch, CLIPPED)
     monkeypatch.setattr(type(NETWORK.trunk), "at_once", 50)
-    slope, found = gradient(NETWORK, batch, (), ppo, penalties)
+    slope, found = sliced_slope(batch, CLIPPED, (penalty,))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), slope, expected)
     name = type(penalty).__name__
     assert float(found[name]) == pytest.approx(float(parts[name]), abs=1e-5)
@@ -404,25 +429,29 @@ def test_penalties_have_the_gradient_of_the_whole(monkeypatch, penalty):
 def test_a_penalty_that_is_no_sum_is_never_sliced(monkeypatch):
     """Called a sum though it is none, it goes wrong: that is what `additive` guards against."""
     batch = random_batch(np.random.default_rng(0))
-    expected, _ = gradient(NETWORK, batch, (), PPO(), (Spread(),))
+    expected, _ = slope_of_loss(batch, CLIPPED, (Spread(),))
     monkeypatch.setattr(type(NETWORK.trunk), "at_once", 50)
     monkeypatch.setattr(Spread, "additive", True)
-    wrong, _ = gradient(NETWORK, batch, (), PPO(), (Spread(),))
+    wrong, _ = sliced_slope(batch, CLIPPED, (Spread(),))
     changes = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), wrong, expected)
     assert max(jax.tree.leaves(changes)) > 1e-3
 
 
 def test_what_has_moved_far_enough_is_not_pushed_further():
     batch = random_batch(np.random.default_rng(0))
-    decision = NETWORK(batch.observation, ())
-    now = jnp.take_along_axis(jax.nn.log_softmax(decision.logits), batch.action[:, None], 1)[:, 0]
-    mean = batch.advantage[batch.is_valid].mean()
-    better = jnp.sign(batch.advantage - mean)
+    logits, rows = decide(batch.observation).logits, np.arange(200)
+    now = special.log_softmax(logits, 1)[rows, np.asarray(batch.action)]
+    advantage = np.asarray(batch.advantage)
+    better = np.sign(advantage - advantage[np.asarray(batch.is_valid)].mean())
+
+    @jit
+    @jax.grad
+    def slope_of_policy(network: Network, log_prob: Any) -> Any:
+        return loss(network, batch._replace(log_prob=log_prob), (), PPO(clip=0.2))[1]["policy"]
 
     def slope(moved: float) -> list[np.ndarray]:
-        moved_batch = batch._replace(log_prob=now - moved * better)
-        grad = jax.grad(lambda network: loss(network, moved_batch, (), PPO(clip=0.2))[1]["policy"])
-        return [np.asarray(leaf) for leaf in jax.tree.leaves(grad(NETWORK))]
+        log_prob = jnp.asarray(now - moved * better, jnp.float32)
+        return [np.asarray(leaf) for leaf in jax.tree.leaves(slope_of_policy(NETWORK, log_prob))]
 
     assert not any(np.any(leaf) for leaf in slope(0.3))
     assert any(np.any(leaf) for leaf in slope(0.1))
@@ -446,7 +475,8 @@ def assert_same(one: Any, other: Any) -> None:
 
 
 def test_fleets_are_reproducible_resumable_and_independent(tmp_path):
-    trainer, again, alone = tiny_trainer(0, 1, 2), tiny_trainer(0, 1, 2), tiny_trainer(1)
+    # The second seed's place and company change, but not its size: then programs are shared.
+    trainer, again, others = tiny_trainer(0, 1, 2), tiny_trainer(0, 1, 2), tiny_trainer(1, 4, 3)
     state = train(trainer, trainer.start(), 0, 2)
     store.write_tree(tmp_path / "state", state, {"updates": 2})
     finished = train(trainer, state, 2, 4)
@@ -454,12 +484,11 @@ def test_fleets_are_reproducible_resumable_and_independent(tmp_path):
     stored, about = store.read_tree(tmp_path / "state", again.start())
     assert about == {"updates": 2}
     assert_same(train(again, again.start(), 0, 2), stored)
+    elsewhere = tree_index(jax.device_get(train(others, others.start(), 0, 2).network), 0)
+    member = tree_index(jax.device_get(stored.network), 1)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), elsewhere, member)
     assert_same(train(again, stored, 2, 4), finished)
-
-    single = train(alone, alone.start(), 0, 2).network
-    member = tree_index(store.read_tree(tmp_path / "state", trainer.start())[0].network, slice(1, 2))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), single, member)
-    assert not np.allclose(finished.network.value_head.weight[0], finished.network.value_head.weight[1])
+    assert not np.allclose(*np.asarray(finished.network.value_head.weight)[:2])
 
 
 def test_learning_starts_from_the_decisions_that_were_played():
@@ -467,13 +496,13 @@ def test_learning_starts_from_the_decisions_that_were_played():
     from before the rollout, resets, values and probabilities. Then all ratios are 1."""
     trainer = tiny_trainer(0, 1, 2)
     state = train(trainer, trainer.start(), 0, 1)
-    network, optimizer = state.network, state.optimizer
+    network, optimizer = jax.device_get((state.network, state.optimizer))  # `_learn` overwrites its own
     assert any(np.any(leaf) for leaf in state.stream.memory)
     _, _, batch, memory, _ = trainer.stage.collect(trainer.task, state, 1)
     halves = np.random.default_rng(0).permutation(8).reshape(2, 4)
-    learn = jit(functools.partial(learn_fleet, trainer.stage.program(trainer.task)))
+    program = trainer.stage.program(trainer.task)
     for lanes in halves:
-        _, _, parts = learn(network, optimizer, batch, memory, jnp.asarray(lanes))
+        _, _, parts = _learn(program, network, optimizer, batch, memory, lanes.astype(np.int32))
         weight = np.asarray(batch.is_valid)[:, :, lanes]
         error = (np.asarray(batch.advantage)[:, :, lanes] ** 2).mean((1, 2), where=weight)
         np.testing.assert_allclose(parts["value"], 0.5 * error, rtol=1e-5)
@@ -485,14 +514,13 @@ def test_seeds_begin_with_their_own_network_on_levels_that_are_not_kept():
     ppo = PPO(num_envs=256, num_steps=1, num_minibatches=1, num_fresh_levels=1)
     levels = env.shift().train
     state = Trainer(ppo, HEADS, env, env.intended, levels, (3, 1), 1).start()
+    network, begun = jax.device_get((state.network, state.stream.level))
     expected = HEADS.build(np.random.default_rng(1), (5, 5, 3), 4)
-    assert_same(tree_index(state.network, 1), expected)
-    is_test = jit(jax.vmap(env.is_test))
-    for seed in range(2):
-        assert not is_test(tree_index(state.stream.level, seed)).any()
-    raw = jit(jax.vmap(levels.sample))(jax.random.split(jax.random.key(0), 256))
-    assert 0.05 < is_test(raw).mean() < 0.25
-    assert not np.array_equal(*state.stream.level.walls)
+    assert_same(tree_index(network, 1), expected)
+    assert not jit(jax.vmap(jax.vmap(env.is_test)))(begun).any()
+    raw = jit(jax.vmap(lambda key: env.is_test(levels.sample(key))))
+    assert 0.05 < np.mean(raw(jax.random.split(jax.random.key(0), 256))) < 0.25
+    assert not np.array_equal(*begun.walls)
 
 
 def test_the_learning_rate_falls_to_zero():
@@ -502,10 +530,10 @@ def test_the_learning_rate_falls_to_zero():
         HEADS, ENV, ENV.intended, ENV.shift().train, (0,), 3,
     )  # fmt: skip
     optimizer = trainer.stage.program(trainer.task).optimizer
-    parameter, slope = jnp.zeros(()), jnp.ones(())
+    parameter, slope, update = jnp.zeros(()), jnp.ones(()), jit(optimizer.update)
     state, changes = optimizer.init(parameter), []
     for _ in range(2 * 4 * 3):
-        change, state = optimizer.update(slope, state, parameter)
+        change, state = update(slope, state, parameter)
         changes.append(float(np.asarray(change)))
     np.testing.assert_allclose(changes, -0.1 * (1 - np.arange(24) / 24), rtol=1e-3)
 

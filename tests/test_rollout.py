@@ -5,15 +5,16 @@
 . . c           6 7 8
 """
 
+import functools
 import itertools
 from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import jit
+from scipy import special
 
 from goalgap.agents.networks import MLP
 from goalgap.agents.outside import Outside
@@ -28,13 +29,13 @@ from goalgap.theory import worlds
 
 UP, LEFT, DOWN, RIGHT = range(4)
 GAMMA = 0.5
-ENV = Corner(size=3, max_steps=6)
+ENV, KEYS = Corner(size=3, max_steps=6), Keys(size=5, few=1, many=2, max_steps=4)
 
 
 class Script(Policy):
     """Plays a list of actions, whatever happens. Its memory counts its calls, and so does its value."""
 
-    actions: tuple[int, ...] = eqx.field(static=True)
+    actions: Any  # [steps]; not static, so that all scripts of a length share a program
 
     def initial(self, batch_size: int) -> Any:
         return jnp.zeros(batch_size)
@@ -45,7 +46,7 @@ class Script(Policy):
     def __call__(self, observation: Any, memory: Any, patch: Any = None) -> Decision:
         step, _ = observation
         # Where an episode is cut off there is one look beyond the last action.
-        chosen = jnp.asarray((*self.actions, self.actions[-1]))[step]
+        chosen = self.actions[jnp.minimum(step, len(self.actions) - 1)]
         logits = jnp.where(jax.nn.one_hot(chosen, 4, dtype=bool), 0.0, -jnp.inf)
         return Decision(logits, memory, memory + 1, {})
 
@@ -55,12 +56,26 @@ def level(text: str, env: Any = ENV) -> Any:
 
 
 def batch(*texts: str, env: Any = ENV) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *(level(text, env) for text in texts))
+    levels = (level(text, env) for text in texts)
+    return jax.device_put(jax.tree.map(lambda *leaves: np.stack(leaves), *levels))
 
 
-def run(env: Any, actions: tuple[int, ...], levels: Any, keep: Any = None) -> Any:
-    play = jit(lambda levels: episodes(env, Script(actions), levels, KEY, GAMMA, keep=keep))
-    return play(levels)
+def many(text: str, count: int) -> Any:
+    """So many lanes of one level."""
+    return jax.device_put(jax.tree.map(lambda leaf: np.repeat(leaf, count, 0), batch(text)))
+
+
+@jit
+def played(env: Any, policy: Any, levels: Any) -> Any:
+    return episodes(env, policy, levels, KEY, GAMMA, keep=())
+
+
+def run(env: Any, actions: tuple[int, ...], levels: Any) -> Any:
+    """Play a script on up to two levels, for which it is compiled once an environment."""
+    count = len(levels.mouse)
+    levels = jax.tree.map(lambda leaf: np.resize(leaf, (2, *leaf.shape[1:])), levels)
+    outcome, trace = jax.device_get(played(env, Script(np.array(actions)), levels))
+    return tree_index(outcome, np.s_[:count]), tree_index(trace.state.position, np.s_[:, :count])
 
 
 KEY = jax.random.key(0)
@@ -72,8 +87,7 @@ WAY = (LEFT, RIGHT, RIGHT, DOWN, DOWN, UP)  # over the corner to the cheese, fro
 
 
 def test_every_goal_is_paid_on_the_same_steps_discounted_from_the_first():
-    outcome, trace = run(ENV, WAY, batch(NEAR))
-    assert trace is None
+    outcome, _ = run(ENV, WAY, batch(NEAR))
     assert outcome.event_step.tolist() == [[5, 1]]
     assert outcome.returns.tolist() == [[GAMMA**4, GAMMA**0]]
     assert outcome.length.tolist() == [5] and outcome.terminated.tolist() == [True]
@@ -91,9 +105,9 @@ def test_a_goal_reached_with_the_last_step_counts_and_terminates():
 
 
 def test_recorded_states_begin_at_the_start_and_repeat_the_end():
-    _, trace = run(ENV, WAY, batch(NEAR, FAR), keep=())
-    assert trace.state.position[:, 0].tolist() == [1, 0, 1, 2, 5, 8, 8]
-    assert trace.state.position[:, 1].tolist() == [0, 0, 1, 2, 5, 8, 8]
+    _, position = run(ENV, WAY, batch(NEAR, FAR))
+    assert position[:, 0].tolist() == [1, 0, 1, 2, 5, 8, 8]
+    assert position[:, 1].tolist() == [0, 0, 1, 2, 5, 8, 8]
 
 
 def test_a_goal_may_be_achieved_at_the_start_and_pays_for_arriving_only_once():
@@ -103,23 +117,21 @@ def test_a_goal_may_be_achieved_at_the_start_and_pays_for_arriving_only_once():
 
 
 def test_nothing_counts_after_the_end_though_the_policy_plays_on():
-    outcome, trace = run(ENV, (LEFT,) * 6, batch(".c@/.../..."), keep=())
+    outcome, position = run(ENV, (LEFT,) * 6, batch(".c@/.../..."))
     assert outcome.event_step.tolist() == [[1, -1]] and outcome.returns.tolist() == [[1.0, 0.0]]
-    assert trace.state.position[:, 0].tolist() == [2, *[1] * 6]
+    assert position[:, 0].tolist() == [2, *[1] * 6]
 
 
 def test_an_episode_that_is_over_at_the_start_has_no_steps():
-    env = Keys(size=5, few=1, many=2, max_steps=3)
-    levels = batch("@..../...../.k.k./...../.....", env=env)  # no chest: nothing to be done
-    outcome, _ = run(env, (RIGHT, RIGHT, RIGHT), levels)
+    levels = batch("@..../...../.k.k./...../.....", env=KEYS)  # no chest: nothing to be done
+    outcome, _ = run(KEYS, (RIGHT,) * 4, levels)
     assert outcome.length.tolist() == [0] and outcome.terminated.tolist() == [True]
     assert outcome.returns.tolist() == [[0.0, 0.0]]
 
 
 def test_extras_are_read_off_the_last_state():
-    env = Keys(size=5, few=1, many=2, max_steps=4)
-    levels = batch("@kkc./...../...../...../.....", env=env)
-    outcome, _ = run(env, (RIGHT,) * 4, levels)
+    levels = batch("@kkc./...../...../...../.....", env=KEYS)
+    outcome, _ = run(KEYS, (RIGHT,) * 4, levels)
     assert {name: value.tolist() for name, value in outcome.extras.items()} == {
         "keys_beyond_need": [1],
         "chests_opened": [1],
@@ -135,7 +147,7 @@ def test_actions_follow_the_logits():
             return decision._replace(logits=decision.logits + jnp.log(jnp.array([0.75, 0, 0.25, 0])))
 
     env, count = Corner(size=3, max_steps=1), 4096
-    levels = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], count, 0), level("#.#/.@./#.c"))
+    levels = many("#.#/.@./#.c", count)
     _, trace = jit(lambda: episodes(env, Biased(4), levels, KEY, GAMMA, keep=()))()
     went_up = np.asarray(trace.state.position[1] == 1)
     assert (went_up | np.asarray(trace.state.position[1] == 7)).all()
@@ -182,13 +194,15 @@ def test_a_policy_on_the_host_may_answer_with_actions():
 def flow(
     env: Any, actions: tuple[int, ...], levels: Any, bank: Any, num_steps: int, goal: Any = None
 ) -> Any:
-    policy = Script(actions)
+    """What the lanes do, each step; the goal is the intended one unless given."""
+    policy = Script(np.array(actions))
+    return jax.device_get(flowing(env, goal or env.intended, policy, levels, bank, num_steps))
 
-    def go(levels: Any, bank: Any) -> Any:
-        start = start_stream(env, policy, levels)
-        return stream(env, goal or env.intended, policy, start, bank, KEY, num_steps)
 
-    return jax.device_get(jit(go)(levels, bank))
+@functools.partial(jit, static_argnames="num_steps")
+def flowing(env: Any, goal: Any, policy: Any, levels: Any, bank: Any, num_steps: int) -> Any:
+    start = start_stream(env, policy, levels)
+    return stream(env, goal, policy, start, bank, KEY, num_steps)
 
 
 def mouse(steps: Any) -> np.ndarray:
@@ -235,14 +249,14 @@ def test_rewards_are_those_of_episodes(goal):
 
 
 def test_two_calls_are_one_long_call():
-    policy = Script((RIGHT, DOWN, LEFT, LEFT, UP, UP))
+    policy = Script(np.array([RIGHT, DOWN, LEFT, LEFT, UP, UP]))
     levels, bank = batch(NEAR, FAR), batch(NEAR)
-    start = start_stream(ENV, policy, levels)
+    start = jit(start_stream)(ENV, policy, levels)
     go = jit(stream, static_argnums=(6,))
     middle, first, _ = go(ENV, ENV.intended, policy, start, bank, KEY, 6)
     end, second, value = go(ENV, ENV.intended, policy, middle, bank, KEY, 6)
     whole = go(ENV, ENV.intended, policy, start, bank, KEY, 12)
-    steps = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, second)
+    steps = jax.tree.map(lambda a, b: np.concatenate([a, b]), first, second)
     jax.tree.map(np.testing.assert_array_equal, (end, steps, value), whole)
     assert not steps.is_valid.all(), "the cut falls where an episode was cut off"
 
@@ -266,9 +280,10 @@ def test_log_probabilities_are_those_of_the_actions_taken():
 
     levels = batch(NEAR, FAR)
     policy = Skewed(4)
-    start = start_stream(ENV, policy, levels)
-    _, steps, _ = jit(lambda: stream(ENV, ENV.intended, policy, start, levels, KEY, 64))()
-    expected = np.asarray(jax.nn.log_softmax(jnp.arange(4.0)))[steps.action]
+    steps = jit(
+        lambda: stream(ENV, ENV.intended, policy, start_stream(ENV, policy, levels), levels, KEY, 64)[1]
+    )()
+    expected = special.log_softmax(np.arange(4.0))[np.asarray(steps.action)]
     np.testing.assert_allclose(steps.log_prob, expected, rtol=1e-6)
     assert set(np.unique(steps.action)) == {0, 1, 2, 3}
 
@@ -337,9 +352,15 @@ def test_a_trace_holds_what_a_plain_loop_sees(config):
     jax.tree.map(np.testing.assert_array_equal, trace.level, levels)
 
 
+def test_there_is_no_trace_unless_asked_for():
+    _, trace = jax.eval_shape(lambda levels: episodes(ENV, Random(4), levels, KEY, GAMMA), batch(NEAR))
+    assert trace is None
+
+
 def test_a_trace_holds_only_the_fields_asked_for():
-    play = jit(lambda: episodes(ENV, Random(4), batch(NEAR), KEY, GAMMA, None, (), ("action", "level")))
-    _, trace = play()
+    fields = ("action", "level")
+    play = jit(lambda levels: episodes(ENV, Random(4), levels, KEY, GAMMA, None, (), fields))
+    _, trace = play(batch(NEAR))
     assert trace.action.shape == (6, 1) and trace.level.walls.shape == (1, 3, 3)
     assert trace.state == trace.observation == trace.memory == trace.logits == trace.is_live == ()
 
@@ -438,9 +459,9 @@ def check_shares(astray: np.ndarray, action: Any) -> None:
 
 
 def test_episodes_pass_each_step_of_each_lane_a_key_of_its_own():
-    levels = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], COUNT, 0), level(MIDDLE))
+    levels = many(MIDDLE, COUNT)
     play = jit(lambda key: episodes(ICE, Random(4), levels, key, GAMMA, keep=()))
-    outcome, trace = play(KEY)
+    outcome, trace = jax.device_get(play(KEY))
     astray = slips(trace.action, trace.state.position[1])
     check_shares(astray, trace.action)
     jax.tree.map(np.testing.assert_array_equal, (outcome, trace), play(KEY))
@@ -453,10 +474,14 @@ def test_episodes_pass_each_step_of_each_lane_a_key_of_its_own():
 
 def test_streams_pass_each_step_of_each_lane_a_key_of_its_own():
     lanes, rounds = 128, 32
-    levels = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], lanes, 0), level(MIDDLE))
-    start = start_stream(ICE, Random(4), levels)
-    play = jit(lambda key: stream(ICE, ICE.intended, Random(4), start, levels, key, 2 * rounds))
-    _, steps, _ = play(KEY)
+    levels = many(MIDDLE, lanes)
+
+    @jit
+    def play(key: Any) -> Any:
+        start = start_stream(ICE, Random(4), levels)
+        return stream(ICE, ICE.intended, Random(4), start, levels, key, 2 * rounds)
+
+    _, steps, _ = jax.device_get(play(KEY))
     assert steps.is_valid[::2].all() and not steps.is_valid[1::2].any()  # a step, then a look, and so on
     action = steps.action[::2]
     astray = slips(action, steps.state.position[1::2])
@@ -484,14 +509,14 @@ def test_tags_travel_with_their_levels_through_calls():
     env = Corner(size=3, max_steps=3)
     bank = batch("@../.../..c", ".@./.../..c", "..@/.../..c", ".../@../..c", ".../.@./..c")
     under_way = batch(".../.../@.c", ".../.../.@c")
-    policy = Script((UP,) * 3)
-    at = start_stream(env, policy, under_way, under_way.mouse)
+    policy = Script(jnp.asarray((UP,) * 3))
+    at = jit(start_stream)(env, policy, under_way, under_way.mouse)
+    go = jit(lambda at: stream(env, env.intended, policy, at, bank, KEY, 5, tags=bank.mouse))
     seen_starts = set()
     for number in range(3):  # the second and third calls begin in the middle of episodes
-        end, steps, _ = jit(
-            lambda at: stream(env, env.intended, policy, at, bank, KEY, 5, tags=bank.mouse)
-        )(at)
-        levels = at_places(at, bank)
+        at = jax.device_get(at)
+        end, steps, _ = jax.device_get(go(at))
+        levels = jax.tree.map(lambda a, b: np.concatenate([a, b]), at.level, bank)  # by `Steps.place`
         np.testing.assert_array_equal(steps.tag, levels.mouse[steps.place])
         is_first = np.asarray(steps.is_first)
         np.testing.assert_array_equal(steps.tag[is_first], steps.state.position[is_first])
@@ -501,17 +526,17 @@ def test_tags_travel_with_their_levels_through_calls():
         seen_starts |= set(np.asarray(steps.tag).ravel().tolist())
         at = end
     assert {6, 7} < seen_starts
-    assert not start_stream(env, policy, under_way).tag.any()
+    assert not np.any(jit(start_stream)(env, policy, under_way).tag)
 
 
 @pytest.mark.parametrize("env", [Corner(size=4, max_steps=9), Keys(size=5, few=1, many=2, max_steps=9)])
 def test_what_was_seen_can_be_made_again(env):
-    levels = jit(jax.vmap(env.shift().deploy.sample))(jax.random.split(KEY, 40))
     policy = MLP(width=8, depth=1).new(env, 0)
-    start = start_stream(env, policy, tree_index(levels, slice(8)))
 
     def play() -> Any:
-        at, bank = start, tree_index(levels, slice(8, None))
+        levels = jax.vmap(env.shift().deploy.sample)(jax.random.split(KEY, 40))
+        at = start_stream(env, policy, tree_index(levels, slice(8)))
+        bank = tree_index(levels, slice(8, None))
         _, steps, _ = stream(env, env.intended, policy, at, bank, KEY, 30)
         return steps, observations(env, policy, at_places(at, bank), steps)
 

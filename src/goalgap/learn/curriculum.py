@@ -81,7 +81,7 @@ class DomainRandomization(Curriculum):
         number: Int[Array, ""],
         n: int,
     ) -> tuple[Level, Int[Array, " n"]]:
-        return draw(key, n), jnp.full(n, NO_TAG)
+        return draw(key, n), jnp.full(n, NO_TAG, int)
 
 
 @dataclasses.dataclass(frozen=True)

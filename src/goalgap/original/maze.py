@@ -87,12 +87,16 @@ def _environment(game: str, mode: str, options: dict[str, int]) -> MazeEnvironme
 
 def _levels(env: MazeEnvironment, game: str, seeds: np.ndarray) -> tuple[Any, np.ndarray]:
     """Make the levels of some level seeds, and count how many words each took."""
+    return jax.device_get(_read(env, game, jnp.asarray(seeds)))
 
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _read(env: MazeEnvironment, game: str, seeds: Int[Array, " n"]) -> tuple[Any, Int[Array, " n"]]:
     def make(seed: Array) -> tuple[Any, Array]:
         draws = Draws(twister(seed, env.num_words))
         return env.read(draws, game), draws.at
 
-    return jax.device_get(jax.jit(jax.vmap(make))(jnp.asarray(seeds)))
+    return jax.vmap(make)(seeds)
 
 
 def _objects(level: Any) -> tuple[np.ndarray, np.ndarray]:

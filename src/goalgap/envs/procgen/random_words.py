@@ -5,6 +5,8 @@ A generator reads its words in order through `Draws`. Who fills the block decide
 the same distribution, faster. Rules: `procgen/src/randgen.cpp` of openai/procgen, read and re-stated.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt32
@@ -50,10 +52,23 @@ def level_seeds(
     `num_levels` 0 is without end. A master twister seeds one for each environment, which is asked for a
     word at every reset. Source: `procgen/src/vecgame.cpp` and `game.cpp` of openai/procgen.
     """
+    count, first = (num_levels, start_level) if num_levels else (MAX_SEED + 1, 0)
+    return _level_seeds(
+        jnp.asarray(rand_seed), jnp.uint32(count), jnp.uint32(first), num_envs, num_resets
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("num_envs", "num_resets"))
+def _level_seeds(
+    rand_seed: Int[Array, ""],
+    count: UInt32[Array, ""],
+    first: UInt32[Array, ""],
+    num_envs: int,
+    num_resets: int,
+) -> Int[Array, "r e"]:
     masters = twister(rand_seed, num_envs)
     words = jax.vmap(lambda word: twister(word, num_resets))(masters).T
-    seeds = words % jnp.uint32(num_levels or MAX_SEED + 1)
-    return (seeds + jnp.uint32(start_level if num_levels else 0)).astype(jnp.int32)
+    return (words % count + first).astype(jnp.int32)
 
 
 def _twist(state: UInt32[Array, "624"]) -> UInt32[Array, "624"]:
