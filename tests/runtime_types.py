@@ -1,22 +1,64 @@
 """Check annotations at run time, but for the constructors of settings, which check their own."""
 
+import functools
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import beartype
 import jaxtyping
 
 # As in pyright, an int will do for a float.
 _check = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+_decorate = jaxtyping.jaxtyped
+
+
+def install(package: str) -> None:
+    """Check the types of all functions of a package that is imported from now on.
+
+    jaxtyping's import hook finds the functions. Its decorator binds and checks the arguments of each
+    call twice, whether there are arrays among them or not, which was more than half of all that Python
+    did in these tests; ours checks them once, and remembers shapes only where there are arrays.
+    """
+    jaxtyping.jaxtyped = _decorated  # the hook writes `@jaxtyping.jaxtyped(...)` above each function
+    jaxtyping.install_import_hook(package, "runtime_types.checked")
 
 
 def checked(function: Any) -> Callable[..., Any]:
     """The function with its types checked. A constructor without arrays is left to `settings.settle`,
     which understands more than its annotations say (names of layouts, NumPy's numbers)."""
-    if function.__name__ == "__init__" and not any(map(_is_array, function.__annotations__.values())):
+    if function.__name__ == "__init__" and not _takes_arrays(function):
         return function
     return _check(function)
 
 
+def _decorated(what: Any = None, *, typechecker: Callable[[Any], Any] | None = None) -> Any:
+    """Take the place of `jaxtyping.jaxtyped`, as far as the import hook uses it."""
+    if what is None:
+        return functools.partial(_decorated, typechecker=typechecker)
+    if inspect.isclass(what):  # of a dataclass the constructor, which was made by now
+        return _decorate(what, typechecker=typechecker) if _takes_arrays(what.__init__) else what
+    within = checked(what)
+    if not any(map(_has_arrays, what.__annotations__.values())):
+        return within
+
+    @functools.wraps(what)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with _decorate("context"):  # a name is one size, in all arguments and in what is returned
+            return within(*args, **kwargs)
+
+    return wrapped
+
+
+def _takes_arrays(constructor: Any) -> bool:
+    return any(map(_is_array, getattr(constructor, "__annotations__", {}).values()))
+
+
 def _is_array(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray)
+
+
+def _has_arrays(hint: Any) -> bool:
+    """Whether shapes occur anywhere in an annotation; one in quotes might have some."""
+    parts = hint if isinstance(hint, list) else get_args(hint)
+    return _is_array(hint) or isinstance(hint, str) or any(map(_has_arrays, parts))
