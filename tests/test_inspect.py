@@ -51,9 +51,7 @@ def _tidy():
 
 
 _packages = functools.cache(importlib.metadata.packages_distributions)
-_exam = functools.cache(
-    draw_exam
-)  # a task draws the same one for its questions, its chats and its score
+_exam = functools.cache(draw_exam)  # a task draws the same one for its questions, chats and scores
 
 
 @pytest.fixture(autouse=True)
