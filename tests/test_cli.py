@@ -182,7 +182,7 @@ def test_help_does_not_wait_for_jax() -> None:
 
 
 def test_interrupt_stores_and_resumes(tmp_path: Path) -> None:
-    """Ctrl-C while training: exit 1, one line, the state stored. A small model is what compiles soonest."""
+    """Ctrl-C while training: exit 1, one line, the state stored. Small models compile soonest."""
     command = [sys.executable, "-m", "goalgap", "run", "sycophancy", "--seeds", "1", "--prompts", "16"]
     command += ["--layers", "1", "--width", "16", "--heads", "2"]
     with subprocess.Popen(

@@ -148,11 +148,14 @@ def test_the_loss_is_the_one_of_the_formula() -> None:
     is_said = np.tile([False, True, False, True, True, False], (5, 1))
     reward = rng.random(5).astype(np.float32)
     loss = _Loss(discount=0.9, temperature=0.2, conservatism=0.7)
-    total, _ = loss(
-        model, jnp.asarray(tokens), jnp.asarray(is_said), jnp.asarray(following(is_said)),
-        jnp.asarray(reward), earlier,
-    )  # fmt: skip
-    logits, before = (np.asarray(one(jnp.asarray(tokens))[0], float) for one in (model, earlier))
+
+    @jax.jit
+    def worked_out(tokens: jax.Array, *batch: jax.Array) -> tuple[jax.Array, ...]:
+        total, _ = loss(model, tokens, *batch, earlier)
+        return total, model(tokens)[0], earlier(tokens)[0]
+
+    total, *found = worked_out(tokens, is_said, following(is_said), reward)
+    logits, before = (np.asarray(one, float) for one in found)
     parts = []
     for row in range(5):
         for slot, later in ((1, 3), (3, 4), (4, None)):
