@@ -2,8 +2,8 @@
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any, get_args
+from collections.abc import Callable, Iterator
+from typing import Any, ForwardRef, Literal, get_args, get_origin, get_type_hints
 
 import beartype
 import jaxtyping
@@ -38,6 +38,9 @@ def _decorated(what: Any = None, *, typechecker: Callable[[Any], Any] | None = N
         return functools.partial(_decorated, typechecker=typechecker)
     if inspect.isclass(what):  # of a dataclass the constructor, which was made by now
         return _decorate(what, typechecker=typechecker) if _takes_arrays(what.__init__) else what
+    what.__annotations__ = {
+        name: _resolved(hint, what.__globals__) for name, hint in what.__annotations__.items()
+    }
     within = checked(what)
     if not any(map(_has_arrays, what.__annotations__.values())):
         return within
@@ -58,7 +61,28 @@ def _is_array(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray)
 
 
+def _resolved(hint: Any, names: dict[str, Any]) -> Any:
+    """What an annotation in quotes stands for. Nothing is checked where that is not known yet, or only
+    to those who check types without running the code."""
+    if not any(isinstance(part, str | ForwardRef) for part in _parts(hint)):
+        return hint
+
+    def holder() -> None: ...
+
+    holder.__annotations__["hint"] = hint
+    try:
+        return get_type_hints(holder, names, include_extras=True)["hint"]
+    except Exception:  # as jaxtyping does; a shape in quotes may raise anything
+        return Any
+
+
 def _has_arrays(hint: Any) -> bool:
-    """Whether shapes occur anywhere in an annotation; one in quotes might have some."""
-    parts = hint if isinstance(hint, list) else get_args(hint)
-    return _is_array(hint) or isinstance(hint, str) or any(map(_has_arrays, parts))
+    return any(map(_is_array, _parts(hint)))
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """An annotation, and all that it is made of."""
+    yield hint
+    if get_origin(hint) is not Literal:
+        for part in hint if isinstance(hint, list) else get_args(hint):
+            yield from _parts(part)
