@@ -154,8 +154,8 @@ def test_the_loss_is_the_one_of_the_formula() -> None:
     loss = _Loss(discount=0.9, temperature=0.2, conservatism=0.7)
 
     @jax.jit
-    def worked_out(tokens: jax.Array, *batch: jax.Array) -> tuple[jax.Array, ...]:
-        total, _ = loss(model, tokens, *batch, earlier)
+    def worked_out(tokens, is_said, after, reward):  # type: ignore[no-untyped-def]
+        total, _ = loss(model, tokens, is_said, after, reward, earlier)
         return total, model(tokens)[0], earlier(tokens)[0]
 
     total, *found = worked_out(tokens, is_said, following(is_said), reward)
