@@ -9,11 +9,11 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import hypothesis
-import jaxtyping
 import pytest
+import runtime_types
 
 # Every annotated function checks its types and shapes.
-jaxtyping.install_import_hook("goalgap", "runtime_types.checked")
+runtime_types.install("goalgap")
 
 hypothesis.settings.register_profile("goalgap", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("goalgap")

@@ -182,17 +182,18 @@ def test_help_does_not_wait_for_jax() -> None:
 
 
 def test_interrupt_stores_and_resumes(tmp_path: Path) -> None:
-    """Ctrl-C while training: exit 1, one line, the state stored."""
-    command = [sys.executable, "-m", "goalgap", "run", "corner", "--size", "5", "--seeds", "1"]
+    """Ctrl-C while training: exit 1, one line, the state stored. Small models compile soonest."""
+    command = [sys.executable, "-m", "goalgap", "run", "sycophancy", "--seeds", "1", "--prompts", "16"]
+    command += ["--layers", "1", "--width", "16", "--heads", "2"]
     with subprocess.Popen(
-        [*command, "--levels", "16", "--out", str(tmp_path)],
+        [*command, "--out", str(tmp_path)],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "a seed:" in line:
+            if line.endswith("facts\n"):  # the first stage begins
                 break
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()

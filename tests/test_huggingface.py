@@ -5,7 +5,6 @@ import re
 from unittest import mock
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -37,9 +36,13 @@ def model() -> Transformer:
     fresh = new(Architecture(layers=2, width=16, heads=2), len(VOCABULARY), CONTEXT, seed=1)
     rng = np.random.default_rng(2)
     leaves, shape = jax.tree.flatten(fresh)
-    noisy = [leaf + 0.2 * rng.normal(size=leaf.shape).astype(np.float32) for leaf in leaves]
-    made = jax.tree.unflatten(shape, [jnp.asarray(leaf) for leaf in noisy])
-    return jax.tree.map(lambda leaf: leaf * 3 if leaf is made.embedding else leaf, made)
+    # In NumPy: JAX would compile a program for each operation and shape.
+    noisy = [
+        (np.asarray(leaf) + 0.2 * rng.normal(size=leaf.shape).astype(np.float32))
+        * (3 if leaf is fresh.embedding else 1)
+        for leaf in leaves
+    ]
+    return jax.tree.unflatten(shape, [jax.device_put(leaf) for leaf in noisy])
 
 
 def prompts(n: int = 24) -> np.ndarray:
@@ -57,7 +60,7 @@ def reply(temperature: float, tokens: np.ndarray) -> np.ndarray:
     n = len(tokens)
     nothing = np.zeros((n, 0, NEW_WORDS), np.int32), np.zeros((n, 0, 0), np.int32)
     dialogue = Dialogue(Prompts(tokens, {}), *nothing, np.zeros(n, np.int32))
-    fleet = jax.tree.map(lambda leaf: leaf[None], model())
+    fleet = jax.tree.map(lambda leaf: np.asarray(leaf)[None], model())
     speaker = Fleet(scenario, fleet, temperature)
     return speaker.say(dialogue, np.random.default_rng(0))
 
@@ -134,7 +137,7 @@ def test_the_folder_holds_gpt2s_arrays_and_settings(tmp_path):
 
 def test_what_cannot_be_exported_is_refused_in_one_line(tmp_path):
     ours = model()
-    fleet = jax.tree.map(lambda leaf: leaf[None], ours)
+    fleet = jax.tree.map(lambda leaf: np.asarray(leaf)[None], ours)
     small, ambiguous = Vocabulary.of(["red"]), Vocabulary((*VOCABULARY.words[:-1], "RED"))
     there = tmp_path / "there"
     there.mkdir()
@@ -172,7 +175,7 @@ def test_logits_are_equal_where_there_are_words(loaded):
     with torch.no_grad():
         inputs = torch.tensor(tokens).long()
         theirs = there(inputs, attention_mask=mask, position_ids=positions).logits.numpy()
-    ours = np.asarray(model()(jnp.asarray(tokens))[0])
+    ours = np.asarray(jax.jit(lambda model, tokens: model(tokens)[0])(model(), tokens))
     assert ours[tokens != PAD].std() > 1
     np.testing.assert_allclose(ours[tokens != PAD], theirs[tokens != PAD], atol=1e-4)
 

@@ -2,7 +2,9 @@
 counts for nothing."""
 
 import asyncio
+import functools
 import gc
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -18,13 +20,13 @@ from inspect_ai.model import ModelAPI, ModelOutput, ModelUsage, modelapi
 from goalgap import runs as lab
 from goalgap import store
 from goalgap.adapters import inspect
-from goalgap.adapters.inspect import conversations, data, reading
+from goalgap.adapters.inspect import conversations, data, logs, reading
 from goalgap.adapters.inspect.items import items
 from goalgap.adapters.inspect.measures import FAILURES, Row, measured
 from goalgap.adapters.inspect.provider import Small, read_chat
 from goalgap.core import UsageError
 from goalgap.experiment import Experiment
-from goalgap.language import ALL
+from goalgap.language import ALL, Architecture
 from goalgap.language.dialogues import Fleet, Script, converse
 from goalgap.language.exam import draw_exam, spoken
 from goalgap.language.scenarios.expressions import Expressions
@@ -48,10 +50,21 @@ def _tidy():
     gc.collect()
 
 
+_packages = functools.cache(importlib.metadata.packages_distributions)
+_exam = functools.cache(draw_exam)  # a task draws the same one for its questions, chats and scores
+
+
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch, tmp_path):
+    """Nothing is shown, nor worked out in order to be shown: tables of results, a data base for those
+    who look on, and for each evaluation the files of all packages that are installed."""
     monkeypatch.setenv("INSPECT_DISPLAY", "none")
     monkeypatch.setenv("INSPECT_LOG_DIR", str(tmp_path / "logs"))
+    unseen = functools.partial(logs.inspect_eval, log_realtime=False, score_display=False)
+    monkeypatch.setattr(logs, "inspect_eval", unseen)
+    monkeypatch.setattr("inspect_ai._display.rich.display.tasks_results", lambda tasks: "")
+    monkeypatch.setattr("inspect_ai._util.package.packages_distributions", _packages)
+    monkeypatch.setattr(conversations, "draw_exam", _exam)
 
 
 def run(task, model, out, **options) -> tuple[Path, Any, dict[str, float]]:
@@ -61,6 +74,20 @@ def run(task, model, out, **options) -> tuple[Path, Any, dict[str, float]]:
     assert log.results is not None, [sample.error for sample in log.samples or []][:1]
     (found,) = log.results.scores
     return path, log, {name: one.value for name, one in found.metrics.items()}
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory):
+    """Evaluations of who always caves and who never does, each held once for all that look at it."""
+
+    @functools.cache
+    def evaluation(task, source, model):
+        options = {"grader": "goalgap/judge", "task_args": {"data": source}}
+        if (task, source) != ("answer", "own"):  # that one is measured as a whole
+            options["limit"] = 20
+        return run(task, f"goalgap/{model}", tmp_path_factory.mktemp("held"), **options)
+
+    return evaluation
 
 
 def failed(log):
@@ -278,27 +305,20 @@ KNOWN = {
 
 @pytest.mark.parametrize("task", inspect.SYCOPHANCY)
 @pytest.mark.parametrize("source", ["own", "small"])
-def test_who_always_caves_and_who_never_does(task, source, tmp_path):
+def test_who_always_caves_and_who_never_does(task, source, held):
     name, *expected = KNOWN[task]
     if (task, source) == ("feedback", "small"):
         expected[0] = 0.5  # whoever knows better gets the same answer: half of the comparisons are ties
     for model, value in zip(("always-caves", "never-caves"), expected, strict=True):
-        _, log, values = run(
-            task,
-            f"goalgap/{model}",
-            tmp_path,
-            grader="goalgap/judge",
-            task_args={"data": source},
-            limit=20,
-        )
+        _, log, values = held(task, source, model)
         assert log.status == "success"
         assert values[name] == value
         unreadable = [values[key] for key in values if key.startswith("unreadable") and "(" not in key]
         assert unreadable and set(unreadable) == {0.0}
 
 
-def test_accuracy_falls_with_the_wrong_belief_only_for_who_caves(tmp_path):
-    _, _, caves = run("answer", "goalgap/always-caves", tmp_path)
+def test_accuracy_falls_with_the_wrong_belief_only_for_who_caves(held):
+    _, _, caves = held("answer", "own", "always-caves")
     assert caves["accuracy, plain"] == caves["accuracy, believes right"] == 1
     assert caves["accuracy, believes wrong"] == caves["accuracy, doubts right"] == 0
     assert caves["change of accuracy, believes wrong"] == -1
@@ -310,7 +330,7 @@ def test_scenarios_scripts_are_judged_through_inspect_as_without(name, tmp_path)
     """The intended script is judged intended, and the proxy's goal misgeneralization, from logs."""
     scenario = conversations.build(name)
     for model, verdict in (("never-caves", "intended"), ("always-caves", "goal misgeneralization")):
-        args = {"split": "all", "prompts": 6}
+        args = {"split": "all", "prompts": 4}
         path, log, values = run(name, f"goalgap/{model}", tmp_path, task_args=args)
         assert log.status == "success"
         goal = scenario.intended.name if model == "never-caves" else scenario.proxies[0].name
@@ -387,16 +407,16 @@ def test_where_every_sample_fails_nothing_is_measured(tmp_path):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Runs of models that were never trained, of one turn and of several."""
+    """Runs of small models that were never trained, of one turn and of several."""
     root = tmp_path_factory.mktemp("runs")
     found = {}
     for scenario in (Sycophancy(), Expressions()):
-        experiment = Experiment(scenario, seeds=(0, 3))
+        experiment = Experiment(scenario, network=Architecture(1, 16, 2), seeds=(0, 3))
         folder = store.RunFolder.create(experiment, root, "test")
         models = experiment.fresh().models
         for index, seed in enumerate(experiment.seeds):
             # Louder than fresh ones are, so that replies differ.
-            model = jax.tree.map(lambda leaf, index=index: 3 * leaf[index], models)
+            model = jax.tree.map(lambda leaf, index=index: 3 * np.asarray(leaf)[index], models)
             store.write_tree(folder.policy_path(seed, 1), model, {})
         store.write_json(folder.path / "verdict.json", {})
         found[scenario.name] = folder.path
@@ -417,8 +437,8 @@ def test_our_models_say_through_inspect_what_they_say_without(name, folders, tmp
     )
     folder = store.RunFolder.load(folders[name])
     scenario = folder.experiment.contest
-    exam = draw_exam(conversations.build(name), 16, 0)
-    models = jax.tree.map(lambda leaf: leaf[1:], lab.load_models(folder))
+    exam = _exam(conversations.build(name), 16, 0)
+    models = jax.tree.map(lambda leaf: np.asarray(leaf)[1:], lab.load_models(folder))
     prompts = exam.splits["shift"].levels
     played = converse(scenario, Fleet(scenario, models, 0.0), prompts, np.random.default_rng(0))
     assert len(log.samples) == len(prompts) == 16
@@ -490,7 +510,7 @@ def test_replies_are_read_generously(reply):
 @pytest.mark.parametrize("reply", ["", "ASK", "I would like to know x", "ASK x y z", "ANS twelve"])
 def test_other_replies_are_none(reply):
     scenario = Expressions()
-    dialogue = conversations.begin(scenario, draw_exam(scenario, 4).splits["train"], 0)
+    dialogue = conversations.begin(scenario, _exam(scenario, 4).splits["train"], 0)
     dialogue, answer = conversations.advance(scenario, dialogue, conversations.heard_as(scenario, reply))
     assert answer is None or reply == "ASK"
     assert conversations.first_goal(scenario, dialogue, "train") is None
@@ -500,8 +520,11 @@ def test_other_replies_are_none(reply):
 
 
 @pytest.mark.parametrize("format", ["eval", "json"])
-def test_both_log_formats_are_read_back(format, tmp_path):
-    path, _, values = run("answer", "goalgap/always-caves", tmp_path, log_format=format)
+def test_both_log_formats_are_read_back(format, held, tmp_path):
+    if format == "eval":  # what Inspect writes unless told otherwise
+        path, _, values = held("answer", "own", "always-caves")
+    else:
+        path, _, values = run("answer", "goalgap/always-caves", tmp_path, log_format=format)
     assert path.suffix == f".{format}"
     folder = inspect.measure_log(path, tmp_path / "out")
     found = {one["name"]: one["estimate"] for one in json.loads((folder / "replies.json").read_text())}
@@ -511,8 +534,8 @@ def test_both_log_formats_are_read_back(format, tmp_path):
     assert "agree with the user" in (folder / "report.html").read_text()
 
 
-def test_who_never_caves_is_judged_intended_on_answers(tmp_path):
-    path, _, _ = run("answer", "goalgap/never-caves", tmp_path)
+def test_who_never_caves_is_judged_intended_on_answers(held, tmp_path):
+    path, _, _ = held("answer", "own", "never-caves")
     folder = inspect.measure_log(path, tmp_path / "out")
     assert json.loads((folder / "verdict.json").read_text())["verdict"] == "intended"
 

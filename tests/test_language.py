@@ -21,12 +21,14 @@ from goalgap.language.reinforce import Reinforce
 from goalgap.language.scenario import Prompts
 from goalgap.language.scenarios.expressions import Expressions
 from goalgap.language.scenarios.sycophancy import BELIEFS, Sycophancy
-from goalgap.language.stage import Learners, luck, stack
+from goalgap.language.stage import DialogueStage, Learners, luck, stack
 from goalgap.language.transformer import Transformer, new
 from goalgap.language.vocabulary import END, PAD, UNKNOWN, Vocabulary
 from goalgap.runs import Interrupted, Listener
 
 TINY = Architecture(layers=2, width=16, heads=2)
+read = jax.jit(lambda model, tokens: model(tokens))  # the logits of each next token, and activations
+extend = jax.jit(Transformer.extend)
 
 
 def model(words: int = 20, context: int = 24, seed: int = 0) -> Transformer:
@@ -84,19 +86,19 @@ def test_no_word_sees_the_future() -> None:
     seen = tokens(0)
     changed = seen.copy()
     changed[:, 6:] = tokens(1)[:, 6:]
-    first, second = one(jnp.asarray(seen))[0], one(jnp.asarray(changed))[0]
+    first, second = (np.asarray(read(one, words)[0]) for words in (seen, changed))
     np.testing.assert_allclose(first[:, :6], second[:, :6], atol=1e-5)
     assert np.abs(first[:, 6:] - second[:, 6:]).max() > 1e-3
 
 
 def test_padding_is_not_there() -> None:
     """Wherever padding stands, the words' logits are those of the words alone."""
-    one, words = model(), tokens(2, 1, 6)
-    alone = one(jnp.asarray(words))[0]
-    spread = np.zeros((1, 11), np.int32)
-    places = [2, 3, 5, 6, 9, 10]
-    spread[0, places] = words[0]
-    np.testing.assert_allclose(one(jnp.asarray(spread))[0][:, places], alone, atol=1e-5)
+    one, words = model(), tokens(2)
+    alone = read(one, words)[0]
+    spread = np.zeros((3, 15), np.int32)
+    places = [2, 3, 5, 6, 9, 10, 11, 12, 13, 14]
+    spread[:, places] = words
+    np.testing.assert_allclose(np.asarray(read(one, spread)[0])[:, places], alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("cuts", [(4, 3, 3), pytest.param((1,) * 10, marks=pytest.mark.slow)])
@@ -104,29 +106,29 @@ def test_the_cache_gives_what_reading_everything_gives(cuts: tuple[int, ...]) ->
     one, words = model(), tokens(3)
     words[0, :3] = PAD
     words[1, 5] = PAD
-    whole = one(jnp.asarray(words))[0]
-    cache, at, parts = one.start(3, 12), 0, []
+    whole = np.asarray(read(one, words)[0])
+    cache, at, parts = jax.jit(lambda: one.start(3, 12))(), 0, []
     for cut in cuts:
-        logits, cache = one.extend(jnp.asarray(words[:, at : at + cut]), cache, at)
-        parts.append(logits)
+        logits, cache = extend(one, words[:, at : at + cut], cache, at)
+        parts.append(np.asarray(logits))
         at += cut
     is_word = words != PAD
-    np.testing.assert_allclose(jnp.concatenate(parts, 1)[is_word], whole[is_word], atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(parts, 1)[is_word], whole[is_word], atol=1e-5)
 
 
 def test_activations_are_named_and_can_be_replaced_in_flight() -> None:
-    one, words = model(), jnp.asarray(tokens(4))
-    logits, found = one(words)
+    one, words, other = model(), tokens(4), tokens(5)
+    logits, found = read(one, words)
     expected = {"embedding"} | {
         f"{n}.{part}" for n in range(2) for part in ("attention", "mlp", "residual")
     }
     assert set(found) == expected and all(value.shape == (3, 10, 16) for value in found.values())
-    same, _ = one(words, {"0.residual": lambda value: value + 0})
+    same, _ = jax.jit(lambda one, words: one(words, {"0.residual": lambda value: value}))(one, words)
     np.testing.assert_array_equal(same, logits)
     # With the whole stream of another text put in place, the rest of the model says what it would there.
-    other = jnp.asarray(tokens(5))
-    wanted, theirs = one(other)
-    patched, _ = one(words, {"1.residual": lambda value: theirs["1.residual"]})
+    wanted, theirs = read(one, other)
+    there = jax.jit(lambda one, words, stream: one(words, {"1.residual": lambda value: stream}))
+    patched, _ = there(one, words, theirs["1.residual"])
     np.testing.assert_allclose(patched, wanted, atol=1e-6)
 
 
@@ -162,9 +164,12 @@ def test_a_fleets_seeds_each_speak_for_themselves() -> None:
         scenario, Fleet(scenario, stack(models), 0.0), Prompts.join(prompts, prompts), luck(0, 0, 0)
     )
     for index, one in enumerate(models):
-        alone = converse(scenario, Fleet(scenario, stack([one]), 0.0), prompts, luck(0, 0, 0))
-        rows = slice(5 * index, 5 * index + 5)
-        np.testing.assert_array_equal(together.tokens[rows], alone.tokens)
+        # Beside itself: with another seed beside it, it says the same.
+        twice = Fleet(scenario, stack([one, one]), 0.0)
+        alone = converse(scenario, twice, Prompts.join(prompts, prompts), luck(0, 0, 0))
+        for place in (0, 1):
+            rows, own = (slice(5 * seed, 5 * seed + 5) for seed in (place, index))
+            np.testing.assert_array_equal(alone.tokens[rows], together.tokens[own])
 
 
 @pytest.mark.slow
@@ -184,14 +189,20 @@ def test_greedy_turns_are_the_likeliest_words_after_everything_said() -> None:
 # -- training -------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two chunks a stage of `tiny`, each of few gradient steps."""
+    monkeypatch.setattr(DialogueStage, "chunk", 10)
+
+
 def tiny(**changes: object) -> Experiment:
-    scenario = Sycophancy(fact_steps=100, belief_steps=100)
+    scenario = Sycophancy(fact_steps=20, belief_steps=20)
     return dataclasses.replace(
         Experiment(scenario, network=TINY, seeds=(0, 1), num_levels=16), **changes
     )
 
 
-def test_imitation_lowers_its_loss() -> None:
+def test_imitation_lowers_its_loss(short_chunks: None) -> None:
     experiment = tiny()
     learners = experiment.fresh()
     stage: Any = experiment.unfolded[0]
@@ -233,7 +244,7 @@ class _Stop(Listener):
         self.stop = self.left <= 0
 
 
-def test_an_interrupted_run_goes_on_to_the_same_models(tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_models(short_chunks: None, tmp_path: Path) -> None:
     whole = lab.run(tiny(), tmp_path / "whole")
     for stop_after in (1, 2):  # of 4 chunks; who asks to stop after the last gets all
         with pytest.raises(Interrupted, match="stopped after"):

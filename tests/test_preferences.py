@@ -253,7 +253,7 @@ def test_a_fleets_samples_are_scored_by_their_own_seeds_reward_models() -> None:
     found = converse(SCENARIO, speaker, prompts, np.random.default_rng(1))
     drawn = sample(SCENARIO, Fleet(SCENARIO, models), prompts, 8, np.random.default_rng(1))
     for row in range(6):
-        own = jax.tree.map(lambda leaf, seed=row // 3: leaf[seed], rewards)
+        own = jax.tree.map(lambda leaf, seed=row // 3: np.asarray(leaf)[seed], rewards)
         best = by_hand(own, drawn)[8 * row : 8 * row + 8].argmax()
         np.testing.assert_array_equal(found.said[row, 0], drawn.said[8 * row + best, 0])
 

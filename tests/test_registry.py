@@ -57,10 +57,15 @@ def test_a_plugins_layout_is_understood_by_name():
 
 
 def test_worker_processes_see_the_same_plugins(monkeypatch: pytest.MonkeyPatch):
-    code = "from goalgap import registry; print(*registry.environments())"
-    env = os.environ | {registry.VARIABLE: str(LAVA)}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
-    assert done.stdout.split()[-1] == "lava"
+    """They inherit the environment, and begin with nothing loaded, as each test here does."""
+    registry.load(LAVA)
+    inherited = os.environ[registry.VARIABLE]
+    monkeypatch.setattr(registry, "_outside", registry._Outside())
+    monkeypatch.setenv(registry.VARIABLE, "")
+    assert "lava" not in registry.environments()
+    monkeypatch.setattr(registry, "_outside", registry._Outside())
+    monkeypatch.setenv(registry.VARIABLE, inherited)
+    assert list(registry.environments())[-1] == "lava"
 
 
 NEEDS = "from goalgap.core import Environment, UsageError\nfrom goalgap.envs import Corner\n"
@@ -201,9 +206,14 @@ def test_default_tiles_are_those_of_the_worlds_that_draw_their_own():
     from goalgap.envs.grid import GridEnvironment
 
     env = Corner(size=5)
-    level = env.shift().deploy.sample(jax.random.key(3))
-    state = env.reset(level)
-    np.testing.assert_array_equal(GridEnvironment.tiles(env, level, state), env.tiles(level, state))
+
+    @jax.jit
+    def both(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        level = env.shift().deploy.sample(key)
+        state = env.reset(level)
+        return GridEnvironment.tiles(env, level, state), env.tiles(level, state)
+
+    np.testing.assert_array_equal(*both(jax.random.key(3)))
 
 
 def test_papers_that_nobody_listed_print_their_identifier():

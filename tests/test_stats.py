@@ -4,6 +4,10 @@ Coverage is that of 2000 simulated tables. Random numbers are fixed, so a test f
 once for each of its edits: with probability below 1 % for a true coverage of .935 to .989.
 """
 
+import contextlib
+from collections.abc import Iterator
+
+import jaxtyping
 import numpy as np
 import pytest
 import scipy.special
@@ -13,6 +17,8 @@ from goalgap import stats
 from goalgap.core import measurement
 
 NUM_TABLES, NUM_LEVELS = 2000, 100
+# Few seeds are the hard case; more of them wait for the slow tests.
+NUM_SEEDS = pytest.mark.parametrize("num_seeds", [4, pytest.param(8, marks=pytest.mark.slow)])
 MISSING = ("nothing", "a third at random", "hard levels", "most of one seed")
 
 
@@ -38,10 +44,23 @@ def hide(rng: np.random.Generator, table: np.ndarray, what: str) -> np.ndarray:
     return np.where(rng.random(table.shape) < chance, np.nan, table)
 
 
+@contextlib.contextmanager
+def types_unchecked() -> Iterator[None]:
+    """Let thousands of equal calls go without the check of their types, which takes longer than they do;
+    every other test here checks them."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)
+
+
 def coverage(truth: float, draw, **options) -> float:
     """The share of tables whose interval covers the truth."""
     rng = np.random.default_rng(0)
-    results = (stats.crossed_mean("x", draw(rng), **options) for _ in range(NUM_TABLES))
+    with types_unchecked():
+        results = [stats.crossed_mean("x", draw(rng), **options) for _ in range(NUM_TABLES)]
     return float(np.mean([result.low <= truth <= result.high for result in results]))
 
 
@@ -67,7 +86,7 @@ def test_a_share_is_a_measurement_with_its_count():
 
 
 @pytest.mark.parametrize("missing", MISSING)
-@pytest.mark.parametrize("num_seeds", [4, pytest.param(8, marks=pytest.mark.slow)])
+@NUM_SEEDS
 @pytest.mark.parametrize("sds", [(1, 0.2, 0.2), (1, 1, 1), (0.3, 0.3, 1), (0.1, 1, 1)])
 def test_crossed_intervals_cover(sds, num_seeds, missing):
     covered = coverage(0.0, lambda rng: hide(rng, effects(rng, num_seeds, sds), missing))
@@ -127,7 +146,7 @@ def test_degenerate_tables():
 # -- shares over seeds and levels --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("num_seeds", [4, 8])
+@NUM_SEEDS
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.98, 0.995])
 @pytest.mark.parametrize("sds", [(0, 1), (0, 3), (0.3, 0.3)])
 def test_intervals_of_shares_cover_up_to_the_ends(sds, share, num_seeds):
@@ -175,7 +194,7 @@ def test_a_ratio_of_known_means():
     assert (result.n, result.unit) == (12, "seeds")
 
 
-@pytest.mark.parametrize("num_seeds", [4, 8])
+@NUM_SEEDS
 @pytest.mark.parametrize("sds", [(0.3, 0.3), (1, 1)])
 def test_intervals_of_a_ratio_cover(sds, num_seeds):
     """Of two shares that trade off, as those of proxy and intended goal. True coverage .94 to .99,

@@ -167,7 +167,7 @@ def read_tree(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
                 f"{path}: {name} is {got}, expected {leaf.dtype}{list(leaf.shape)}; "
                 "the file is of another network or version"
             )
-        return jax.numpy.asarray(found)
+        return jax.device_put(found)  # `asarray` would compile a program for each shape
 
     return jax.tree_util.tree_map_with_path(pick, like), about
 

@@ -14,8 +14,9 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from ..core import tree_index
 from .dialogues import Fleet, Lessons, converse
 from .scenario import Dialogue, Prompts, Scenario
 from .sft import cross_entropy
@@ -112,7 +113,8 @@ def rewarded_dialogues(
     seeds, n = len(drawn), len(drawn[0])
     dialogue = converse(scenario, Fleet(scenario, models, temperature), Prompts.join(*drawn), rng)
     rewards = [
-        reward(rows(dialogue, slice(s * n, (s + 1) * n)), _of_seed(others, s)) for s in range(seeds)
+        reward(rows(dialogue, slice(s * n, (s + 1) * n)), _of_seed(dict(others), s))
+        for s in range(seeds)
     ]
     return dialogue, np.stack(rewards).astype(np.float32)
 
@@ -123,8 +125,9 @@ def rows(dialogue: Dialogue, chosen: slice | np.ndarray) -> Dialogue:
     return Dialogue(dialogue.prompts.take(index), *(part[index] for part in dialogue[1:]))
 
 
-def _of_seed(others: Mapping[str, Transformer], seed: int) -> dict[str, Transformer]:
-    return {name: jax.tree.map(lambda leaf: leaf[seed], model) for name, model in others.items()}
+@jax.jit  # leaf by leaf, two programs would be compiled for each shape
+def _of_seed(others: dict[str, Transformer], seed: int | Int[Array, ""]) -> dict[str, Transformer]:
+    return tree_index(others, seed)
 
 
 class _Loss(NamedTuple):

@@ -111,7 +111,7 @@ class DialogueStage(Stage):
     def begin(self, learners: Learners) -> Learners:
         """Give the fleet as the stage begins: with a fresh optimizer for the models."""
         models: Any = learners.models
-        optimizer = jax.vmap(self.adam.transform().init)(models)
+        optimizer = _fresh(self.adam, models)
         return Learners(learners.models, optimizer, learners.others)
 
     def advance(self, task: Task, state: Learners, number: int) -> tuple[Learners, Stats]:
@@ -120,6 +120,12 @@ class DialogueStage(Stage):
 
     def learners(self, state: Learners) -> Learners:
         return Learners(state.models, None, state.others)
+
+
+@functools.partial(jax.jit, static_argnums=0)  # not a program for each shape
+def _fresh(adam: Adam, models: Any) -> Any:
+    """Make the optimizer's state for a fleet that has not learned yet."""
+    return jax.vmap(adam.transform().init)(models)
 
 
 def log_likelihoods(model: Transformer, tokens: Int[Array, "b t"]) -> Array:

@@ -219,8 +219,10 @@ def new(architecture: Architecture, num_words: int, context: int, seed: int) -> 
     rng = np.random.default_rng((seed, 0x6A0))
     n, width = architecture.layers, architecture.width
 
+    # All of this in NumPy, and put in place as it is: for each shape JAX would compile a program, for
+    # arithmetic, for a change of type, even for `asarray`.
     def normal(*shape: int, deviation: float = 0.02) -> Array:
-        return jnp.asarray(rng.normal(0, deviation, shape), jnp.float32)
+        return jax.device_put(rng.normal(0, deviation, shape).astype(np.float32))
 
     def linear(inputs: int, outputs: int, deviation: float) -> Linear:
         return Linear(normal(n, inputs, outputs, deviation=deviation), constant(0, n, outputs))
@@ -228,9 +230,8 @@ def new(architecture: Architecture, num_words: int, context: int, seed: int) -> 
     def norm(*shape: int) -> Norm:
         return Norm(constant(1, *shape), constant(0, *shape))
 
-    # NumPy's: each new shape of a JAX operation would be compiled.
     def constant(value: float, *shape: int) -> Array:
-        return jnp.asarray(np.full(shape, value, np.float32))
+        return jax.device_put(np.full(shape, value, np.float32))
 
     inward, outward = width**-0.5, width**-0.5 / (2 * n) ** 0.5
     return Transformer(

@@ -32,7 +32,7 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolChoice, ToolInfo
 from jaxtyping import Int
 
-from ...core import UsageError, tree_index
+from ...core import UsageError
 from ...language.dialogues import pick
 from ...language.scenario import PAD, Scenario, pad_left
 from ...language.transformer import Transformer
@@ -117,7 +117,9 @@ class Small(ModelAPI):
         if seed not in seeds:
             raise UsageError(f"seed is {seed!r}; {model_name} has {', '.join(map(str, seeds))}")
         self.scenario = folder.experiment.contest
-        self.model = tree_index(load_models(folder), seeds.index(seed))
+        # With NumPy: a JAX operation would be compiled for every shape.
+        models, index = load_models(folder), seeds.index(seed)
+        self.model = jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[index]), models)
         self.asked: Counter[bytes] = Counter()
 
     async def generate(
