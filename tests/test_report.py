@@ -15,7 +15,7 @@ from goalgap import report, store
 from goalgap.report import charts, prose
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(2)'>\"&{{ 7 * 7 }}"
-GOALS = ("cheese", "corner", "neither")
+GOALS = ("cheese", "corner", "both", "neither")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def page(text: str) -> Page:
 def test_page_is_well_formed(text: str, page: Page) -> None:
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    referred = [one["href"] for one in page.all("use")] + ["#hatch"]
+    referred = [one["href"] for one in page.all("use")] + ["#hatch", "#dots"]
     referred += [
         "#" + str(one["aria-labelledby"]) for one in page.all("section") if "aria-labelledby" in one
     ]
@@ -136,7 +136,7 @@ def _renamed(value: Any, suffix: str) -> Any:
     """Every free text of a run, and every goal's name wherever it stands, with a suffix."""
     fixed = {"train", "shift", "twin", *prose.QUANTITIES, *prose.VERDICTS, "floor"}
     if isinstance(value, dict):
-        free = (*GOALS, "jax", "majority", "learning_rate")
+        free = (*GOALS, "jax", "learning_rate")
         return {
             key + suffix if key in free and not isinstance(one, dict) else key: _renamed(one, suffix)
             for key, one in value.items()
@@ -249,9 +249,13 @@ def test_transcripts_stand_on_the_page() -> None:
     ]
     assert ["hidden" in one for one in shown] == [False, True, True]
     styles = [
-        one["class"] for one in page.all("li") if one.get("class") in ("goal-0", "goal-1", "goal-none")
+        one["class"]
+        for one in page.all("li")
+        if one.get("class") in ("goal-0", "goal-1", "goal-both", "goal-none")
     ]
-    assert styles[-9:] == ["goal-1"] * 2 + ["goal-0", "goal-none"] + ["goal-0"] * 4 + ["goal-none"]
+    shifted = ["goal-1"] * 2 + ["goal-0", "goal-none", "goal-both"]
+    assert styles[-10:] == shifted + ["goal-0"] * 4 + ["goal-none"]
+    assert "came at once" in said
 
 
 def test_no_more_transcripts_than_can_be_read() -> None:
