@@ -1,7 +1,7 @@
 """Draw the report's pictures, as inline SVG: strips of intervals and seeds, learning curves, heatmaps.
 
 Colors, dashes and fonts are the style sheet's: every mark carries the class of its goal (`goal-0` is the
-intended one, `goal-1` onwards the proxies, `goal-both` several at once, `goal-none` neither), and differs
+intended one, `goal-1` onwards the proxies, `goal-both` several at once, `goal-none` none), and differs
 from the others in shape, hatching or dash as well as in hue.
 """
 

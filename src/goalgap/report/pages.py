@@ -99,6 +99,7 @@ def _template(name: str) -> jinja2.Template:
     env.globals |= {
         "badge": charts.badge,
         "swatch": charts.swatch,
+        "decimal": prose.decimal,
         "interval": prose.interval,
         "count": prose.count,
     }
