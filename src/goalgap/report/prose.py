@@ -362,8 +362,8 @@ def _rival(rival: dict, better: bool, names: dict[str, str]) -> str:
         return said + "."
     # What no listed goal explains is set against random play (and has a posterior).
     other = names["random"] if "posterior" in rival else "the listed goals together"
-    spread = interval(rival, decimal)
-    said += (
-        f", by {decimal(rival['estimate'])} nats {names['an']} {names['episode']} {spread} over {other}"
-    )
-    return f"{said}, where the two can be told apart (in {count(rival['telling'], names['episode'])})."
+    by = f"{decimal(rival['estimate'])} nats {names['an']} {names['episode']} against {other}"
+    if is_known(rival["low"]) and is_known(rival["high"]):
+        by += f" {interval(rival, decimal)}"
+    where = f"{count(rival['telling'], names['episode'])} that can tell"
+    return f"{said} ({by}, above 0 is better; {where})."
