@@ -102,7 +102,9 @@ def test_the_page_judges_as_python_does(script: Any) -> None:
     for index in range(400):
         specification = ("correct", "correct", "misspecified")[index % 3]
         center = noise.choice([0.0, 0.1, 0.5, 0.7, 0.95])
-        cases = [random_case(noise, seed, center) for seed in range(noise.integers(1, 7))]
+        others = center if index % 2 else 0.05  # seeds that disagree, in every second fleet
+        centers = noise.choice([center, others], noise.integers(1, 7))
+        cases = [random_case(noise, seed, one) for seed, one in enumerate(centers)]
         live = live_data(cases, specification)
         for _ in range(4):
             lines = random_thresholds(noise, cases)

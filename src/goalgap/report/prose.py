@@ -341,7 +341,6 @@ def verdict_words(verdict: dict, env: dict, subject: str, alpha: Number) -> dict
         "means": means.format(**words),
         "does_not": does_not.format(**words),
         "mark": MARKS.get(verdict["verdict"], "goal-none"),
-        "rivals": rivals(verdict, names),
     }
 
 

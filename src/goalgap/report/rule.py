@@ -81,7 +81,8 @@ def section(source: Source) -> dict[str, Any] | None:
 
 
 def _threshold(name: str, value: Any, source: Source) -> dict[str, Any]:
-    control = CONTROLS.get(name)
+    # The first edition had thresholds of these names that meant something else.
+    control = CONTROLS.get(name) if "positions" in source.verdict else None
     shown = {"name": name, "value": value, "control": None, "title": name, "about": ""}
     if control is None:
         return shown

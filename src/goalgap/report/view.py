@@ -31,6 +31,7 @@ def page(run: dict[str, Any]) -> dict[str, Any]:
         "experiment": experiment,
         "goals": source.goals,
         "says": prose.verdict_words(verdict, env, subject, source.alpha),
+        "rivals": prose.rivals(verdict, source.nouns),
         "keys": _key_numbers(source),
         "tables": _tables(source),
         "seeds": source.seeds,
