@@ -9,13 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_example import Page, example_language_run, example_run
+from report_example import (
+    Page,
+    example_language_run,
+    example_outcomes,
+    example_run,
+    first_edition,
+)
 
 from goalgap import report, store
-from goalgap.report import charts, prose
+from goalgap.envs.corner import Corner
+from goalgap.measure import judge
+from goalgap.report import charts, prose, view
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(2)'>\"&{{ 7 * 7 }}"
-GOALS = ("cheese", "corner", "neither")
+GOALS = ("cheese", "corner", "both", "neither")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +39,7 @@ def page(text: str) -> Page:
 def test_page_is_well_formed(text: str, page: Page) -> None:
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    referred = [one["href"] for one in page.all("use")] + ["#hatch"]
+    referred = [one["href"] for one in page.all("use")] + ["#hatch", "#dots"]
     referred += [
         "#" + str(one["aria-labelledby"]) for one in page.all("section") if "aria-labelledby" in one
     ]
@@ -52,6 +60,78 @@ def test_page_has_every_number_of_the_table(page: Page) -> None:
         for seed, value in enumerate(dots):
             assert f"seed {seed}: {form(value)}" in said
     assert "51\u202f% to 100\u202f%" in said  # the interval of the misgeneralizing fraction
+
+
+@pytest.mark.parametrize("split", ["train", "shift", "twin"])
+def test_what_came_first_sums_to_one(text: str, split: str) -> None:
+    """First + both + neither, as the page's table shows them, but for rounding."""
+    panel = text[text.index('data-panel="quantity:first"') :]
+    groups = panel[: panel.index("</table>")].split('<tr class="group"')[1:]
+    group = groups[["train", "shift", "twin"].index(split)]
+    assert [name for name in GOALS if f" {name}</th>" in group] == list(GOALS)
+    shares = re.findall(r'<td role="cell" class="number"><span class="estimate">([\d.]+)', group)
+    assert len(shares) == len(GOALS) and abs(sum(map(float, shares)) - 100) <= 0.05 * len(GOALS) + 1e-9
+
+
+def test_tiles_have_the_numbers_of_the_sentence(page: Page) -> None:
+    """In training what is reached, after the shift what comes first: as the sentence has it."""
+    run = example_run()
+    tiles = [tile["row"] for tile in view.page(store.plain(run))["keys"]]
+    assert [(row["goal"], row["split"], row["quantity"]) for row in tiles[:3]] == [
+        ("cheese", "train", "reached"),
+        ("cheese", "shift", "first"),
+        ("corner", "shift", "first"),
+    ]
+    reached, intended, proxy = (f"{row['estimate']:.0%}" for row in tiles[:3])
+    for said in (f"success in {reached}", f"corner comes first in {proxy} of", f"cheese in {intended},"):
+        assert said in run["verdict"]["sentence"]
+
+
+@pytest.mark.parametrize(
+    "specification, asked", [("misspecified", "the reward"), ("demonstrated", "the demonstrations")]
+)
+def test_what_was_asked_for_is_not_called_misgeneralization(specification: str, asked: str) -> None:
+    run = example_run()
+    asked_for = judge(example_outcomes(), Corner(size=7), specification=specification)
+    run["verdict"] |= asked_for | {"sentence": ""}
+    said = "".join(Page(report.render(run)).text)
+    assert f"pursue the corner, as {asked} asked" in said
+    assert "of the seeds pursue the proxy" in said and "seeds misgeneralize" not in said
+
+
+def test_positions_and_explanations_stand_on_the_page(page: Page) -> None:
+    said, verdict = "".join(page.text), example_run()["verdict"]
+    for seed in verdict["seeds"]:
+        position, best = seed["position"], seed["explanation"]["against"][0]
+        for row in (position, best):
+            assert prose.decimal(row["estimate"]) in said and prose.interval(row, prose.decimal) in said
+        assert prose.percent(seed["twin"], 0) in said and prose.percent(seed["pursued"], 0) in said
+    for rival in verdict["rivals"]:
+        assert f"To {rival['sentence']}: explains the moves as well" in said
+    assert f"{verdict['seeds'][0]['explanation']['num_goals']} that differ" in said
+    assert len(verdict["sensitivity"]) == sum(
+        1 for one in page.all("td") if one.get("class") in ("", "moved ", "base", "moved base")
+    )
+
+
+def test_pages_of_the_first_edition() -> None:
+    """A run that was judged before there were positions, "both" and joint thresholds."""
+    run = example_run()
+    run["verdict"] = first_edition(run["verdict"])
+    run["measurements"] = [row for row in run["measurements"] if row["goal"] != "both"]
+    for cell in run["splay"]["cells"]:
+        cell["shares"].pop("both", None)
+    text = report.render(run)
+    said = "".join(Page(text).text)
+    assert "Seed by seed" in said and "Came first" in said and "0.667 → 0.9" in said
+    for absent in (
+        "The position is read from",
+        "Which goals explain",
+        "Does it work?",
+        'id="live"',
+        "#mark-both",
+    ):
+        assert absent not in text[: text.rindex("<script>")]
 
 
 def test_page_loads_nothing(text: str, page: Page) -> None:
@@ -136,7 +216,7 @@ def _renamed(value: Any, suffix: str) -> Any:
     """Every free text of a run, and every goal's name wherever it stands, with a suffix."""
     fixed = {"train", "shift", "twin", *prose.QUANTITIES, *prose.VERDICTS, "floor"}
     if isinstance(value, dict):
-        free = (*GOALS, "jax", "majority", "learning_rate")
+        free = (*GOALS, "jax", "learning_rate")
         return {
             key + suffix if key in free and not isinstance(one, dict) else key: _renamed(one, suffix)
             for key, one in value.items()
@@ -249,9 +329,13 @@ def test_transcripts_stand_on_the_page() -> None:
     ]
     assert ["hidden" in one for one in shown] == [False, True, True]
     styles = [
-        one["class"] for one in page.all("li") if one.get("class") in ("goal-0", "goal-1", "goal-none")
+        one["class"]
+        for one in page.all("li")
+        if one.get("class") in ("goal-0", "goal-1", "goal-both", "goal-none")
     ]
-    assert styles[-9:] == ["goal-1"] * 2 + ["goal-0", "goal-none"] + ["goal-0"] * 4 + ["goal-none"]
+    shifted = ["goal-1"] * 2 + ["goal-0", "goal-none", "goal-both"]
+    assert styles[-10:] == shifted + ["goal-0"] * 4 + ["goal-none"]
+    assert "came at once" in said
 
 
 def test_no_more_transcripts_than_can_be_read() -> None:

@@ -10,7 +10,7 @@ import pytest
 from report_example import Page, example_run
 
 from goalgap import report
-from goalgap.report import analysis, charts, prose
+from goalgap.report import analysis, boards, prose
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(2)'>\"&{{ 7 * 7 }}"
 BOARD = [[1, 1, 1, 1, 1], [1, 0, 0, 3, 1], [1, 0, 1, 0, 1], [1, 0, 0, 2, 1], [1, 1, 1, 1, 1]]
@@ -260,7 +260,7 @@ def test_goals_ruled_out_are_folded_and_limited(read: str) -> None:
 
 def test_routes_are_drawn_from_the_start_to_the_ends(text: str, page: Page) -> None:
     """Cells count from inside the wall: [2, 2] is the board's row 3, column 3, with its middle at 84."""
-    aside = charts.ASIDE / 2
+    aside = boards.ASIDE / 2
     routes = [one for one in page.all("path") if str(one.get("class")).startswith("route")]
     drawn = [one for one in routes if str(one["d"]).count("L") > 1]
     assert [one["class"] for one in drawn] == ["route goal-0", "route goal-1"]

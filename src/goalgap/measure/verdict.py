@@ -281,6 +281,7 @@ def _judge_seed(
         "position": position,
         "intended_share": 1 - position["estimate"],
         "num_levels": case["num_levels"],
+        "apart": case["apart"],
         "first": first,
         "explanation": case["explanation"],
     }
@@ -404,22 +405,32 @@ def _positions(cases: list[dict[str, Any]]) -> dict[str, list[float]]:
 
     Keys are seeds joined by commas, values are [estimate, low, high]: so that a page can judge anew
     when a reader moves a threshold. Groups are those of seeds with at least some success in training,
-    and at least some share explained by listed goals.
+    at least some share explained by listed goals, and no unlisted goal that is better by some margin.
     """
-    known = [case for case in cases if not np.isnan(case["place"]).all()]
-    groups = set()
-    for works, pursues in itertools.product(known, known):
-        group = tuple(
+    known = [s for s, case in enumerate(cases) if not np.isnan(case["place"]).all()]
+    works = {s: min(cases[s]["intent_train"], cases[s]["twin"]) for s in known}
+    margins = {s: _margin(cases[s]) for s in known}
+    groups = {
+        tuple(
             s
-            for s, case in enumerate(cases)
-            if any(case is one for one in known)
-            and min(case["intent_train"], case["twin"]) >= min(works["intent_train"], works["twin"])
-            and case["pursued"] >= pursues["pursued"]
+            for s in known
+            if works[s] >= least and cases[s]["pursued"] >= share and margins[s] <= margin
         )
-        groups |= {group} if group else set()
+        for least in set(works.values())
+        for share in {cases[s]["pursued"] for s in known}
+        for margin in set(margins.values())
+    }
     found = {}
-    for group in sorted(groups):
+    for group in sorted(groups - {()}):
         row = _position([cases[s]["place"] for s in group])
         key = ",".join(str(cases[s]["seed"]) for s in group)
         found[key] = [row["estimate"], row["low"], row["high"]]
     return found
+
+
+def _margin(case: dict[str, Any]) -> float:
+    """Tell the least margin with which no unlisted goal takes a seed; 0 where none could."""
+    if case["apart"] < calibration.MIN_APART:  # undecided, before rivals are looked at
+        return 0.0
+    against = (case["explanation"] or {}).get("against", [])
+    return max((rival["low"] for rival in against if rival["low"] > 0), default=0.0)

@@ -7,7 +7,7 @@ their numbers where space is short. Blue is the intended goal, orange an open on
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from . import charts, prose
+from . import boards, charts, considerations, prose
 from .view import papers
 
 INTENDED, RIVAL, OTHER = "goal-0", "goal-1", "goal-none"
@@ -69,7 +69,7 @@ def page(content: dict[str, Any]) -> dict[str, Any]:
         "certificate": _certificate(source),
         "settings": _settings(source),
         "papers": papers(content["env"]),
-        "pitfalls": prose.ANALYSIS_PITFALLS,
+        "pitfalls": considerations.PITFALLS,
         "marks": charts.marks(),
         "tiles": charts.tiles(atlas),
     }
@@ -253,7 +253,7 @@ def _ruled_out(source: Source) -> dict[str, Any]:
 def _level(level: dict, source: Source, label: str, routes: Any = ()) -> dict[str, Any]:
     """Describe a level with its picture, or without one where there are no tiles to draw it with."""
     can_draw = level.get("tiles") and source.num_tiles
-    picture = charts.level(level["tiles"], source.num_tiles, label, routes) if can_draw else None
+    picture = boards.level(level["tiles"], source.num_tiles, label, routes) if can_draw else None
     return level | {"picture": picture}
 
 
@@ -429,12 +429,12 @@ def _certificate(source: Source) -> dict[str, Any] | None:
 def _settings(source: Source) -> list[dict]:
     """List the settings and the levels, each with what it is."""
     rows = [
-        {"name": name, "value": value, "about": prose.ANALYSIS_SETTINGS.get(name, "")}
+        {"name": name, "value": value, "about": considerations.SETTINGS.get(name, "")}
         for name, value in (source.analysis.get("settings") or {}).items()
     ]
     solvable = source.analysis.get("solvable") or {}
     for name, number in (source.analysis.get("num_levels") or {}).items():
-        about = prose.ANALYSIS_LEVELS.get(name, "")
+        about = considerations.LEVELS.get(name, "")
         if name in solvable:
             share = prose.percent(solvable[name], 0)
             about += f"; the intended goal is in reach on {share} of those drawn"

@@ -1,8 +1,8 @@
 """Draw the report's pictures, as inline SVG: strips of intervals and seeds, learning curves, heatmaps.
 
 Colors, dashes and fonts are the style sheet's: every mark carries the class of its goal (`goal-0` is the
-intended one, `goal-1` onwards the proxies, `goal-none` neither), and differs from the others in shape or
-dash as well as in hue.
+intended one, `goal-1` onwards the proxies, `goal-both` several at once, `goal-none` none), and differs
+from the others in shape, hatching or dash as well as in hue.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup, escape
 
-from .prose import Number, is_known, percent
+from .prose import Number, is_known
 
 MARKS = (
     "M0-4.2a4.2 4.2 0 1 0 .01 0z",  # circle: the intended goal
@@ -22,12 +22,9 @@ MARKS = (
     "M0-5 5 4H-5z",
 )
 NO_MARK = "M-4.5-1.3h9v2.6h-9z"  # a dash: none of the goals
+BOTH_MARK = "M-1.6-5h3.2v3.4H5v3.2H1.6V5h-3.2V1.6H-5v-3.2h3.4z"  # a plus: several with one step
 TILE = 24  # user units to a tile of a board
 OVERLAP = 0.3  # covers the seams between tiles that scaling opens
-
-
-Board = Sequence[Sequence[int]]  # tiles, row by row
-Cell = Sequence[int]  # row, column
 
 
 class Axis(NamedTuple):
@@ -44,6 +41,7 @@ class Axis(NamedTuple):
 
 
 SHARE = Axis(0.0, 1.0, (0.0, 0.5, 1.0))
+HIGH, LOW = 34, 22  # strips with dots below the interval, and without
 
 
 def tag(name: str, *children: Any, **attributes: Any) -> Markup:
@@ -79,12 +77,15 @@ def nice_axis(values: Iterable[Any]) -> Axis:
 
 
 def marks() -> Markup:
-    """Define the shapes of the goals and the hatching of proxies, to be referred to; once a page."""
-    shapes = {"none": NO_MARK} | dict(enumerate(MARKS))
-    stripe = tag("path", d="M-1 7 7-1M-4 4 4-4M2 10 10 2", class_="stripe")
+    """Define the shapes of the goals and how bars are hatched, to be referred to; once a page."""
+    shapes = {"none": NO_MARK, "both": BOTH_MARK} | dict(enumerate(MARKS))
     box = {"width": 6, "height": 6, "patternUnits": "userSpaceOnUse"}
+    stripe = tag("path", d="M-1 7 7-1M-4 4 4-4M2 10 10 2", class_="stripe")
+    dot = tag("circle", cx=3, cy=3, r=1.5, class_="dotted")
     paths = (tag("path", id=f"mark-{name}", d=shape) for name, shape in shapes.items())
-    return join([*paths, tag("pattern", stripe, id="hatch", **box)])
+    return join(
+        [*paths, tag("pattern", stripe, id="hatch", **box), tag("pattern", dot, id="dots", **box)]
+    )
 
 
 def tiles(atlas: Sequence[str]) -> Markup:
@@ -116,27 +117,36 @@ def badge(style: str) -> Markup:
 
 
 def strip(
-    row: Mapping[str, Any], reference: Any, axis: Axis, style: str, label: str, seeds: list[str]
+    row: Mapping[str, Any],
+    reference: Any,
+    axis: Axis,
+    style: str,
+    label: str,
+    seeds: list[str],
+    lines: Sequence[Number] = (),
+    height: int = HIGH,
 ) -> Markup:
     """Draw one measurement on a common axis: interval, estimate, a dot per seed, a tick for random play.
 
-    `seeds` are the dots' tooltips. Widths are percentages, so a strip fits any column undistorted.
+    `seeds` are the dots' tooltips, `lines` further values to be marked. Widths are percentages, so a
+    strip fits any column undistorted.
     """
-    grid = [
-        tag("line", x1=axis.at(tick), x2=axis.at(tick), y1=0, y2=34, class_="grid")
-        for tick in axis.ticks
-    ]
-    parts: list[Markup] = []
+    grid = [_upright(axis, tick, 0, height, "grid") for tick in axis.ticks]
+    parts = [_upright(axis, value, 0, height, "settles") for value in lines]
     if is_known(reference):
-        place = axis.at(reference)
-        parts.append(tag("line", x1=place, x2=place, y1=1, y2=33, class_="reference"))
+        parts.append(_upright(axis, reference, 1, height - 1, "reference"))
     if is_known(row.get("low")) and is_known(row.get("high")):
         ends = {"x1": axis.at(row["low"]), "x2": axis.at(row["high"])}
         parts.append(tag("line", **ends, y1=11, y2=11, class_=f"interval {style}"))
     parts += _dots(row.get("per_seed") or (), axis, style, seeds)
     if is_known(row["estimate"]):
         parts.append(mark(style, axis.at(row["estimate"]), 11))
-    return tag("svg", *grid, *parts, class_="strip", height=34, role="img", aria_label=label)
+    return tag("svg", *grid, *parts, class_="strip", height=height, role="img", aria_label=label)
+
+
+def _upright(axis: Axis, value: Number, top: Number, bottom: Number, class_: str) -> Markup:
+    place = axis.at(value)
+    return tag("line", x1=place, x2=place, y1=top, y2=bottom, class_=class_)
 
 
 def _dots(values: Sequence[Any], axis: Axis, style: str, seeds: list[str]) -> list[Markup]:
@@ -164,12 +174,22 @@ def bar(shares: Mapping[str, Any], styles: Mapping[str, str], label: str) -> Mar
     for name, share in shares.items():
         if is_known(share) and share > 0:
             place = {"x": f"{100 * start:.1f}%", "width": f"{100 * share:.1f}%", "height": 12}
-            style = f"share {styles.get(name, 'goal-none')}"
-            parts.append(tag("rect", **place, class_=style))
-            if style not in ("share goal-0", "share goal-none"):
-                parts.append(tag("rect", **place, fill="url(#hatch)"))
+            parts += _piece(styles.get(name, "goal-none"), place)
             start += share
     return tag("svg", *parts, class_="bar", height=12, role="img", aria_label=label)
+
+
+def swatch(style: str) -> Markup:
+    """Draw a sample of a bar's piece, to stand beside its name in the text."""
+    parts = _piece(style, {"width": 18, "height": 12})
+    return tag("svg", *parts, class_="swatch", width=18, height=12, aria_hidden="true")
+
+
+def _piece(style: str, place: Mapping[str, Any]) -> list[Markup]:
+    """Draw a piece of a bar: proxies are striped, both dotted, neither pale."""
+    hatch = {"goal-0": None, "goal-none": None, "goal-both": "#dots"}.get(style, "#hatch")
+    piece = [tag("rect", **place, class_=f"share {style}")]
+    return [*piece, tag("rect", **place, fill=f"url({hatch})")] if hatch else piece
 
 
 # -- learning curves ----------------------------------------------------------------------------------
@@ -323,101 +343,3 @@ def _end_labels(series: Sequence[Series], y: Callable[[float], float]) -> list[M
             tag("text", one.name, x=WIDTH - RIGHT + 9, y=previous + 4, class_=f"name {one.style}")
         )
     return labels
-
-
-# -- boards -------------------------------------------------------------------------------------------
-
-ASIDE = 3.2  # by which routes stand apart where they run along each other
-
-
-def level(
-    board: Board, num_tiles: int, label: str, routes: Sequence[tuple[str, Sequence[Cell]]] = ()
-) -> Markup:
-    """Draw a level, and on it routes, each with the class of its goal.
-
-    A route has a ring at the start and the goal's mark at the end. Its cells count from the board's own
-    first cell; `board` has the wall as well.
-    """
-    height, width = TILE * len(board), TILE * len(board[0])
-    lines, ends = [], []
-    for index, (style, cells) in enumerate(routes):
-        shift = ASIDE * (index - (len(routes) - 1) / 2)
-        places = [(TILE * (column + 1.5) + shift, TILE * (row + 1.5) + shift) for row, column in cells]
-        path = "M" + "L".join(f"{x:g} {y:g}" for x, y in places)
-        lines += [tag("path", d=path, class_="halo"), tag("path", d=path, class_=f"route {style}")]
-        ends.append(mark(style, *(f"{place:g}" for place in places[-1])))
-    if routes:
-        row, column = routes[0][1][0]
-        start = {"cx": f"{TILE * (column + 1.5):g}", "cy": f"{TILE * (row + 1.5):g}", "r": 0.44 * TILE}
-        lines.append(tag("circle", **start, class_="start"))
-    return tag(
-        "svg",
-        *_tiled(board, num_tiles),
-        *lines,
-        *ends,
-        class_="board wide" if width > 2 * height else "board",
-        viewBox=f"0 0 {width} {height}",
-        role="img",
-        aria_label=label,
-    )
-
-
-def _tiled(board: Board, num_tiles: int) -> list[Markup]:
-    return [
-        tag("use", href=f"#tile-{tile}", x=TILE * column, y=TILE * row)
-        for row, line in enumerate(board)
-        for column, tile in enumerate(line)
-        if 0 <= tile < num_tiles
-    ]
-
-
-def heatmap(splay: Mapping[str, Any], outcome: str, style: str, num_tiles: int) -> Markup:
-    """Show, on each cell that may hold the object, in what share of episodes the outcome came about.
-
-    Cells count from the board's own top-left cell; `tiles` has the wall around it as well.
-    """
-    height, width = TILE * len(splay["tiles"]), TILE * len(splay["tiles"][0])
-    parts = _tiled(splay["tiles"], num_tiles)
-    if not num_tiles:
-        parts.append(tag("rect", width=width, height=height, class_="blank"))
-    for cell in splay["cells"]:
-        share = cell.get("shares", {}).get(outcome)
-        if cell["legal"] and is_known(share):
-            parts.append(_heat(cell, share, style))
-    label = (
-        f"Heatmap: share of episodes in which {outcome} came first, by where the {splay['object']} "
-        "is. Arrow keys move over the cells."
-    )
-    return tag(
-        "svg",
-        *parts,
-        class_="board wide" if width > 2 * height else "board dense" if width > 11 * TILE else "board",
-        viewBox=f"0 0 {width} {height}",
-        role="img",
-        tabindex=0,
-        aria_label=label,
-    )
-
-
-def _heat(cell: Mapping[str, Any], share: Number, style: str) -> Markup:
-    row, column = cell["row"] + 1, cell["col"] + 1
-    words = ", ".join(
-        f"{name} {percent(value, 0)}" for name, value in cell["shares"].items() if is_known(value)
-    )
-    box = {"x": TILE * column, "y": TILE * row, "width": TILE, "height": TILE}
-    return tag(
-        "g",
-        tag("rect", **box, class_="cell"),
-        tag("rect", **box, class_=f"heat {style}", fill_opacity=f"{0.94 * share:.3f}"),
-        tag(
-            "text",
-            f"{100 * share:.0f}",
-            x=TILE * (column + 0.5),
-            y=TILE * row + 15,
-            class_="high" if share >= 0.75 else "middle" if share >= 0.5 else "low",
-        ),
-        class_="place",
-        data_row=row,
-        data_column=column,
-        data_text=f"Row {row}, column {column}: {words}",
-    )

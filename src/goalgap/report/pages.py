@@ -50,10 +50,10 @@ def render(run: Mapping[str, Any]) -> str:
 
     A run of language models says so by `env["kind"] == "language"`. In place of boards it may have
     `transcripts`, for each dialogue `{"seed", "split", "first", "prompt", "turns"}`: `first` is the name
-    of the goal that came first, or "neither"; each of the `turns`, which follow the prompt, is `{"who":
-    "model" or "user", "text"}`. The first dozen of each split are shown.
+    of the goal that came first, "both" or "neither"; each of the `turns`, which follow the prompt, is
+    `{"who": "model" or "user", "text"}`. The first dozen of each split are shown.
     """
-    script = _asset("script.js")
+    script = _asset("judge.js") + _asset("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _template("page.html").render(
         view.page(store.plain(run)),
@@ -96,7 +96,13 @@ def _template(name: str) -> jinja2.Template:
     forms = ("percent", "decimal", "plain", "duration", "regret", "share")
     env.filters |= {form: getattr(prose, form) for form in forms}
     env.filters |= {"short": charts.short, "json": _json}
-    env.globals |= {"badge": charts.badge, "interval": prose.interval, "count": prose.count}
+    env.globals |= {
+        "badge": charts.badge,
+        "swatch": charts.swatch,
+        "decimal": prose.decimal,
+        "interval": prose.interval,
+        "count": prose.count,
+    }
     return env.get_template(name)
 
 

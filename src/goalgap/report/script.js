@@ -1,7 +1,22 @@
-"use strict";
 (() => {
   const all = (query, root = document) => [...root.querySelectorAll(query)];
   const byId = (id) => document.getElementById(id);
+
+  const element = (name, text, className) =>
+    Object.assign(document.createElement(name), { textContent: text, className: className || "" });
+
+  // The shape of a goal, by its class, as charts.badge draws it.
+  function badge(style) {
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+    svg.setAttribute("viewBox", "-7 -7 14 14");
+    svg.setAttribute("class", "badge");
+    svg.setAttribute("aria-hidden", "true");
+    use.setAttribute("href", style.replace("goal", "#mark"));
+    use.setAttribute("class", `mark ${style}`);
+    svg.append(use);
+    return svg;
+  }
 
   // A switch shows one of several panels.
   for (const set of all("[data-switch]")) {
@@ -77,6 +92,41 @@
     });
   }
 
+  // Thresholds: each change judges the seeds and the run anew (judge.js).
+  const judged = byId("live");
+  if (judged) {
+    const live = JSON.parse(judged.textContent);
+    const sliders = all("#thresholds input");
+    let thresholds = { ...live.thresholds };
+    const said = ({ verdict, proxy, why }) => {
+      const style = proxy ? live.styles[proxy] || "goal-1" : verdict === VERDICT.intended ? "goal-0" : "goal-none";
+      return [badge(style), " ", element("strong", verdict), proxy ? ` (${proxy})` : "", why ? `: ${why}` : ""];
+    };
+    const show = () => {
+      for (const slider of sliders) byId(`value-${slider.name}`).textContent = String(Number(thresholds[slider.name].toFixed(3)));
+      const { seeds, ...run } = judge(live, thresholds);
+      const at = run.position ? `; position ${run.position[0].toFixed(2)} [${run.position[1].toFixed(2)}, ${run.position[2].toFixed(2)}]` : "";
+      byId("anew-run").replaceChildren(...said(run), at);
+      byId("anew-seeds").replaceChildren(...seeds.map((seed) => {
+        const item = element("li", `seed ${seed.seed} `);
+        item.append(...said({ ...seed, why: "" }));
+        item.title = seed.why;
+        return item;
+      }));
+    };
+    const start = () => {
+      thresholds = { ...live.thresholds };
+      for (const slider of sliders) slider.value = thresholds[slider.name];
+      show();
+    };
+    for (const slider of sliders) {
+      slider.addEventListener("input", () => { thresholds[slider.name] = Number(slider.value); show(); });
+    }
+    byId("as-stored").addEventListener("click", start);
+    for (const node of all(".live")) node.hidden = false;
+    start();
+  }
+
   // Replay.
   const source = byId("episodes");
   if (!source) return;
@@ -85,22 +135,8 @@
   const [slider, button, output, speed] = ["step", "play", "at", "speed"].map(byId);
   const box = document.querySelector(".replay");
   const sprites = atlas.map((png) => Object.assign(new Image(), { src: `data:image/png;base64,${png}` }));
+  const styleOf = (goal) => styles[goal] || "goal-none";
   let level = null, tracks = [], playing = false, clock = 0, seen = 0;
-
-  const element = (name, text, className) =>
-    Object.assign(document.createElement(name), { textContent: text, className: className || "" });
-
-  function badge(goal) {
-    const style = styles[goal] || "goal-none";
-    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-    svg.setAttribute("viewBox", "-7 -7 14 14");
-    svg.setAttribute("class", "badge");
-    use.setAttribute("href", style.replace("goal", "#mark"));
-    use.setAttribute("class", `mark ${style}`);
-    svg.append(use);
-    return svg;
-  }
 
   // Rows of tiles after `time` steps, and the cells changed until then.
   function boardAt(track, time) {
@@ -157,7 +193,7 @@
     caption.append(element("strong", track.name));
     const events = track.events.map(({ goal, step }) => {
       const node = element("div", "", "event");
-      node.append(badge(goal), ` ${goal} at step ${step}`);
+      node.append(badge(styleOf(goal)), ` ${goal} at step ${step}`);
       caption.append(node);
       return { node, step };
     });
@@ -180,7 +216,7 @@
     byId("tracks").replaceChildren(...tracks.map(({ figure }) => figure));
     slider.max = Math.max(1, ...level.tracks.map(lively));
     byId("events").replaceChildren(...level.tracks.flatMap((track) => track.events.map(({ goal, step }) => {
-      const svg = badge(goal);
+      const svg = badge(styleOf(goal));
       svg.style.left = `${100 * step / slider.max}%`;
       return svg;
     })));

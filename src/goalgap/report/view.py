@@ -2,43 +2,16 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
-from . import charts, prose
+from . import boards, charts, fleet, prose, rule
+from .source import RANDOM, Source, goals
 
-NUM_STYLES = len(charts.MARKS)
-RANDOM = "random "  # prefix of the quantities that random play is measured by
 NUM_DIALOGUES = 12  # of each split, to be read
 SHARES = charts.Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
-
-
-class Source(NamedTuple):
-    """Hold a run as several sections of its page need it."""
-
-    goals: list[dict[str, str]]  # name, sentence, role and style; the intended one first
-    measurements: list[dict[str, Any]]
-    verdict: dict[str, Any]
-    alpha: float  # share of training levels on which the goals part
-    nouns: dict[str, str]  # what the page calls things
-
-    def style(self, goal: str | None) -> str:
-        """Return the class that colors and shapes a goal; also the class of "none of the goals"."""
-        return next((one["style"] for one in self.goals if one["name"] == goal), "goal-none")
-
-    def find(self, goal: str, split: str, quantity: str) -> dict | None:
-        """Find the measurement of a goal's quantity on a split; None where there is none."""
-        wanted = (goal, split, quantity)
-        rows = (
-            row for row in self.measurements if (row["goal"], row["split"], row["quantity"]) == wanted
-        )
-        return next(rows, None)
-
-    def random(self, row: dict) -> dict | None:
-        """Find what random play measures in place of the row."""
-        return self.find(row["goal"], row["split"], RANDOM + row["quantity"])
 
 
 def page(run: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +19,7 @@ def page(run: dict[str, Any]) -> dict[str, Any]:
     about, env, verdict = run["about"], run["env"], run["verdict"]
     experiment = _experiment(run.get("experiment") or {})
     alpha = float(experiment.get("alpha") or experiment.get("dose") or 0)
-    source = Source(_goals(env), run.get("measurements") or [], verdict, alpha, prose.nouns(env))
+    source = Source(goals(env), run.get("measurements") or [], verdict, alpha, prose.nouns(env))
     episodes = run.get("episodes") or {}
     atlas = episodes.get("atlas") or []
     subject = about.get("subject") or "trained fleet"
@@ -58,15 +31,18 @@ def page(run: dict[str, Any]) -> dict[str, Any]:
         "experiment": experiment,
         "goals": source.goals,
         "says": prose.verdict_words(verdict, env, subject, source.alpha),
+        "rivals": prose.rivals(verdict, source.nouns),
         "keys": _key_numbers(source),
         "tables": _tables(source),
-        "has_gap": all("goal_gap" in seed for seed in verdict.get("seeds") or ()),
-        "seeds": [_seed(seed, source) for seed in verdict.get("seeds") or ()],
+        "seeds": source.seeds,
+        "fleet": fleet.section(source),
+        "explanations": fleet.explanations(source),
         "curves": _curves(run.get("curves") or [], source),
         "splay": _splay(run.get("splay"), source, len(atlas)),
         "replay": _replay(episodes, source),
         "transcripts": _transcripts(run.get("transcripts") or [], source),
-        "sensitivity": _sensitivity(verdict),
+        "outcomes": source.outcomes([*_firsts(run.get("transcripts") or []), "neither"]),
+        "rule": rule.section(source),
         "papers": papers(env),
         "nouns": source.nouns,
         "pitfalls": prose.pitfalls(env, verdict),
@@ -89,30 +65,25 @@ def _experiment(experiment: dict[str, Any]) -> dict[str, Any]:
     return experiment if is_whole else {"contest": experiment}
 
 
-def _goals(env: dict[str, Any]) -> list[dict[str, str]]:
-    goals = [env["intended"] | {"role": "intended", "style": "goal-0"}]
-    for index, proxy in enumerate(env.get("proxies") or ()):
-        style = f"goal-{1 + index % (NUM_STYLES - 1)}"
-        goals.append(proxy | {"role": "proxy", "style": style})
-    return goals
-
-
 def _key_numbers(source: Source) -> list[dict]:
     """Choose the few numbers that the verdict can be told by."""
     intended, proxies = source.goals[0], source.goals[1:]
     named = [goal for goal in proxies if goal["name"] == source.verdict.get("proxy")]
-    wanted = [(intended, "train", "in training"), (intended, "shift", "after the shift")]
-    wanted += [(proxy, "shift", "after the shift") for proxy in (named or proxies)[:1]]
+    # In training the goals agree, and it matters whether they are reached; later, which comes first.
+    wanted = [(intended, "train", "reached"), (intended, "shift", "first")]
+    wanted += [(proxy, "shift", "first") for proxy in (named or proxies)[:1]]
+    where = {"train": "in training", "shift": "first, after the shift"}
     keys = []
-    for goal, split, where in wanted:
-        if row := source.find(goal["name"], split, "reached"):
-            text = f"of {source.nouns['episodes']} {goal['sentence']} {where}"
+    for goal, split, quantity in wanted:
+        if row := source.find(goal["name"], split, quantity):
+            text = f"of {source.nouns['episodes']} {goal['sentence']} {where[split]}"
             key = {"row": row, "text": text, "style": goal["style"], "random": source.random(row)}
             keys.append(key)
     row = source.verdict.get("fraction_misgeneralizing")
     if row and row["n"] > 1:
-        text = f"of the {row['unit']} misgeneralize"
-        keys.append({"row": row, "text": text, "style": "goal-none", "random": None})
+        do = "pursue the proxy" if prose.asked_by(source.verdict) else "misgeneralize"
+        key = {"row": row, "text": f"of the {row['unit']} {do}", "style": "goal-none", "random": None}
+        keys.append(key)
     return keys
 
 
@@ -160,7 +131,7 @@ def _line(row: dict, axis: charts.Axis, form: Callable[[Any], str], source: Sour
     label = f"{row['goal']}: {form(row['estimate'])}, interval {form(row['low'])} to {form(row['high'])}"
     if random:
         label += f"; {source.nouns['walk']} {form(random['estimate'])}"
-    values, seeds = row.get("per_seed") or [], source.verdict.get("seeds") or []
+    values, seeds = row.get("per_seed") or [], source.seeds
     names = [one["seed"] for one in seeds] if len(seeds) == len(values) else range(len(values))
     dots = [f"seed {name}: {form(value)}" for name, value in zip(names, values, strict=True)]
     strip = charts.strip(row, random and random["estimate"], axis, style, label, dots)
@@ -177,17 +148,6 @@ def _spanned(rows: list[dict]) -> list[Any]:
     """Collect all the numbers that a strip has to show."""
     numbers = [row[name] for row in rows for name in ("estimate", "low", "high")]
     return numbers + [value for row in rows for value in row.get("per_seed") or ()]
-
-
-def _seed(seed: dict, source: Source) -> dict:
-    """Describe one seed's verdict, with the bar of what it reached first."""
-    first = seed.get("first") or {}
-    label = ", ".join(f"{name} {prose.percent(share, 0)}" for name, share in first.items())
-    mark = prose.MARKS.get(seed["verdict"], "goal-none")
-    if mark != "goal-none" and seed.get("proxy"):
-        mark = source.style(seed["proxy"])
-    styles = {name: source.style(name) for name in first}
-    return seed | {"mark": mark, "bar": charts.bar(first, styles, label) if first else ""}
 
 
 # -- learning curves -------------------------------------------------------------------------------
@@ -255,7 +215,13 @@ def _splay(splay: dict | None, source: Source, num_tiles: int) -> dict | None:
         known = [shares[name] for shares in legal if shares.get(name) is not None]
         style = source.style(name)
         outcome = {"name": name, "style": style, "mean": sum(known) / len(known) if known else None}
-        outcomes.append(outcome | {"map": charts.heatmap(splay, name, style, num_tiles)})
+        outcomes.append(
+            outcome
+            | {
+                "map": boards.heatmap(splay, name, style, num_tiles),
+                "came": boards.came(name, style),
+            }
+        )
     return splay | {"outcomes": outcomes, "num_legal": len(legal)} if outcomes else None
 
 
@@ -272,6 +238,11 @@ def _replay(episodes: dict, source: Source) -> dict | None:
 # -- dialogues -------------------------------------------------------------------------------------
 
 
+def _firsts(rows: list[dict]) -> list[str]:
+    """List what came first in dialogues."""
+    return [row["first"] for row in rows]
+
+
 def _transcripts(rows: list[dict], source: Source) -> list[dict]:
     """Make a switchable panel for each split, the shifted one first: there the goals part."""
     splits = sorted(_splits(rows), key=lambda split: split != "shift")
@@ -284,22 +255,3 @@ def _transcripts(rows: list[dict], source: Source) -> list[dict]:
             {"split": split, "name": name, "note": note, "dialogues": shown, "num": len(members)}
         )
     return panels
-
-
-# -- the rule --------------------------------------------------------------------------------------
-
-
-def _sensitivity(verdict: dict) -> dict | None:
-    """Show how the verdict moves as its thresholds do: each variation by what it changes."""
-    base = verdict.get("thresholds") or {}
-    rows = []
-    for variation in verdict.get("sensitivity") or ():
-        changes = [
-            (name, base[name], value)
-            for name, value in variation["thresholds"].items()
-            if name in base and value != base[name]
-        ]
-        if changes:
-            rows.append({"changes": changes, "verdict": variation["verdict"]})
-    same = sum(row["verdict"] == verdict["verdict"] for row in rows)
-    return {"rows": rows, "same": same} if rows else None
