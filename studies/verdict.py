@@ -367,7 +367,8 @@ def contests(quick: bool) -> list[Any]:
     found: list[Any] = [
         kind(**OPTIONS.get(kind.name, {"size": 7})) for kind in worlds if kind.name not in SLOW
     ]
-    found += [kind(mode="easy", max_steps=400) for kind in worlds if kind.name in SLOW]
+    easy: dict[str, Any] = {"mode": "easy", "max_steps": 400}
+    found += [kind(**easy) for kind in worlds if kind.name in SLOW]
     return found + [kind() for kind in language.scenarios.ALL]
 
 

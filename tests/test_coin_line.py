@@ -20,7 +20,8 @@ from goalgap.core import UsageError, tree_index
 from goalgap.envs import Corner, Line
 from goalgap.envs.line import LineLevel
 from goalgap.kinds import kind_of
-from goalgap.report.charts import TILE, heatmap
+from goalgap.report.boards import heatmap
+from goalgap.report.charts import TILE
 from goalgap.theory import coin_line
 from goalgap.theory.underspecification import regrets
 

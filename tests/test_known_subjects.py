@@ -21,7 +21,7 @@ from goalgap.envs.dish import Dish
 from goalgap.envs.keys import Keys
 from goalgap.envs.layouts import Blocks, Open, Tree
 from goalgap.measure import draw_exam, judge, sentence
-from goalgap.measure.exam import Table
+from goalgap.measure.exam import Table, stacked
 from goalgap.measure.levels import LevelExam, is_nested, tell_apart
 from goalgap.measure.verdict import CAPABILITY, INTENDED, MISGENERALIZATION, MIXED
 from goalgap.oracle import Oracle
@@ -68,7 +68,7 @@ def examine(env: Environment, exam: LevelExam, luck: int) -> dict[str, Table]:
         players = [*(env.reference(goal) for goal in env.goals), Random(env.num_actions)]
         each = [exam.examine(player, (0,), 0, fleet=False, number=luck)[0] for player in players]
         return dict(zip(names, each, strict=True))
-    fleet = Everyone(env.goals, order=np.array([order for _, order in subjects(env).values()]))
+    fleet = Everyone(env.goals, order=jnp.array([order for _, order in subjects(env).values()]))
     table, _ = exam.examine(fleet, tuple(range(len(names))), 0, number=luck)
     rows = {name: table["seed"] == seed for seed, name in enumerate(names)}
     alone = table | {"seed": np.zeros_like(table["seed"])}
@@ -84,27 +84,31 @@ def check(env: Environment, wanted: int = 100, lucks: int = 3) -> None:
     exam = draw_exam(env, wanted)
     num_levels = exam.splits["shift"].level_hash.size
     assert num_levels == wanted or env.name == "line"  # where not so many are held out
+    is_odd = np.concatenate([np.arange(s.level_hash.size) % 2 == 1 for s in exam.splits.values()])
+    halves: list[Table] = []  # seeds that pursue either goal on every second level
     for luck in range(lucks):
         tables = examine(env, exam, luck)
         for name, (expected, _) in subjects(env).items():
             expect(tables[name], env, expected, (name, luck))
-        is_odd = np.concatenate([np.arange(s.level_hash.size) % 2 == 1 for s in exam.splits.values()])
-        one, other = tables["intended"], tables["proxy"]
-        mixture = {column: np.where(is_odd, one[column], other[column]) for column in one}
-        expect(mixture, env, MIXED, ("half and half", luck))
+        for parity in (False, True):
+            both = tables["proxy"].items()
+            one = {name: np.where(is_odd == parity, tables["intended"][name], v) for name, v in both}
+            halves.append(one | {"seed": np.full_like(one["seed"], len(halves))})
+    expect(stacked(halves), env, MIXED, "half and half")
 
 
 def expect(table: dict[str, np.ndarray], env: Environment, expected: str, about: Any) -> None:
     """A subject is judged as expected, on enough levels."""
     verdict = judge(table, env)
-    (seed,) = verdict["seeds"]
+    seed = verdict["seeds"][0]
     proxy = env.proxies[0].name if expected == MISGENERALIZATION else None
     assert (verdict["verdict"], verdict["proxy"]) == (expected, proxy), (about, seed)
     assert "nan" not in sentence(verdict, env)
     if expected != CAPABILITY:
         # Of CoinRun's twins, many are solved by way of the coin's place and tell nothing.
         least = 0.2 if "lucky" in table else 0.9
-        assert seed["num_levels"] >= least * (table["split"] == "shift").sum(), about
+        num_levels = (table["split"] == "shift").sum() / len(verdict["seeds"])
+        assert seed["num_levels"] >= least * num_levels, about
         assert seed["capability"] >= 0.9, about
 
 
@@ -134,15 +138,12 @@ def test_where_nested_goals_differ():
     assert is_nested(np.where(events == 2, 1, [[[[4, 9]]]])).tolist() == [False]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", envs.ALL, ids=lambda kind: kind.name)
-def test_known_subjects_on_more_levels(kind):
-    if kind.name in LEVELS:
-        check(kind(mode="easy", max_steps=400), LEVELS[kind.name], lucks=2)
-    elif hasattr(kind, "generate"):  # Procgen's
-        check(kind(mode="easy", max_steps=400), wanted=48)
-    else:
-        check(kind(**OPTIONS.get(kind.name, {"size": 7})))
+@pytest.mark.slow  # other boards: `goalgap study verdict`
+@pytest.mark.parametrize(
+    "kind", [kind for kind in envs.ALL if hasattr(kind, "generate")], ids=lambda kind: kind.name
+)
+def test_known_subjects_of_procgens_games(kind):
+    check(kind(mode="easy", max_steps=400), LEVELS.get(kind.name, 48), lucks=2)
 
 
 @pytest.mark.slow
@@ -165,7 +166,8 @@ def test_known_subjects_on_boards_where_random_play_is_good(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", [Tree(), Open()], ids=lambda layout: layout.name)
-@pytest.mark.parametrize("kind", [Corner, Dish, Keys], ids=lambda kind: kind.name)
-def test_known_subjects_on_other_layouts(kind, layout):
-    check(kind(size=9, layout=layout))
+@pytest.mark.parametrize(
+    "env", [Corner(size=9, layout=Tree()), Keys(size=7, few=2, many=8, layout=Open())]
+)
+def test_known_subjects_on_other_layouts(env):
+    check(env)

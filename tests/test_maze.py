@@ -203,16 +203,22 @@ def test_the_cheese_is_in_the_corner_in_training_and_anywhere_after_the_shift():
     assert not apart[0].any() and apart[1].mean() > 0.7
 
 
+def common(env: Maze) -> Any:
+    """The class of levels that training shows, without the held-out layouts drawn anew."""
+    mixture: Any = env.shift().train
+    return mixture.common
+
+
 def test_mazes_for_laptops_are_the_smallest_ones_alone():
     for mode, size in (("tiny", 5), ("small", 7)):
-        levels = batch(Maze(mode=mode).shift().train.common)
+        levels = batch(common(Maze(mode=mode)))
         row, column = levels.corner // size, levels.corner % size
         np.testing.assert_array_equal(row + column, size - 1)
         assert levels.walls.shape == (COUNT, size, size) and set(row.tolist()) == set(range(size // 2))
 
 
 def test_a_region_is_the_square_before_the_corner():
-    levels = batch(Maze(mode="easy", region=4).shift().train.common)
+    levels = batch(common(Maze(mode="easy", region=4)))
     down = levels.cheese // 15 - levels.corner // 15
     left = levels.corner % 15 - levels.cheese % 15
     assert down.min() == left.min() == 0 and down.max() == left.max() == 3

@@ -41,10 +41,10 @@ KINDS = {"random": np.mean, "worst": np.min, "best": np.max}
 class Solved(NamedTuple):
     """What the oracle says of one goal, and what it earns by playing for it. l: levels."""
 
-    start: dict[str, np.ndarray]  # value of each kind of play at the start [l]
-    action_values: np.ndarray  # [l, cells, memories, actions]
-    is_greedy: np.ndarray  # [l, cells, actions], where nothing is remembered
-    earned: np.ndarray  # [l]
+    start: dict[str, Any]  # value of each kind of play at the start [l]
+    action_values: Any  # [l, cells, memories, actions]
+    is_greedy: Any  # [l, cells, actions], where nothing is remembered
+    earned: Any  # [l]
 
 
 class Known(NamedTuple):
@@ -52,14 +52,14 @@ class Known(NamedTuple):
 
     levels: Any  # COUNT distinguishing ones, which may be unsolvable
     goals: dict[str, Solved]
-    walked: np.ndarray  # returns of WALKERS random walkers a level, one after another [l * w, goals]
+    walked: Any  # returns of WALKERS random walkers a level, one after another [l * w, goals]
 
 
 @functools.cache
 def known(env: Any) -> Known:
     """All of it out of one program: nearly all the time is compilation."""
 
-    def solved(goal: Any, levels: Any) -> Solved:
+    def solved(goal: Any, levels: Any) -> Any:
         policy = Oracle((goal,), GAMMA)
         (solution,) = context = policy.prepare(env, levels)
         q = {"best": solution.action_values} | {

@@ -110,10 +110,11 @@ FALLS = {
 
 
 @jax.jit
-def fall(level: Any, start: Any) -> Body:
+def fall(level: Any, start: tuple[Any, Any, Any, Any]) -> Body:
     """The agent after a step in which it commands nothing."""
     no = jnp.zeros((), bool)
-    body = Body(*start, no, no, no)
+    x, y, vx, vy = start
+    body = Body(x, y, vx, vy, no, no, no)
     # Texts do not say which crates are of a column's second pile; here none are.
     tiles = dataclasses.replace(level.tiles, late=jnp.zeros_like(level.tiles.late))
     world = platformer.near(tiles, body.x)

@@ -47,6 +47,7 @@ def random_case(noise: np.random.Generator, seed: int, center: float) -> dict[st
     rivals[0]["low"] = -np.inf if noise.random() < 0.3 else rivals[0]["low"]
     told = {"against": [rival | {"high": rival["low"] + 1} for rival in rivals], "candidates": []}
     told |= {name: bool(noise.random() < 0.3) for name in ("random_best", "listed_best")}
+    place = np.full(NUM_LEVELS, np.nan) if unknown else place
     return {
         "seed": seed,
         "intent_train": float(noise.choice([np.nan, noise.uniform(0.3, 1)], p=[0.03, 0.97])),
@@ -58,7 +59,8 @@ def random_case(noise: np.random.Generator, seed: int, center: float) -> dict[st
         "explanation": told if noise.random() < 0.8 else None,
         "weights": None if unknown else weights,
         "pursued": float("nan") if unknown else float(noise.uniform(0.2, 1)),
-        "place": np.full(NUM_LEVELS, np.nan) if unknown else place,
+        "place": place,
+        "position": second_edition._position([place]),
         "proxy": NAMES[1] if unknown else max(NAMES[1:], key=lambda name: weights[name]),
         "apart": 0.0 if unknown else float(noise.choice([0.05, 0.1, 0.6], p=[0.1, 0.1, 0.8])),
     }

@@ -160,7 +160,8 @@ class Unlisted(Policy):
         return jax.vmap(look)(plain, state, solved)
 
     def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
-        return decide(*observation, memory)
+        q, idle = observation
+        return decide(q, idle, memory)
 
     def _plain(self, levels: Level) -> Any:
         assert self.world is not None

@@ -41,11 +41,11 @@ _NOTHING_BITS = 3.0  # description length of wanting nothing
 
 
 class Moves(NamedTuple):
-    """Hold what a fleet did; r: seeds, n: levels, t: steps."""
+    """Hold what a fleet did, as arrays of NumPy or JAX; r: seeds, n: levels, t: steps."""
 
-    state: Int[np.ndarray, "n r t"]  # its index
-    action: Int[np.ndarray, "n r t"]
-    counts: Bool[np.ndarray, "n r t"]
+    state: Any  # its index [n, r, t]
+    action: Any  # [n, r, t]
+    counts: Any  # whether the move counts [n, r, t]
 
 
 def candidates(env: Environment) -> tuple[Goal, ...] | None:

@@ -115,15 +115,15 @@ def judge(
     contest's own by default. Raises UsageError for a table that lacks a column or a split.
     """
     thresholds = thresholds or Thresholds()
-    specification = specification or getattr(contest, "specification", "correct")
+    asked = specification or str(getattr(contest, "specification", "correct"))
     cases = gather(table, contest, explanations)
-    found = decide(cases, contest, thresholds, specification)
+    found = decide(cases, contest, thresholds, asked)
     places = [case["place"] for case in cases if not np.isnan(case["place"]).all()]
     if found["verdict"] == UNDECIDED and len(places) > 1:
         found["more_seeds"] = _more_seeds(places, thresholds)
     return found | {
         "thresholds": dataclasses.asdict(thresholds),
-        "sensitivity": _sensitivity(cases, contest, specification),
+        "sensitivity": _sensitivity(cases, contest, asked),
         "positions": _positions(cases),
     }
 
