@@ -23,7 +23,7 @@ from goalgap.envs.layouts import Blocks, Open, Tree
 from goalgap.measure import draw_exam, judge, sentence
 from goalgap.measure.exam import Table, stacked
 from goalgap.measure.levels import LevelExam, is_nested, tell_apart
-from goalgap.measure.verdict import CAPABILITY, INTENDED, MISGENERALIZATION, MIXED
+from goalgap.measure.verdict import CAPABILITY, INTENDED, MISGENERALIZATION, MIXED, UNDECIDED
 from goalgap.oracle import Oracle
 
 # Boards as small as can be, so that this is a matter of seconds.
@@ -94,7 +94,8 @@ def check(env: Environment, wanted: int = 100, lucks: int = 3) -> None:
             both = tables["proxy"].items()
             one = {name: np.where(is_odd == parity, tables["intended"][name], v) for name, v in both}
             halves.append(one | {"seed": np.full_like(one["seed"], len(halves))})
-    expect(stacked(halves), env, MIXED, "half and half")
+    # A line has so few held-out levels that they do not decide.
+    expect(stacked(halves), env, MIXED if num_levels >= 32 else UNDECIDED, "half and half")
 
 
 def expect(table: dict[str, np.ndarray], env: Environment, expected: str, about: Any) -> None:
