@@ -198,6 +198,7 @@ class Defaults:
     # The environment's fields for `analyze`, beside `options`: nothing is trained, so that the published
     # board is no matter.
     analysis: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seeds: int = 4  # agents that are trained
 
 
 def option(default: Any, help: str, name: str | None = None) -> Any:

@@ -56,7 +56,7 @@ class Run(Generic[B]):
     """what the environment is like"""
     alpha: float = 0.0
     """share of training levels on which the goals come apart"""
-    seeds: int = 4
+    seeds: int = Defaults().seeds
     """how many agents are trained"""
     steps: int = Defaults().steps
     """environment steps of each seed; its default depends on the environment"""
@@ -92,7 +92,14 @@ class Run(Generic[B]):
         uses = kind.defaults
         board, learner = board_of(kind)(), PPO(**uses.learner)
         made: Any = cls
-        return made(kind.name, board, steps=uses.steps, levels=uses.num_levels, learner=learner)
+        return made(
+            kind.name,
+            board,
+            seeds=uses.seeds,
+            steps=uses.steps,
+            levels=uses.num_levels,
+            learner=learner,
+        )
 
     def experiment(self) -> Experiment:
         """Make the experiment that the options describe."""
@@ -277,6 +284,8 @@ class Study:
     """where run folders go; finished parts are found again"""
     seed: int = 0
     """the first seed"""
+    quick: bool = False
+    """a smaller form of the study, where it has one: of minutes, and no proof"""
     json: bool = False
     """print the result as JSON"""
 
@@ -286,8 +295,11 @@ class Study:
             print("\n".join(registry.studies()))
             return None
         study = registry.find("study", self.name)
+        main = study.load("main")
+        if self.quick and "quick" not in inspect.signature(main).parameters:
+            raise UsageError(f"the study {self.name} has no quick form; leave --quick out")
         runs.use_compilation_cache()
-        result = study.load("main")(self.out, self.seed)
+        result = main(self.out, self.seed, **({"quick": True} if self.quick else {}))
         if self.json:
             print(json.dumps(result, indent=1))
         return None

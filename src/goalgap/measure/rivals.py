@@ -251,17 +251,14 @@ def _counted(
     env: Environment, goals: tuple[Goal, ...], levels: Level, moves: Moves
 ) -> tuple[Int[Array, "n g r a"], Int[Array, "n g r a"]]:
     _, tables, q = worlds.solved(env, goals, levels, SCORE_GAMMA)
-    place, groups = worlds.places(goals), worlds.by_memories(goals)
-    counted = {}
-    for size in groups:
-        one = jax.vmap(jax.vmap(_along, (None, None, 0, 0, 0)), (0, 0, None, None, None))
-        counted[size] = jax.vmap(one)(is_greedy(q[size]), tables[size].memory, *moves)
-
-    def of(goal: Goal) -> tuple[Array, Array]:
-        return jax.tree.map(lambda leaf: leaf[:, place[goal]], counted[goal.num_memories])
-
-    hits, misses = zip(*map(of, goals), strict=True)
-    return jnp.stack(hits, 1), jnp.stack(misses, 1)
+    groups = worlds.by_memories(goals)
+    over_seeds = jax.vmap(_along, (None, None, 0, 0, 0))
+    over_goals = jax.vmap(over_seeds, (0, 0, None, None, None))
+    counted = [jax.vmap(over_goals)(is_greedy(q[size]), tables[size].memory, *moves) for size in groups]
+    grouped = [goal for group in groups.values() for goal in group]
+    order = np.array([grouped.index(goal) for goal in goals])
+    hits, misses = (jnp.concatenate(parts, 1)[:, order] for parts in zip(*counted, strict=True))
+    return hits, misses
 
 
 def _along(
