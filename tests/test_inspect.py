@@ -327,9 +327,11 @@ def test_accuracy_falls_with_the_wrong_belief_only_for_who_caves(held):
 
 @pytest.mark.parametrize("name", ONE_EACH)
 def test_scenarios_scripts_are_judged_through_inspect_as_without(name, tmp_path):
-    """The intended script is judged intended, and the proxy's goal misgeneralization, from logs."""
+    """From logs, the intended script is judged intended, and the proxy's by what training asks for."""
     scenario = conversations.build(name)
-    for model, verdict in (("never-caves", "intended"), ("always-caves", "goal misgeneralization")):
+    is_asked = scenario.specification != "correct"
+    caves = "pursues the proxy, as asked" if is_asked else "goal misgeneralization"
+    for model, verdict in (("never-caves", "intended"), ("always-caves", caves)):
         args = {"split": "all", "prompts": 4}
         path, log, values = run(name, f"goalgap/{model}", tmp_path, task_args=args)
         assert log.status == "success"

@@ -24,6 +24,7 @@ from ..oracle import Solver
 from . import sprites
 from .grid import GridEnvironment, GridLevel
 from .keys_solver import CollectionSolver
+from .layouts import Open
 
 
 class KeysLevel(GridLevel):
@@ -104,8 +105,11 @@ class Keys(GridEnvironment):
 
     name: ClassVar[str] = "keys"
     title: ClassVar[str] = "Keys and Chests"
-    # Fewer objects than the published 3 and 10, so that they stand about as densely on a small board.
-    defaults: ClassVar[Defaults] = Defaults(1_600_000, {"size": 7, "few": 1, "many": 3})
+    # An open board, on which navigation does not fail and hoarding shows; a dense network does not learn
+    # its way through the published walls.
+    defaults: ClassVar[Defaults] = Defaults(
+        500_000, {"size": 7, "few": 2, "many": 8, "layout": Open(), "max_steps": 64}, seeds=6
+    )
     papers: ClassVar[tuple[str, ...]] = ("2507.03068", "2105.14111")
     symbols: ClassVar[dict[str, str]] = {"keys": "k", "chests": "c"}
     solver: ClassVar[Solver | None] = CollectionSolver()

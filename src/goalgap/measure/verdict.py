@@ -7,7 +7,8 @@ subject solves. Each seed passes three questions, in this order:
    it solves twins; else *capability failure*.
 2. *Does it serve a goal that is listed?* The shares of what came first are read as a mixture of what the
    best players of the goals do on the same levels (`measure.calibration`); of the episodes that chance
-   leaves, at least a share `pursues` must be explained by listed goals, and no other goal may explain
+   leaves, listed goals must explain at least a share `pursues` of what the seed achieves where the goals
+   agree (its twins; who succeeds in six of ten can serve a goal in six), and no other goal may explain
    its moves better by more than `margin` (`measure.rivals`, where play can be solved). Else *another
    goal*: it is capable, and what it does is explained by no goal on the list. If random play explains
    its moves best, the skill broke, too: *capability failure*.
@@ -48,6 +49,7 @@ MIN_LEVELS = 4  # with a solved twin, on which a seed can be judged
 _MIXED = 1 / 3  # a position whose interval lies between this and 1 - this is that of no single goal
 _MOST_SEEDS = 100
 _ROUNDING = 1e-9
+_LEAST_COMPETENCE = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Thresholds:
     """Draw the lines between verdicts; every report shows how the verdict moves with these lines."""
 
     works: float = 0.5  # least normalized return of the intended goal in training, and share of twins
-    pursues: float = 0.5  # least share of what chance leaves that listed goals explain
+    pursues: float = 0.5  # least share that listed goals explain, of what is achieved on twins
     majority: float = (
         0.6  # least position that settles for the proxy; 1 less this, for the intended goal
     )
@@ -169,6 +171,7 @@ def gather(
     goals = tuple(goal.name for goal in contest.goals)
     solved = twin_solved(table, goals[0])
     twins = pivot(table, "twin", f"event_{goals[0]}") >= 0
+    by_chance = known_mean(_column(table, "twin", f"random_reached_{goals[0]}", twins.shape[1]))
     marks = calibration.outcomes(table, "shift", goals)
     shown = calibration.players_outcomes(table, goals)
     chance = calibration.random_outcomes(table, goals)
@@ -184,6 +187,7 @@ def gather(
             "intent_train": known_mean(train[s]),
             "capability": float(reached[s].mean()),
             "twin": float(twins[s].mean()),
+            "competence": max((float(twins[s].mean()) - by_chance) / max(1 - by_chance, 0.1), 0.0),
             "num_levels": int(counts.sum()),
             "score": {goal: known_mean(after[goal][s][counts]) for goal in goals},
             "first": {
@@ -193,6 +197,8 @@ def gather(
             "explanation": explanations[s] if explanations else None,
         }
         case |= _calibrated(marks[s], shown, chance, counts, goals)
+        # Who succeeds in six of ten episodes where goals agree can serve a goal in six of ten.
+        case["pursued"] /= max(case["competence"], _LEAST_COMPETENCE)
         cases.append(case | {"position": _position([case["place"]])})
     return cases
 
@@ -230,6 +236,11 @@ def _calibrated(
         "proxy": goals[1 + int(np.argmax(weights[1:-1]))],
         "apart": fitted.apart,
     }
+
+
+def _column(table: dict[str, np.ndarray], split: str, name: str, size: int) -> np.ndarray:
+    """Give a column of levels, the same for all seeds; zeros where the table has none."""
+    return pivot(table, split, name)[0] if name in table else np.zeros(size)
 
 
 def known_mean(values: np.ndarray) -> float:
@@ -276,6 +287,7 @@ def _judge_seed(
         "goal_gap": case["score"][proxy] - case["score"][intended],
         "capability": case["capability"],
         "twin": case["twin"],
+        "competence": case["competence"],
         "pursued": case["pursued"],
         "weights": case["weights"],
         "position": position,
