@@ -53,6 +53,7 @@ def random_case(noise: np.random.Generator, seed: int, center: float) -> dict[st
         "intent_train": float(noise.choice([np.nan, noise.uniform(0.3, 1)], p=[0.03, 0.97])),
         "capability": 1.0,
         "twin": float(noise.uniform(0.4, 1)),
+        "competence": 1.0,
         "num_levels": num_levels,
         "score": dict.fromkeys(NAMES, 0.5),
         "first": dict.fromkeys((*NAMES, "both", "neither"), 0.2),
