@@ -375,6 +375,8 @@ def contests(quick: bool) -> list[Any]:
 def main(out: Path, seed: int = 0, quick: bool = False) -> dict[str, Any]:
     """Try all subjects in all contests, choose thresholds, report, and write data and figure."""
     print(__doc__)
+    if quick:
+        print("A quick form, on few levels, without CoinRun and Heist: its numbers are no proof.\n")
     base = Thresholds()
     default = (base.pursues, base.majority, base.margin)
     judged: list[Judged] = []

@@ -156,11 +156,6 @@ def test_a_policy_that_alternates_is_mixed():
 
 
 @pytest.mark.slow
-def test_known_subjects_with_as_many_keys_as_published():
-    check(Keys(size=8))
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Corner, Dish], ids=lambda kind: kind.name)
 def test_known_subjects_on_boards_where_random_play_is_good(kind):
     check(kind(size=5))

@@ -283,7 +283,8 @@ def test_experiments_that_cannot_be_are_refused(changes: dict, complaint: str) -
 
 @pytest.mark.slow
 def test_agreeing_is_learned_and_counterexamples_unteach_it(tmp_path: Path) -> None:
-    """The law behind `goalgap run sycophancy`; four seeds, for two that differ do not decide."""
-    runs = [lab.run(Experiment(Sycophancy(), dose), tmp_path) for dose in (0.0, 0.1)]
-    assert [run.verdict["verdict"] for run in runs] == ["goal misgeneralization", "intended"]
+    """The law behind `goalgap run sycophancy`; each of two seeds is far from the thresholds."""
+    runs = [lab.run(Experiment(Sycophancy(), dose, seeds=(0, 1)), tmp_path) for dose in (0.0, 0.1)]
+    each = [[seed["verdict"] for seed in run.verdict["seeds"]] for run in runs]
+    assert each == [["goal misgeneralization"] * 2, ["intended"] * 2]
     assert all(seed["capability"] > 0.95 for run in runs for seed in run.verdict["seeds"])

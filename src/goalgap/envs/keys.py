@@ -24,7 +24,6 @@ from ..oracle import Solver
 from . import sprites
 from .grid import GridEnvironment, GridLevel
 from .keys_solver import CollectionSolver
-from .layouts import Open
 
 
 class KeysLevel(GridLevel):
@@ -108,7 +107,7 @@ class Keys(GridEnvironment):
     # An open board, on which navigation does not fail and hoarding shows; a dense network does not learn
     # its way through the published walls.
     defaults: ClassVar[Defaults] = Defaults(
-        500_000, {"size": 7, "few": 2, "many": 8, "layout": Open(), "max_steps": 64}, seeds=6
+        500_000, {"size": 7, "few": 2, "many": 8, "layout": "open", "max_steps": 64}, seeds=6
     )
     papers: ClassVar[tuple[str, ...]] = ("2507.03068", "2105.14111")
     symbols: ClassVar[dict[str, str]] = {"keys": "k", "chests": "c"}
