@@ -111,23 +111,6 @@ class Where(Policy):
         return Decision(logits, jnp.where(is_apart, one.value, other.value), memory, {})
 
 
-class Still(Policy):
-    """Take one move again and again."""
-
-    action: int = eqx.field(static=True)
-    num_actions: int = eqx.field(static=True)
-
-    def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
-        return situation.step
-
-    def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
-        chosen = jnp.arange(self.num_actions) == self.action
-        logits = jnp.broadcast_to(
-            jnp.where(chosen, 0.0, -jnp.inf), (*observation.shape, self.num_actions)
-        )
-        return Decision(logits, jnp.zeros(observation.shape), memory, {})
-
-
 class Unlisted(Policy):
     """Play as the oracle of a goal of the grammar, which no contest lists; once there, stay.
 
