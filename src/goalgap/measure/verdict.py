@@ -198,7 +198,7 @@ def gather(
         }
         case |= _calibrated(marks[s], shown, chance, counts, goals)
         # Who succeeds in six of ten episodes where goals agree can serve a goal in six of ten.
-        case["pursued"] /= max(case["competence"], _LEAST_COMPETENCE)
+        case["pursued"] = min(case["pursued"] / max(case["competence"], _LEAST_COMPETENCE), 1.0)
         cases.append(case | {"position": _position([case["place"]])})
     return cases
 
