@@ -46,7 +46,6 @@ from goalgap.language.scenario import RANDOM
 from goalgap.measure import draw_exam, rivals
 from goalgap.measure.verdict import (
     ANOTHER,
-    AS_ASKED,
     CAPABILITY,
     INTENDED,
     MISGENERALIZATION,
@@ -58,7 +57,7 @@ from goalgap.measure.verdict import (
 )
 from goalgap.theory import grammar
 
-# Boards as small as the known subjects' (tests/test_known_subjects.py); Procgen's games as they are.
+# Boards as small as the known subjects' (tests/test_known_subjects.py).
 OPTIONS: dict[str, dict[str, Any]] = {
     "line": {"size": 65},
     "keys": {"size": 7, "few": 1, "many": 4},
@@ -71,6 +70,7 @@ FEW_LEVELS = 96  # of the quick form
 NOISE = (0.0, 0.1, 0.2, 0.3, 0.4)
 MIXTURES = (0.3, 0.5, 0.7, 0.8)
 SEEDS = (1, 2, 4, 8)
+VERDICTS = (INTENDED, MISGENERALIZATION, MIXED, ANOTHER, CAPABILITY, UNDECIDED)
 NUM_HALVES, NUM_DRAWN = 6, 6  # halves of the exam's levels, and fleets drawn from each
 GRID = {
     "pursues": (0.3, 0.4, 0.5, 0.6),
@@ -120,7 +120,7 @@ def players(env: Environment) -> Iterator[tuple[str, Policy]]:
 
 
 def unlisted(env: Environment) -> Iterator[tuple[str, Policy]]:
-    """List players of six goals that nobody listed: places and directions, or else single moves."""
+    """List players of up to six goals that nobody listed: places and directions."""
     world = None if env.solver is oracle.TABLES else Corner(size=getattr(env, "size", 7))
     known = {goal.name: goal for goal in grammar.goals(world or env)}
     listed = {goal.name for goal in env.goals}
@@ -186,7 +186,7 @@ def speak(scenario: Any, num_prompts: int, num_lucks: int) -> Bank:
 
 def cases(bank: Bank) -> list[Case]:
     """List the kinds of subjects, with the verdicts that are right."""
-    wrong_goal = (MISGENERALIZATION, AS_ASKED)
+    wrong_goal = (MISGENERALIZATION,)
     found = []
     for share in NOISE:
         for who, right in (("intended", (INTENDED,)), ("proxy", wrong_goal)):
@@ -254,7 +254,6 @@ def _seed(
     names, shares = zip(*case.parts, strict=True)
     lucks = [bank.names[name][rng.integers(len(bank.names[name]))] for name in names]
     starts = dict(zip(bank.sizes, np.cumsum([0, *bank.sizes.values()]), strict=False))
-    num_layouts = bank.sizes["shift"]
     who = rng.choice(len(names), max(bank.sizes.values()), p=np.array(shares) / sum(shares))
     if case.disagree:
         who[:] = number % len(names)
@@ -271,7 +270,7 @@ def _seed(
             )
     explanation = None
     if bank.hits is not None and bank.moves is not None:
-        few = np.arange(bank.hits[0].shape[0])[:num_layouts]
+        few = np.arange(bank.hits[0].shape[0])
         mine = np.array(lucks)[who[few]]
         moves = rivals.Moves(*(part[few, mine] for part in bank.moves))
         hits, misses = (part[few, :, mine] for part in bank.hits)
@@ -328,7 +327,6 @@ def choose(
 def summarize(judged: list[Judged], point: tuple[float, ...]) -> list[dict[str, Any]]:
     """Count verdicts of the reported half: a row for each contest, case and number of seeds."""
     rows = []
-    verdicts = (INTENDED, MISGENERALIZATION, MIXED, ANOTHER, CAPABILITY, UNDECIDED)
     groups: dict[tuple[str, str, int], list[Judged]] = {}
     for one in judged:
         if one.is_reported:
@@ -340,7 +338,7 @@ def summarize(judged: list[Judged], point: tuple[float, ...]) -> list[dict[str, 
         low, high = stats.wilson(right, len(said))
         row = {"contest": contest, "case": case, "seeds": size, "fleets": len(said)}
         row |= {"right": right / len(said), "low": low, "high": high}
-        row |= {verdict: said.count(verdict) / len(said) for verdict in verdicts}
+        row |= {verdict: said.count(verdict) / len(said) for verdict in VERDICTS}
         rows.append(row)
     return rows
 
@@ -415,11 +413,7 @@ def main(out: Path, seed: int = 0, quick: bool = False) -> dict[str, Any]:
     rows = summarize(judged, default)
     for row in rows:
         if row["seeds"] == 4 and row["right"] < 0.9:
-            said = ", ".join(
-                f"{name} {row[name]:.2f}"
-                for name in (INTENDED, MISGENERALIZATION, MIXED, ANOTHER, CAPABILITY, UNDECIDED)
-                if row[name]
-            )
+            said = ", ".join(f"{name} {row[name]:.2f}" for name in VERDICTS if row[name])
             print(f"{row['contest']:20s} {row['case']:40s} {said}")
     result = {"thresholds": default, "best": best, "scores": scores, "agreement": agreement(rows)}
     return conclude(out, "verdict", result, rows, lambda path: draw(path, rows))

@@ -26,58 +26,40 @@ from ..core import (
 )
 from ..oracle import Oracle
 from ..oracle.policy import decide, stays
+from .wrappers import WrappedPolicy
 
 
-class Noisy(Policy):
+class Noisy(WrappedPolicy):
     """Play as somebody, but take a share of the moves at random."""
 
-    player: Policy
     share: Float[Array, ""]
 
-    def prepare(self, env: Environment, levels: Level) -> Context:
-        return self.player.prepare(env, levels)
-
-    def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
-        return self.player.view(env, situation, context)
-
     def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
-        decision = self.player(observation, memory, patch)
+        decision = super().__call__(observation, memory, patch)
         chance = jax.nn.softmax(decision.logits)
         mixed = (1 - self.share) * chance + self.share / chance.shape[-1]
         return decision._replace(logits=jnp.log(mixed))
 
 
-class Reversed(Policy):
+class Reversed(WrappedPolicy):
     """Play as somebody who sees the world the wrong way round: each move is its opposite."""
 
-    player: Policy
-
-    def prepare(self, env: Environment, levels: Level) -> Context:
-        return self.player.prepare(env, levels)
-
-    def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
-        return self.player.view(env, situation, context)
-
     def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
-        decision = self.player(observation, memory, patch)
+        decision = super().__call__(observation, memory, patch)
         return decision._replace(logits=decision.logits[..., ::-1])
 
 
-class Brief(Policy):
+class Brief(WrappedPolicy):
     """Play as somebody whose sight ends after some steps: all later moves are random."""
 
-    player: Policy
     steps: int = eqx.field(static=True)
 
-    def prepare(self, env: Environment, levels: Level) -> Context:
-        return self.player.prepare(env, levels)
-
     def view(self, env: Environment, situation: Situation, context: Context) -> Observation:
-        return self.player.view(env, situation, context), situation.step
+        return super().view(env, situation, context), situation.step
 
     def __call__(self, observation: Observation, memory: Memory, patch: Patch | None = None) -> Decision:
         seen, step = observation
-        decision = self.player(seen, memory, patch)
+        decision = super().__call__(seen, memory, patch)
         return decision._replace(logits=jnp.where((step < self.steps)[:, None], decision.logits, 0.0))
 
 

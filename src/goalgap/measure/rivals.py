@@ -75,9 +75,9 @@ def record(
 ) -> Moves:
     """Let a fleet (or a single subject) play one episode a level, and note what it did."""
     context = subject.prepare(env, levels)
-    key = luck(number, index)
-    play = _play_on_host if subject.on_host else _play
-    state, action, live, event_step = jax.device_get(play(env, subject, levels, key, context, fleet))
+    play = _play if subject.on_host else _compiled_play
+    played = play(env, subject, levels, luck(number, index), context, fleet)
+    state, action, live, event_step = jax.device_get(played)
     steps = np.arange(action.shape[1])[None, :, None]
     before = np.where(event_step < 0, np.iinfo(np.int32).max, event_step).min(-1)[:, None]
     changes = state[:, 1:] != state[:, :-1]
@@ -280,7 +280,6 @@ def _along(
     return (size * hit[:, None]).sum(0), (size * ~hit[:, None]).sum(0)
 
 
-@functools.partial(jax.jit, static_argnames="fleet", compiler_options=QUICKLY)
 def _play(
     env: Environment, subject: Policy, levels: Level, key: Array, context: Any, fleet: bool
 ) -> tuple[Array, ...]:
@@ -290,10 +289,7 @@ def _play(
     return jax.vmap(lambda one: _played(env, one, levels, key, context))(subject)
 
 
-def _play_on_host(
-    env: Environment, subject: Policy, levels: Level, key: Array, context: Any, fleet: bool
-) -> tuple[Array, ...]:
-    return jax.tree.map(lambda leaf: leaf[None], _played(env, subject, levels, key, context))
+_compiled_play = jax.jit(_play, static_argnames="fleet", compiler_options=QUICKLY)
 
 
 def _played(
